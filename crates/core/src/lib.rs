@@ -1,0 +1,11 @@
+//! The rules of Bellwether.
+//!
+//! What lives here: the znode protocol ([`protocol`]) and every decision that a coordinator, a worker or a client takes.
+//! What does not: I/O, clocks, async, randomness. Time rides in on the call ([`Time`]), facts ride in as events, orders ride
+//! out as effects; all of them are plain values that can be printed, compared and model-checked.
+#![deny(clippy::wildcard_enum_match_arm)]
+
+pub mod protocol;
+pub mod time;
+
+pub use time::Time;

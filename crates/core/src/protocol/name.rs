@@ -1,0 +1,171 @@
+//! Names of tasks and of worker incarnations.
+
+use std::fmt;
+use std::sync::Arc;
+
+use serde::{Deserialize, Serialize};
+
+/// The name of a task: the name of its znode under `/tasks`, and later of its result under `/status`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct TaskName(Arc<str>);
+
+/// One life of a worker: `<name>-<session id in hex>`. A foreign worker may have any name.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct WorkerId(Arc<str>);
+
+/// A name that cannot name a znode.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum BadName {
+    /// Nothing at all.
+    #[error("a name must not be empty")]
+    Empty,
+    /// Too long to be typed, listed or stored.
+    #[error("a name must not be longer than {NAME_BYTES_MAX} bytes, this one has {0}")]
+    TooLong(usize),
+    /// A character with a meaning in paths, or one that cannot be printed.
+    #[error("a name must not contain {0:?}")]
+    Character(char),
+    /// `.`, `..` and `zookeeper` mean something else.
+    #[error("{0:?} is reserved")]
+    Reserved(String),
+}
+
+/// Longest name that we give or accept on submission; foreign ones may be longer.
+pub const NAME_BYTES_MAX: usize = 200;
+
+impl TaskName {
+    /// A name that ZooKeeper listed: whatever it is, it can name a znode.
+    #[must_use]
+    pub fn listed(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// A name that somebody typed.
+    ///
+    /// # Errors
+    /// [`BadName`]: show it, it says what to change.
+    pub fn parse(name: &str) -> Result<Self, BadName> {
+        check(name)?;
+        Ok(Self(name.into()))
+    }
+
+    /// A new unique name, `task-` and 16 letters and digits: 9 of milliseconds since 1970 (so that names sort by age) and 7 of
+    /// chance. Both come from the caller; of each, only what fits is used. Letters that look like digits are left out
+    /// (Crockford's base 32), so that a name can be read out and typed.
+    #[must_use]
+    pub fn generate(unix_ms: u64, chance: u64) -> Self {
+        let mut name = String::with_capacity(21);
+        name.push_str("task-");
+        push_base32(&mut name, unix_ms, 9);
+        push_base32(&mut name, chance, 7);
+        Self(name.into())
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+fn push_base32(out: &mut String, value: u64, digits: u32) {
+    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+    for place in (0..digits).rev() {
+        let digit = (value >> (5 * place)) & 31;
+        out.push(char::from(ALPHABET[digit as usize]));
+    }
+}
+
+impl WorkerId {
+    /// A name that ZooKeeper listed.
+    #[must_use]
+    pub fn listed(name: &str) -> Self {
+        Self(name.into())
+    }
+
+    /// The incarnation of worker `name` that lives as long as session `session`.
+    #[must_use]
+    pub fn incarnation(name: &str, session: i64) -> Self {
+        Self(format!("{name}-{session:016x}").into())
+    }
+
+    /// The name as text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+
+    /// What the operator called it, if this is a name of our form: then its box may be deleted by us.
+    #[must_use]
+    pub fn operator_name(&self) -> Option<&str> {
+        let (name, session) = self.0.rsplit_once('-')?;
+        let hex = session.len() == 16 && session.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
+        (hex && !name.is_empty()).then_some(name)
+    }
+}
+
+/// Checks the operator's name for a service, which becomes part of znode names and of metrics.
+///
+/// # Errors
+/// [`BadName`]: show it.
+pub fn check(name: &str) -> Result<(), BadName> {
+    if name.is_empty() {
+        return Err(BadName::Empty);
+    }
+    if name.len() > NAME_BYTES_MAX {
+        return Err(BadName::TooLong(name.len()));
+    }
+    if matches!(name, "." | ".." | "zookeeper") {
+        return Err(BadName::Reserved(name.to_owned()));
+    }
+    match name.chars().find(|c| *c == '/' || c.is_control() || c.is_whitespace()) {
+        Some(c) => Err(BadName::Character(c)),
+        None => Ok(()),
+    }
+}
+
+impl fmt::Display for TaskName {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl fmt::Display for WorkerId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn generated_names_sort_by_age_and_have_one_length() {
+        let early = TaskName::generate(1_700_000_000_000, u64::MAX);
+        let late = TaskName::generate(1_700_000_000_001, 0);
+        assert!(early < late, "{early} is older than {late}");
+        assert_eq!(early.as_str().len(), 21);
+        assert_eq!(TaskName::parse(late.as_str()), Ok(late));
+    }
+
+    #[test]
+    fn names_that_cannot_name_a_znode_are_told_apart() {
+        assert_eq!(check(""), Err(BadName::Empty));
+        assert_eq!(check("a/b"), Err(BadName::Character('/')));
+        assert_eq!(check("a b"), Err(BadName::Character(' ')));
+        assert_eq!(check(".."), Err(BadName::Reserved("..".into())));
+        assert_eq!(check(&"x".repeat(201)), Err(BadName::TooLong(201)));
+        assert_eq!(check("büro-7"), Ok(()));
+    }
+
+    #[test]
+    fn only_our_incarnations_have_an_operators_name() {
+        assert_eq!(WorkerId::incarnation("web-1", 0x1000_0a2b).operator_name(), Some("web-1"));
+        assert_eq!(WorkerId::incarnation("w", -1).operator_name(), Some("w"));
+        assert_eq!(WorkerId::listed("worker-7f").operator_name(), None);
+        assert_eq!(WorkerId::listed("-0000000000000001").operator_name(), None);
+    }
+}

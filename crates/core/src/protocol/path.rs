@@ -1,0 +1,116 @@
+//! Where things are. All paths are relative to the root that the session was opened with.
+
+use super::name::{TaskName, WorkerId};
+
+/// The office: an ephemeral node of the session that rules.
+pub const MASTER: &str = "/master";
+/// Registered workers, one ephemeral each.
+pub const WORKERS: &str = "/workers";
+/// One box per worker, one assignment per task in it.
+pub const ASSIGN: &str = "/assign";
+/// Tasks that may run now.
+pub const TASKS: &str = "/tasks";
+/// Final results.
+pub const STATUS: &str = "/status";
+/// What the book does not have.
+pub const BELLWETHER: &str = "/bellwether";
+/// Its version is the epoch, its data the history of terms.
+pub const EPOCH: &str = "/bellwether/epoch";
+/// Set by a master that steps down, with the reason: its successor writes it into the history.
+pub const FAREWELL: &str = "/bellwether/farewell";
+/// The queue of standbys, ephemeral and sequential.
+pub const STANDBYS: &str = "/bellwether/standbys";
+/// Tasks that may not run yet.
+pub const HELD: &str = "/bellwether/held";
+/// Details of the results of plain tasks.
+pub const RESULTS: &str = "/bellwether/results";
+/// Payloads of tasks that ended as dead.
+pub const DEAD: &str = "/bellwether/dead";
+/// Marks of tasks that somebody wants cancelled.
+pub const CANCEL: &str = "/bellwether/cancel";
+/// What the master asks of a worker, by the operator's name for it.
+pub const WORKER_REQUESTS: &str = "/bellwether/workers";
+/// Guards of submissions.
+pub const SUBMITTED: &str = "/bellwether/submitted";
+/// Guards of submissions with a key.
+pub const KEYS: &str = "/bellwether/keys";
+/// One ephemeral for each process that waits.
+pub const WAITERS: &str = "/bellwether/waiters";
+/// Arrays: one submission of many elements.
+pub const ARRAYS: &str = "/bellwether/arrays";
+/// Schedules.
+pub const SCHEDULES: &str = "/bellwether/schedules";
+/// Groups of tasks.
+pub const GROUPS: &str = "/bellwether/groups";
+/// Which protocol the cluster speaks.
+pub const VERSION: &str = "/bellwether/version";
+
+/// `/tasks/<task>`
+#[must_use]
+pub fn task(task: &TaskName) -> String {
+    join(TASKS, task.as_str())
+}
+
+/// `/status/<task>`
+#[must_use]
+pub fn status(task: &TaskName) -> String {
+    join(STATUS, task.as_str())
+}
+
+/// `/workers/<worker>`
+#[must_use]
+pub fn worker(worker: &WorkerId) -> String {
+    join(WORKERS, worker.as_str())
+}
+
+/// `/assign/<worker>`: the worker's box
+#[must_use]
+pub fn assign_box(worker: &WorkerId) -> String {
+    join(ASSIGN, worker.as_str())
+}
+
+/// `/assign/<worker>/<task>`
+#[must_use]
+pub fn assignment(worker: &WorkerId, task: &TaskName) -> String {
+    format!("{ASSIGN}/{worker}/{task}")
+}
+
+/// `/bellwether/held/<task>`
+#[must_use]
+pub fn held(task: &TaskName) -> String {
+    join(HELD, task.as_str())
+}
+
+/// `/bellwether/results/<task>`
+#[must_use]
+pub fn plain_result(task: &TaskName) -> String {
+    join(RESULTS, task.as_str())
+}
+
+/// `/bellwether/dead/<task>`
+#[must_use]
+pub fn dead(task: &TaskName) -> String {
+    join(DEAD, task.as_str())
+}
+
+/// `/bellwether/cancel/<task>`
+#[must_use]
+pub fn cancel(task: &TaskName) -> String {
+    join(CANCEL, task.as_str())
+}
+
+/// `/bellwether/submitted/<guard>`
+#[must_use]
+pub fn submitted(guard: &str) -> String {
+    join(SUBMITTED, guard)
+}
+
+/// `/bellwether/standbys/<name>`
+#[must_use]
+pub fn standby(name: &str) -> String {
+    join(STANDBYS, name)
+}
+
+fn join(parent: &str, child: &str) -> String {
+    format!("{parent}/{child}")
+}

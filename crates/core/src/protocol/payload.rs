@@ -1,0 +1,390 @@
+//! What a task asks for: the dialects of `/tasks/<task>` and of assignments.
+//!
+//! Three are accepted: a JSON array of strings (argv), our envelope (a JSON object with the key `bellwether`) and any other
+//! UTF-8 text (a shell line). What is none of them is rejected with a word of a closed list, never run, never retried.
+
+use std::collections::BTreeMap;
+use std::fmt;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD as BASE64;
+use serde::{Deserialize, Serialize};
+
+use super::PROTOCOL_VERSION;
+use super::result::AttemptRecord;
+
+/// Largest payload that is accepted. It leaves room in a request for wrapping it in base64.
+pub const PAYLOAD_BYTES_MAX: usize = 512 * 1024;
+
+/// Longest single argument or shell line that the kernel takes (`MAX_ARG_STRLEN`, with its terminating NUL).
+pub const ARGUMENT_BYTES_MAX: usize = 128 * 1024 - 1;
+
+/// What is executed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Command {
+    /// A program and its arguments, run as they are.
+    Argv(Vec<String>),
+    /// A line for the worker's shell.
+    Shell(String),
+}
+
+impl Command {
+    /// For people: one line, shortened to `width` characters.
+    #[must_use]
+    pub fn display(&self, width: usize) -> String {
+        let line = match self {
+            Command::Argv(argv) => argv.join(" "),
+            Command::Shell(line) => line.clone(),
+        };
+        let mut short: String = line.chars().take(width).map(|c| if c.is_control() { ' ' } else { c }).collect();
+        if line.chars().nth(width).is_some() {
+            short.pop();
+            short.push('…');
+        }
+        short
+    }
+}
+
+/// In which dialect a task was asked, and therefore is answered.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Dialect {
+    /// An argv array or a shell line: the status is a word or three.
+    Plain,
+    /// Our envelope: the status is our JSON result.
+    Envelope,
+}
+
+/// The envelope, as it stands in ZooKeeper. Exactly one of `argv`, `shell` and `plain` is given.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Envelope {
+    /// Version of this format.
+    pub bellwether: u32,
+    /// A program and its arguments.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub argv: Option<Vec<String>>,
+    /// A shell line.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub shell: Option<String>,
+    /// A plain payload that had to be wrapped because it must carry counts: its bytes in base64. It keeps its dialect.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub plain: Option<String>,
+    /// Additional environment.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub env: BTreeMap<String, String>,
+    /// Working directory on the worker.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cwd: Option<String>,
+    /// What the command reads; without it, nothing.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub stdin: Option<String>,
+    /// What people call it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// How long it may run, in milliseconds; without it, the worker's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timeout_ms: Option<u64>,
+    /// Higher goes first.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub priority: i32,
+    /// Labels that the worker must have.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub require: BTreeMap<String, String>,
+    /// Labels of the task itself, for finding it again.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// Who submitted it, `user@host`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub submitter: Option<String>,
+    /// How many workers it may cost before it is dead; without it, the coordinator's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub max_worker_losses: Option<u32>,
+    /// How many attempts were lost with their worker.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub losses: u32,
+    /// What became of earlier attempts, at most [`ATTEMPTS_KEPT`].
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub attempts: Vec<AttemptRecord>,
+}
+
+/// How many earlier attempts an envelope and a result remember.
+pub const ATTEMPTS_KEPT: usize = 32;
+
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
+}
+
+impl Envelope {
+    /// An envelope around a command, with nothing else said.
+    #[must_use]
+    pub fn new(command: Command) -> Self {
+        let mut envelope = Self::empty();
+        match command {
+            Command::Argv(argv) => envelope.argv = Some(argv),
+            Command::Shell(line) => envelope.shell = Some(line),
+        }
+        envelope
+    }
+
+    fn empty() -> Self {
+        Self {
+            bellwether: PROTOCOL_VERSION,
+            argv: None,
+            shell: None,
+            plain: None,
+            env: BTreeMap::new(),
+            cwd: None,
+            stdin: None,
+            name: None,
+            timeout_ms: None,
+            priority: 0,
+            require: BTreeMap::new(),
+            labels: BTreeMap::new(),
+            submitter: None,
+            max_worker_losses: None,
+            losses: 0,
+            attempts: Vec::new(),
+        }
+    }
+
+    /// The ordinal of the attempt that this payload is for, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.losses.saturating_add(1)
+    }
+
+    /// As it is written to ZooKeeper.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        serde_json::to_vec(self).expect("an envelope has only string keys and finite numbers")
+    }
+}
+
+/// A task that can be run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Task {
+    /// How it is to be answered.
+    pub dialect: Dialect,
+    /// What it runs.
+    pub command: Command,
+    /// Everything else that was said about it; for a plain task only counts.
+    pub envelope: Envelope,
+}
+
+/// Why a payload is no task. The list is closed: other programs compare the words.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Rejection {
+    /// No command in it.
+    Empty,
+    /// Not UTF-8.
+    NotUtf8,
+    /// A JSON array with something other than strings in it, or nested too deeply.
+    NotArgv,
+    /// An object with the key `bellwether` that does not decode; the text says where.
+    BadEnvelope(String),
+    /// An envelope of a later version.
+    Newer(u64),
+    /// Larger than [`PAYLOAD_BYTES_MAX`].
+    TooLarge(usize),
+    /// One argument is longer than the kernel takes.
+    ArgumentTooLong(usize),
+    /// A NUL byte, which no argument can contain.
+    NulByte,
+    /// The node has children, so it cannot be moved.
+    HasChildren,
+    /// Bellwether has no right to read or move it.
+    NoRight,
+}
+
+impl Rejection {
+    /// The word of the closed list.
+    #[must_use]
+    pub fn word(&self) -> &'static str {
+        match self {
+            Rejection::Empty => "empty",
+            Rejection::NotUtf8 => "not-utf8",
+            Rejection::NotArgv => "not-argv",
+            Rejection::BadEnvelope(_) => "bad-envelope",
+            Rejection::Newer(_) => "newer-version",
+            Rejection::TooLarge(_) => "too-large",
+            Rejection::ArgumentTooLong(_) => "argument-too-long",
+            Rejection::NulByte => "nul-byte",
+            Rejection::HasChildren => "has-children",
+            Rejection::NoRight => "no-right",
+        }
+    }
+}
+
+impl fmt::Display for Rejection {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Rejection::Empty => write!(f, "there is no command in it"),
+            Rejection::NotUtf8 => write!(f, "it is not UTF-8 text"),
+            Rejection::NotArgv => write!(f, "a JSON array must hold only strings: the program and its arguments"),
+            Rejection::BadEnvelope(at) => write!(f, "the envelope does not decode: {at}"),
+            Rejection::Newer(version) => {
+                write!(f, "the envelope has version {version}, this Bellwether understands up to {PROTOCOL_VERSION}")
+            }
+            Rejection::TooLarge(bytes) => {
+                write!(f, "it has {bytes} bytes, at most {PAYLOAD_BYTES_MAX} are taken; put the data into a file and pass its path")
+            }
+            Rejection::ArgumentTooLong(bytes) => write!(
+                f,
+                "one argument has {bytes} bytes, the kernel takes {ARGUMENT_BYTES_MAX}; put the data into a file or on the standard input"
+            ),
+            Rejection::NulByte => write!(f, "an argument contains a NUL byte"),
+            Rejection::HasChildren => write!(f, "its znode has children"),
+            Rejection::NoRight => write!(f, "its ACL denies Bellwether to read or move it"),
+        }
+    }
+}
+
+/// Reads a payload.
+///
+/// # Errors
+/// [`Rejection`]: the task must not be run and ends as rejected.
+pub fn decode(payload: &[u8]) -> Result<Task, Rejection> {
+    if payload.len() > PAYLOAD_BYTES_MAX {
+        return Err(Rejection::TooLarge(payload.len()));
+    }
+    decode_uncapped(payload)
+}
+
+/// Reads a payload that may have grown over the cap by being wrapped.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_assigned(payload: &[u8]) -> Result<Task, Rejection> {
+    decode_uncapped(payload)
+}
+
+fn decode_uncapped(payload: &[u8]) -> Result<Task, Rejection> {
+    let text = std::str::from_utf8(payload).map_err(|_| Rejection::NotUtf8)?;
+    match text.trim_start().as_bytes().first() {
+        None => Err(Rejection::Empty),
+        Some(b'{') => decode_object(text),
+        Some(b'[') => decode_array(text),
+        Some(_) => plain(Command::Shell(text.to_owned())),
+    }
+}
+
+fn decode_array(text: &str) -> Result<Task, Rejection> {
+    match serde_json::from_str::<Vec<String>>(text) {
+        Ok(argv) => plain(Command::Argv(argv)),
+        Err(error) if error.is_data() || too_deep(&error) => Err(Rejection::NotArgv),
+        // `[ -f x ] && y` is no JSON but a fine shell line; an array whose later elements are broken JSON is one, too.
+        Err(_) => match serde_json::from_str::<serde::de::IgnoredAny>(text) {
+            Ok(_) => Err(Rejection::NotArgv),
+            Err(error) if too_deep(&error) => Err(Rejection::NotArgv),
+            Err(_) => plain(Command::Shell(text.to_owned())),
+        },
+    }
+}
+
+fn decode_object(text: &str) -> Result<Task, Rejection> {
+    let error = match serde_json::from_str::<Envelope>(text) {
+        Ok(envelope) => return unwrap(envelope),
+        Err(error) => error,
+    };
+    if too_deep(&error) {
+        return Err(Rejection::BadEnvelope("it is nested too deeply".to_owned()));
+    }
+    match serde_json::from_str::<serde_json::Value>(text) {
+        Ok(serde_json::Value::Object(object)) => match object.get("bellwether").map(serde_json::Value::as_u64) {
+            Some(Some(version)) if version > u64::from(PROTOCOL_VERSION) => Err(Rejection::Newer(version)),
+            Some(_) => Err(Rejection::BadEnvelope(error.to_string())),
+            None => plain(Command::Shell(text.to_owned())),
+        },
+        // `{ echo a; echo b; }` is a shell line.
+        Ok(_) | Err(_) => plain(Command::Shell(text.to_owned())),
+    }
+}
+
+fn too_deep(error: &serde_json::Error) -> bool {
+    error.to_string().starts_with("recursion limit exceeded")
+}
+
+fn plain(command: Command) -> Result<Task, Rejection> {
+    check_command(&command)?;
+    Ok(Task { dialect: Dialect::Plain, command, envelope: Envelope::empty() })
+}
+
+fn unwrap(mut envelope: Envelope) -> Result<Task, Rejection> {
+    if envelope.bellwether > PROTOCOL_VERSION {
+        return Err(Rejection::Newer(envelope.bellwether.into()));
+    }
+    if envelope.bellwether == 0 {
+        return Err(Rejection::BadEnvelope("bellwether: versions start at 1".to_owned()));
+    }
+    let (dialect, command) = match (envelope.argv.take(), envelope.shell.take(), envelope.plain.take()) {
+        (Some(argv), None, None) => (Dialect::Envelope, Command::Argv(argv)),
+        (None, Some(line), None) => (Dialect::Envelope, Command::Shell(line)),
+        (None, None, Some(wrapped)) => (Dialect::Plain, unwrap_plain(&wrapped)?),
+        (None, None, None) => return Err(Rejection::Empty),
+        _ => return Err(Rejection::BadEnvelope("only one of argv, shell and plain may be given".to_owned())),
+    };
+    check_command(&command)?;
+    check_environment(&envelope)?;
+    Ok(Task { dialect, command, envelope })
+}
+
+fn unwrap_plain(wrapped: &str) -> Result<Command, Rejection> {
+    let bytes = BASE64.decode(wrapped).map_err(|error| Rejection::BadEnvelope(format!("plain: {error}")))?;
+    let task = decode_uncapped(&bytes)?;
+    match task.dialect {
+        Dialect::Plain => Ok(task.command),
+        Dialect::Envelope => Err(Rejection::BadEnvelope("plain: an envelope in an envelope".to_owned())),
+    }
+}
+
+/// What a command must be, whatever dialect it came in: the client asks this before it submits.
+///
+/// # Errors
+/// [`Rejection`], whose text says how to mend it.
+pub fn check_command(command: &Command) -> Result<(), Rejection> {
+    let arguments: &[String] = match command {
+        Command::Argv(argv) => argv,
+        Command::Shell(line) => std::slice::from_ref(line),
+    };
+    if arguments.first().is_none_or(|first| first.trim().is_empty()) {
+        return Err(Rejection::Empty);
+    }
+    if let Some(argument) = arguments.iter().find(|argument| argument.len() > ARGUMENT_BYTES_MAX) {
+        return Err(Rejection::ArgumentTooLong(argument.len()));
+    }
+    match arguments.iter().any(|argument| argument.contains('\0')) {
+        true => Err(Rejection::NulByte),
+        false => Ok(()),
+    }
+}
+
+fn check_environment(envelope: &Envelope) -> Result<(), Rejection> {
+    let bad_name = |name: &&String| name.is_empty() || name.contains(['=', '\0']);
+    if let Some(name) = envelope.env.keys().find(bad_name) {
+        return Err(Rejection::BadEnvelope(format!("env: {name:?} cannot name a variable")));
+    }
+    match envelope.env.values().any(|value| value.contains('\0')) {
+        true => Err(Rejection::NulByte),
+        false => Ok(()),
+    }
+}
+
+impl Task {
+    /// The payload again, with what the envelope says now. A plain task is wrapped, because only an envelope can carry counts.
+    #[must_use]
+    pub fn encode(&self) -> Vec<u8> {
+        let mut envelope = self.envelope.clone();
+        match (self.dialect, &self.command) {
+            (Dialect::Envelope, Command::Argv(argv)) => envelope.argv = Some(argv.clone()),
+            (Dialect::Envelope, Command::Shell(line)) => envelope.shell = Some(line.clone()),
+            (Dialect::Plain, Command::Argv(argv)) => {
+                envelope.plain = Some(BASE64.encode(serde_json::to_vec(argv).expect("strings")));
+            }
+            (Dialect::Plain, Command::Shell(line)) => envelope.plain = Some(BASE64.encode(line)),
+        }
+        envelope.encode()
+    }
+}
+
+#[cfg(test)]
+mod tests;
