@@ -145,6 +145,9 @@ impl Multi {
 /// Most bytes of one transaction: well below ZooKeeper's 1 MiB, above one payload of the largest size with its envelope.
 pub const MULTI_BYTES_MAX: usize = 900 * 1024;
 
+/// Most bytes of the operations that a role puts together: what stands in front of them, a fence or a check, needs room, too.
+pub const BATCH_BYTES_MAX: usize = MULTI_BYTES_MAX - 4096;
+
 /// Why ZooKeeper refused an operation. Each of these is definite: nothing of the transaction was applied.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Why {
@@ -227,6 +230,16 @@ pub enum Outcome {
     Refused(Refusal),
     /// Nobody can say: it may have been applied, or be applied later. Answered by a barrier and then reading, never by a guess.
     Unknown,
+}
+
+impl fmt::Display for Outcome {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Outcome::Applied(_) => f.write_str("applied"),
+            Outcome::Refused(refusal) => write!(f, "refused at {refusal}"),
+            Outcome::Unknown => f.write_str("unknown"),
+        }
+    }
 }
 
 impl Outcome {

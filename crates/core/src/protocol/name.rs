@@ -104,6 +104,14 @@ impl WorkerId {
         let hex = session.len() == 16 && session.bytes().all(|b| b.is_ascii_digit() || (b'a'..=b'f').contains(&b));
         (hex && !name.is_empty()).then_some(name)
     }
+
+    /// The session whose incarnation it is, if this is a name of our form.
+    #[must_use]
+    pub fn session(&self) -> Option<i64> {
+        self.operator_name()?;
+        let (_, session) = self.0.rsplit_once('-')?;
+        u64::from_str_radix(session, 16).ok().map(u64::cast_signed)
+    }
 }
 
 /// Checks the operator's name for a service, which becomes part of znode names and of metrics.

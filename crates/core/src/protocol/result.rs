@@ -220,7 +220,9 @@ impl TaskResult {
     pub fn plain_status(&self) -> String {
         match self.outcome {
             TaskOutcome::Succeeded => "done".to_owned(),
-            _ => format!("failed {}", self.why()),
+            TaskOutcome::Failed | TaskOutcome::TimedOut | TaskOutcome::Cancelled | TaskOutcome::Rejected | TaskOutcome::Dead => {
+                format!("failed {}", self.why())
+            }
         }
     }
 

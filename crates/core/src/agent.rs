@@ -1,0 +1,408 @@
+//! What a worker does: register once per session, run what is assigned, record each result in one transaction, and never run
+//! what another worker may have been given.
+//!
+//! An incarnation lives as long as its session. While it runs anything, it keeps proving that the session lives; when it cannot, it
+//! kills what it runs before ZooKeeper could have declared it dead.
+//!
+//! * `assignments`: what is assigned, and what became of it while nobody looked
+//! * `proof`: how long the session is known to live, and what is killed when it is not
+//! * `report`: results and what is given back, in one transaction at a time
+//! * `settle`: whether a result whose answer was lost was recorded
+
+mod assignments;
+mod proof;
+mod report;
+mod settle;
+mod words;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::Time;
+use crate::lifecycle::RunId;
+use crate::protocol::payload::Task;
+use crate::protocol::record::{WorkerRecord, encode};
+use crate::protocol::{Multi, Outcome, Refusal, TaskName, Why, WorkerId, path};
+use crate::view::Question;
+use report::Outbox;
+
+pub use words::{Effect, Event, Fact, KillReason, OnDoubt, Order, Settings, Stop, Timer};
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Session {
+    timeout: Duration,
+    connected: bool,
+    me: WorkerId,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Registration {
+    Pending,
+    Done,
+}
+
+/// One assignment.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Run {
+    czxid: i64,
+    version: i32,
+    payload: Vec<u8>,
+    stage: Stage,
+    /// Set while it is asked whether the assignment is still the same.
+    confirming: Option<Question>,
+    /// The last question that found this very assignment.
+    seen: Question,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum Stage {
+    /// Its payload is asked for.
+    Asked,
+    /// It waits for a slot.
+    Queued(Box<Task>),
+    /// Its command runs.
+    Running(Box<Task>),
+    /// Its command was killed by us while the assignment is still ours: it is given back when the group is dead.
+    Stopping,
+    /// Its command is over; what is to be written lies in the outbox.
+    Over,
+    /// It is over, and what was to be written was refused for good: it stays where it is, and is not run a second time.
+    Abandoned,
+}
+
+/// The state of one worker.
+#[derive(Debug, Clone)]
+pub struct Agent {
+    settings: Settings,
+    session: Option<Session>,
+    registration: Registration,
+    asked: Question,
+    box_question: Option<Question>,
+    /// The question of the last resync: what was seen by none since is in doubt.
+    resynced: Question,
+    touched: BTreeSet<TaskName>,
+    runs: BTreeMap<TaskName, Run>,
+    /// Commands that were killed and whose groups are not yet known to be dead. They fill slots.
+    dying: BTreeSet<RunId>,
+    outbox: Outbox,
+    /// Results whose answer was lost, and whose assignment is gone.
+    unsettled: BTreeMap<TaskName, settle::Unsettled>,
+    proof: proof::Proof,
+    /// The last terms, oldest first, to tell under which one a task was assigned.
+    terms: BTreeMap<i64, i32>,
+    draining: bool,
+    leaving: bool,
+    /// The order to leave was given.
+    left: bool,
+    effects: Vec<Effect>,
+}
+
+impl Agent {
+    /// A worker without a session.
+    #[must_use]
+    pub fn new(settings: Settings) -> Self {
+        Self {
+            settings,
+            session: None,
+            registration: Registration::Pending,
+            asked: 0,
+            box_question: None,
+            resynced: 0,
+            touched: BTreeSet::new(),
+            runs: BTreeMap::new(),
+            dying: BTreeSet::new(),
+            outbox: Outbox::default(),
+            unsettled: BTreeMap::new(),
+            proof: proof::Proof::default(),
+            terms: BTreeMap::new(),
+            draining: false,
+            leaving: false,
+            left: false,
+            effects: Vec::new(),
+        }
+    }
+
+    /// This incarnation, while there is a session.
+    #[must_use]
+    pub fn me(&self) -> Option<&WorkerId> {
+        self.session.as_ref().map(|session| &session.me)
+    }
+
+    /// Whether it may be given work.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        self.registration == Registration::Done && self.session.as_ref().is_some_and(|session| session.connected)
+    }
+
+    /// Whether it takes nothing more.
+    #[must_use]
+    pub fn is_draining(&self) -> bool {
+        self.draining
+    }
+
+    /// How many slots are in use: by commands that run, and by groups that are not dead yet.
+    #[must_use]
+    pub fn slots_in_use(&self) -> usize {
+        let running = self.runs.values().filter(|run| matches!(run.stage, Stage::Running(_) | Stage::Stopping)).count();
+        running + self.dying.len()
+    }
+
+    /// Takes one event in. Facts may come in any order and twice.
+    pub fn on(&mut self, event: Event, now: Time) -> Vec<Effect> {
+        match event {
+            Event::SessionOpened { session, timeout } => self.on_session_opened(session, timeout, now),
+            Event::SessionSuspended => self.on_session_suspended(),
+            Event::SessionResumed => self.on_session_resumed(),
+            Event::SessionLost => self.on_session_lost(),
+            Event::RegisterEnded(outcome) => self.on_register_ended(&outcome, now),
+            Event::RegistrationRead(there) => self.on_registration_read(there, now),
+            Event::BoxListed(question, tasks) => self.on_box_listed(question, tasks),
+            Event::Changed(changes) => changes.into_iter().for_each(|change| self.on_change(change)),
+            Event::AssignmentRead(question, task, reading) => self.on_assignment_read(question, &task, reading, now),
+            Event::RecordRead(question, task, reading) => self.on_record_read(question, task, &reading),
+            Event::EpochRead { epoch, mzxid } => self.on_epoch_read(epoch, mzxid),
+            Event::RunEnded(id, ran) => self.on_run_ended(&id, &ran),
+            Event::WriteEnded(id, outcome) => self.on_write_ended(id, &outcome, now),
+            Event::ProofEnded { nonce, answered, sent } => self.on_proof_ended(nonce, answered, sent, now),
+            Event::LayoutMended => self.outbox.unblock(),
+            Event::Rang(timer) => self.on_rang(timer, now),
+            Event::DrainRequested => self.on_drain_requested(now),
+        }
+        self.start_what_fits(now);
+        self.report();
+        self.leave_when_done();
+        std::mem::take(&mut self.effects)
+    }
+
+    fn ask(&mut self) -> Question {
+        self.asked += 1;
+        self.asked
+    }
+
+    /// Whether what is believed is consistent.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn sanity_check(&self) -> Result<(), String> {
+        for (task, run) in &self.runs {
+            match run.stage {
+                Stage::Asked if run.confirming.is_none() => return Err(format!("{task} waits for an answer that nobody was asked for")),
+                Stage::Over if !self.outbox.holds(task) => return Err(format!("{task} is over, but nothing is to be written about it")),
+                Stage::Asked | Stage::Queued(_) | Stage::Running(_) | Stage::Stopping | Stage::Over | Stage::Abandoned => {}
+            }
+        }
+        if let Some(task) = self.outbox.tasks().find(|task| self.runs.get(*task).is_none_or(|run| run.stage != Stage::Over)) {
+            return Err(format!("something is to be written about {task}, which is not over"));
+        }
+        let running = self.runs.values().filter(|run| matches!(run.stage, Stage::Running(_))).count();
+        match running > self.settings.record.slots as usize {
+            true => Err(format!("{running} commands run in {} slots", self.settings.record.slots)),
+            false => Ok(()),
+        }
+    }
+
+    fn tell(&mut self, fact: Fact) {
+        self.effects.push(Effect::Tell(fact));
+    }
+
+    fn connected(&self) -> bool {
+        self.session.as_ref().is_some_and(|session| session.connected)
+    }
+
+    fn on_session_opened(&mut self, session: i64, timeout: Duration, now: Time) {
+        let me = WorkerId::incarnation(&self.settings.record.name, session);
+        self.session = Some(Session { timeout, connected: true, me });
+        self.registration = Registration::Pending;
+        self.proof = proof::Proof::default();
+        if self.draining {
+            return;
+        }
+        self.register(now);
+    }
+
+    /// One transaction, the box first: whoever sees the registration finds the box.
+    fn register(&mut self, now: Time) {
+        let Some(me) = self.me().cloned() else { return };
+        let record = encode(&WorkerRecord { since: Some(now.wall), ..self.settings.record.clone() });
+        let multi = Multi::new().create(path::assign_box(&me), Vec::new()).create_ephemeral(path::worker(&me), record);
+        self.effects.push(Effect::Register(multi));
+    }
+
+    fn on_register_ended(&mut self, outcome: &Outcome, now: Time) {
+        match outcome {
+            Outcome::Applied(_) => self.registered(),
+            Outcome::Refused(Refusal::At { why: Why::NodeExists, .. }) | Outcome::Unknown if self.connected() => {
+                self.effects.push(Effect::ReadRegistration);
+            }
+            Outcome::Refused(Refusal::At { why: Why::NoNode, .. }) => {
+                self.effects.push(Effect::MendLayout);
+                self.effects.push(Effect::Arm(Timer::Retry, now.mono + self.settings.retry_after));
+            }
+            Outcome::Refused(_) | Outcome::Unknown => self.effects.push(Effect::Arm(Timer::Retry, now.mono + self.settings.retry_after)),
+        }
+    }
+
+    fn on_registration_read(&mut self, there: bool, now: Time) {
+        match there {
+            true if self.registration == Registration::Pending => self.registered(),
+            true => {}
+            // The box without the registration cannot be ours: both are made by one transaction.
+            false => self.register(now),
+        }
+    }
+
+    fn registered(&mut self) {
+        let Some(me) = self.me().cloned() else { return };
+        self.registration = Registration::Done;
+        self.settings.record.replaces = Some(me.clone());
+        self.tell(Fact::Registered(me));
+        self.resync();
+    }
+
+    fn resync(&mut self) {
+        let question = self.ask();
+        self.box_question = Some(question);
+        self.resynced = question;
+        self.touched.clear();
+        self.outbox.hold();
+        self.effects.push(Effect::Resync(question));
+        self.effects.push(Effect::ReadEpoch);
+    }
+
+    fn on_session_suspended(&mut self) {
+        if let Some(session) = &mut self.session {
+            session.connected = false;
+        }
+        self.box_question = None;
+        self.outbox.hold();
+    }
+
+    fn on_session_resumed(&mut self) {
+        let Some(session) = &mut self.session else { return };
+        session.connected = true;
+        match self.registration {
+            Registration::Done => self.resync(),
+            Registration::Pending => self.effects.push(Effect::ReadRegistration),
+        }
+        self.prove();
+    }
+
+    fn on_session_lost(&mut self) {
+        self.session = None;
+        self.abandon(KillReason::SessionLost);
+        if self.draining {
+            self.leaving = true;
+        }
+    }
+
+    /// This incarnation is over: everything is killed at once, and nothing of it is ever recorded.
+    fn abandon(&mut self, reason: KillReason) {
+        let killed = self.runs.iter().filter(|(_, run)| matches!(run.stage, Stage::Running(_) | Stage::Stopping));
+        let killed: Vec<RunId> = killed.map(|(task, run)| RunId { task: task.clone(), czxid: run.czxid }).collect();
+        self.runs.clear();
+        self.outbox = Outbox::default();
+        self.unsettled.clear();
+        self.box_question = None;
+        self.registration = Registration::Pending;
+        if !killed.is_empty() {
+            self.effects.push(Effect::KillAll);
+            self.tell(Fact::Killed { commands: killed.len(), reason });
+        }
+        self.dying.extend(killed);
+    }
+
+    /// Our registration or our box is gone while the session lives.
+    fn on_unregistered(&mut self) {
+        if self.registration != Registration::Done {
+            return;
+        }
+        self.session = None;
+        self.abandon(KillReason::Unregistered);
+        match self.draining {
+            true => self.leaving = true,
+            false => self.effects.push(Effect::ReopenSession),
+        }
+    }
+
+    fn on_epoch_read(&mut self, epoch: i32, mzxid: i64) {
+        self.terms.insert(mzxid, epoch);
+        while self.terms.len() > 64 {
+            self.terms.pop_first();
+        }
+    }
+
+    fn epoch_of(&self, czxid: i64) -> Option<i32> {
+        self.terms.range(..=czxid).next_back().map(|(_, epoch)| *epoch)
+    }
+
+    fn on_rang(&mut self, timer: Timer, now: Time) {
+        match timer {
+            Timer::ProofDue => self.on_proof_due(),
+            Timer::Doubt => self.on_doubt(now),
+            Timer::Retry => self.on_retry(now),
+            Timer::DrainDeadline => self.on_drain_deadline(),
+            Timer::DrainOver => self.leaving = true,
+        }
+    }
+
+    fn on_retry(&mut self, now: Time) {
+        if !self.connected() {
+            return;
+        }
+        match self.registration {
+            Registration::Pending if !self.draining => self.register(now),
+            Registration::Pending => {}
+            Registration::Done => self.resync(),
+        }
+    }
+
+    fn on_drain_requested(&mut self, now: Time) {
+        if std::mem::replace(&mut self.draining, true) {
+            return;
+        }
+        let queued: Vec<TaskName> =
+            self.runs.iter().filter(|(_, run)| matches!(run.stage, Stage::Queued(_))).map(|(t, _)| t.clone()).collect();
+        if let (Some(me), Registration::Done) = (self.me().cloned(), self.registration) {
+            // No slots, at a new version: the master's next assignment is refused, and it reads why.
+            let record = WorkerRecord { slots: 0, ..self.settings.record.clone() };
+            self.outbox.retire(path::worker(&me), encode(&record));
+        }
+        for task in queued {
+            self.give_back(&task);
+        }
+        self.effects.push(Effect::Arm(Timer::DrainDeadline, now.mono + self.settings.drain_timeout));
+        let over = self.settings.drain_timeout + self.settings.kill_grace + DRAIN_MARGIN;
+        self.effects.push(Effect::Arm(Timer::DrainOver, now.mono + over));
+    }
+
+    fn on_drain_deadline(&mut self) {
+        let running: Vec<TaskName> =
+            self.runs.iter().filter(|(_, run)| matches!(run.stage, Stage::Running(_))).map(|(t, _)| t.clone()).collect();
+        if !running.is_empty() {
+            self.tell(Fact::Killed { commands: running.len(), reason: KillReason::Drained });
+        }
+        for task in running {
+            self.stop_and_give_back(&task, Stop::Terminate);
+        }
+    }
+
+    /// Whether nothing waits or runs. What is over and could not be reported stays where it is.
+    fn all_over(&self) -> bool {
+        self.runs.values().all(|run| matches!(run.stage, Stage::Over | Stage::Abandoned) && run.confirming.is_none())
+    }
+
+    fn leave_when_done(&mut self) {
+        let idle = self.all_over() && self.outbox.is_empty() && self.unsettled.is_empty() && self.dying.is_empty();
+        // While registered: the master knows that we take nothing more, and what it gave us just before was seen.
+        let parted = self.registration == Registration::Pending || (self.connected() && self.box_question.is_none());
+        if (self.leaving || (self.draining && idle && parted)) && !std::mem::replace(&mut self.left, true) {
+            self.effects.push(Effect::Leave);
+        }
+    }
+}
+
+/// How long after the last KILL of a drain results may still take to be recorded.
+const DRAIN_MARGIN: Duration = Duration::from_secs(5);
+
+#[cfg(test)]
+mod tests;

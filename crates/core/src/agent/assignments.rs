@@ -1,0 +1,230 @@
+//! What is assigned to this worker, and what became of it while nobody looked.
+//!
+//! A disappearing assignment is the order to stop. Two assignments of one name are told apart by the transaction that created
+//! them; whenever an event or an outage leaves a doubt which one is there, it is read before anything is concluded.
+
+use super::{Agent, Effect, Fact, KillReason, Order, Run, Stage, Stop};
+use crate::Time;
+use crate::lifecycle::{Ending, Ran, RunId, Runner, rejection, result_of_run};
+use crate::master::Reading;
+use crate::protocol::result::{record, rejected};
+use crate::protocol::{Change, Node, TaskName, Why, path, payload};
+use crate::view::Question;
+
+impl Agent {
+    pub(super) fn on_box_listed(&mut self, question: Question, tasks: Option<Vec<TaskName>>) {
+        if self.box_question.take_if(|asked| *asked == question).is_none() {
+            return;
+        }
+        let Some(listed) = tasks else { return self.on_unregistered() };
+        // What was asked before may never be answered.
+        self.settle_again();
+        let touched = std::mem::take(&mut self.touched);
+        let gone: Vec<TaskName> = self.runs.keys().filter(|t| !listed.contains(t) && !touched.contains(*t)).cloned().collect();
+        for task in gone {
+            self.withdraw(&task);
+        }
+        for task in listed {
+            self.look_at(task);
+        }
+    }
+
+    pub(super) fn on_change(&mut self, change: Change) {
+        match change {
+            Change::AssignmentAppeared(worker, task) if Some(&worker) == self.me() => {
+                self.touch(&task);
+                self.look_at(task);
+            }
+            Change::AssignmentGone(worker, task) if Some(&worker) == self.me() => {
+                self.touch(&task);
+                // Our own transaction deletes assignments all the time; its answer says the same.
+                if !self.outbox.in_flight(&task) && self.runs.contains_key(&task) {
+                    self.look_at(task);
+                }
+            }
+            Change::WorkerGone(worker) | Change::BoxGone(worker) if Some(&worker) == self.me() => self.on_unregistered(),
+            Change::EpochMoved => self.effects.push(Effect::ReadEpoch),
+            Change::OfficeVacant
+            | Change::OfficeTaken
+            | Change::TaskAppeared(_)
+            | Change::TaskGone(_)
+            | Change::TaskChanged(_)
+            | Change::WorkerAppeared(_)
+            | Change::WorkerGone(_)
+            | Change::WorkerChanged(_)
+            | Change::BoxAppeared(_)
+            | Change::BoxGone(_)
+            | Change::AssignmentAppeared(..)
+            | Change::AssignmentGone(..)
+            | Change::StatusAppeared(_)
+            | Change::StatusGone(_)
+            | Change::CancelAppeared(_)
+            | Change::CancelGone(_)
+            | Change::QueueMoved
+            | Change::HeldAppeared(_)
+            | Change::HeldGone(_)
+            | Change::LayoutGone(_)
+            | Change::Foreign(_) => {}
+        }
+    }
+
+    /// A list that is awaited says nothing about this one any more.
+    fn touch(&mut self, task: &TaskName) {
+        if self.box_question.is_some() {
+            self.touched.insert(task.clone());
+        }
+    }
+
+    /// Asks what is there; an earlier question about the same name is forgotten.
+    pub(super) fn look_at(&mut self, task: TaskName) {
+        let question = self.ask();
+        let unknown = || Run { czxid: 0, version: 0, payload: Vec::new(), stage: Stage::Asked, confirming: None, seen: 0 };
+        self.runs.entry(task.clone()).or_insert_with(unknown).confirming = Some(question);
+        self.effects.push(Effect::ReadAssignment(question, task));
+        // The proof that the command may be started travels with the question.
+        self.prove_if_stale();
+    }
+
+    pub(super) fn on_assignment_read(&mut self, question: Question, task: &TaskName, reading: Reading, now: Time) {
+        let Some(run) = self.runs.get_mut(task) else { return };
+        let same = |reading: &Reading| matches!(reading, Reading::Found(node) if node.stat.czxid == run.czxid);
+        // What our own transaction left behind is looked at when it has ended: then it is known whether it was ours.
+        if self.outbox.in_flight(task) && !same(&reading) {
+            return;
+        }
+        if run.confirming.take_if(|asked| *asked == question).is_none() {
+            return;
+        }
+        match reading {
+            Reading::Absent => self.withdraw(task),
+            Reading::Denied => {
+                let path = self.session.as_ref().map(|session| path::assignment(&session.me, task)).unwrap_or_default();
+                self.tell(Fact::Surprised { path, why: Why::NoAuth });
+                self.runs.retain(|other, run| other != task || run.stage != Stage::Asked);
+            }
+            Reading::Found(node) if run.stage == Stage::Asked => self.accept(question, task, node, now),
+            Reading::Found(node) if run.czxid == node.stat.czxid => {
+                run.seen = question;
+                self.outbox.confirm(task);
+            }
+            Reading::Found(node) => {
+                self.withdraw(task);
+                self.accept(question, task, node, now);
+            }
+        }
+    }
+
+    fn accept(&mut self, question: Question, task: &TaskName, node: Node, now: Time) {
+        let Node { data, stat } = node;
+        let mut run = Run { czxid: stat.czxid, version: stat.version, payload: data, stage: Stage::Over, confirming: None, seen: question };
+        match payload::decode_assigned(&run.payload) {
+            Ok(understood) => run.stage = Stage::Queued(Box::new(understood)),
+            Err(why) => {
+                let result = rejected(task.clone(), &why, now.wall);
+                self.outbox.record(task, stat.version, result, rejection(task, &why, now.wall));
+            }
+        }
+        let queued = matches!(run.stage, Stage::Queued(_));
+        self.runs.insert(task.clone(), run);
+        if self.draining && queued {
+            self.give_back(task);
+        }
+    }
+
+    /// The assignment is not ours any more: what runs for it is killed, and its result is dropped.
+    fn withdraw(&mut self, task: &TaskName) {
+        let Some(run) = self.runs.remove(task) else { return };
+        let dropped = self.outbox.drop_task(task);
+        match run.stage {
+            Stage::Running(_) | Stage::Stopping => {
+                let id = RunId { task: task.clone(), czxid: run.czxid };
+                self.dying.insert(id.clone());
+                self.effects.push(Effect::Stop(id, Stop::Kill));
+                self.tell(Fact::Killed { commands: 1, reason: KillReason::Withdrawn });
+            }
+            Stage::Over => dropped.into_iter().for_each(|dropped| self.settle(task, dropped)),
+            Stage::Asked | Stage::Queued(_) | Stage::Abandoned => {}
+        }
+    }
+
+    pub(super) fn start_what_fits(&mut self, now: Time) {
+        if !self.is_registered() || self.draining {
+            return;
+        }
+        let mut free = (self.settings.record.slots as usize).saturating_sub(self.slots_in_use());
+        if free == 0 || !self.runs.values().any(|run| matches!(run.stage, Stage::Queued(_))) {
+            return;
+        }
+        if !self.is_proven(now) {
+            return self.prove_unless_asked();
+        }
+        let mut queued: Vec<(i64, TaskName)> =
+            self.runs.iter().filter(|(_, run)| matches!(run.stage, Stage::Queued(_))).map(|(t, run)| (run.czxid, t.clone())).collect();
+        queued.sort();
+        for (_, task) in queued {
+            if free == 0 {
+                break;
+            }
+            free -= 1;
+            self.start(&task);
+        }
+        self.arm_proofs();
+    }
+
+    fn start(&mut self, name: &TaskName) {
+        let Some(worker) = self.me().cloned() else { return };
+        let epoch = self.runs.get(name).and_then(|run| self.epoch_of(run.czxid));
+        let Some(run) = self.runs.get_mut(name) else { return };
+        let Stage::Queued(task) = &run.stage else { return };
+        let task = task.clone();
+        run.stage = Stage::Running(task.clone());
+        let id = RunId { task: name.clone(), czxid: run.czxid };
+        self.effects.push(Effect::Start(Box::new(Order { id, task: *task, worker, epoch })));
+    }
+
+    pub(super) fn on_run_ended(&mut self, id: &RunId, ran: &Ran) {
+        if self.dying.remove(id) {
+            return;
+        }
+        let Some(run) = self.runs.get(&id.task).filter(|run| run.czxid == id.czxid) else { return };
+        match (&run.stage, &ran.ending) {
+            (Stage::Stopping, _) | (Stage::Running(_), Ending::Killed) => self.give_back(&id.task),
+            (Stage::Running(task), _) => {
+                let worker = self.me().cloned().unwrap_or_else(|| crate::protocol::WorkerId::listed(&self.settings.record.name));
+                let runner = Runner { worker, epoch: self.epoch_of(id.czxid) };
+                let result = result_of_run(&id.task, task, &runner, ran);
+                let recorded = record(&result, Some(task));
+                let version = run.version;
+                self.outbox.record(&id.task, version, result, recorded);
+                self.over(&id.task);
+            }
+            (Stage::Asked | Stage::Queued(_) | Stage::Over | Stage::Abandoned, _) => {}
+        }
+    }
+
+    fn over(&mut self, task: &TaskName) {
+        if let Some(run) = self.runs.get_mut(task) {
+            run.stage = Stage::Over;
+            run.payload = Vec::new();
+            if run.seen < self.resynced || run.confirming.is_some() {
+                self.outbox.doubt(task);
+            }
+        }
+    }
+
+    /// Hands a task back to pending, unchanged: nothing of it counts.
+    pub(super) fn give_back(&mut self, task: &TaskName) {
+        let Some(run) = self.runs.get_mut(task) else { return };
+        let payload = std::mem::take(&mut run.payload);
+        let version = run.version;
+        self.outbox.give_back(task, version, payload);
+        self.over(task);
+    }
+
+    pub(super) fn stop_and_give_back(&mut self, task: &TaskName, how: Stop) {
+        let Some(run) = self.runs.get_mut(task) else { return };
+        run.stage = Stage::Stopping;
+        let id = RunId { task: task.clone(), czxid: run.czxid };
+        self.effects.push(Effect::Stop(id, how));
+    }
+}

@@ -1,0 +1,108 @@
+//! How long the session is known to live, and what is killed when it is not.
+//!
+//! Answered pings prove only that some server lives. A `sync` is answered by ZooKeeper's leader: the proof of life is the moment at
+//! which the last answered one was *sent*. Half a session timeout after it, ZooKeeper cannot have declared us dead yet.
+
+use std::time::Duration;
+
+use super::{Agent, Effect, Fact, KillReason, OnDoubt, Stage, Stop, Timer};
+use crate::Time;
+use crate::protocol::TaskName;
+
+/// What is known of the session's life.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Proof {
+    sent: Option<Duration>,
+    nonce: u64,
+    /// The question that is not answered yet.
+    pending: Option<u64>,
+    /// Whether the last one was not answered: the next waits for its timer.
+    failed: bool,
+}
+
+impl Agent {
+    fn timeout(&self) -> Option<Duration> {
+        self.session.as_ref().map(|session| session.timeout)
+    }
+
+    /// Whether a command may be started now: there is time left to kill it.
+    pub(super) fn is_proven(&self, now: Time) -> bool {
+        match (self.proof.sent, self.timeout()) {
+            (Some(sent), Some(timeout)) => now.since(sent) < timeout / 2,
+            (Some(_) | None, _) => false,
+        }
+    }
+
+    pub(super) fn prove(&mut self) {
+        if !self.connected() {
+            return;
+        }
+        self.proof.nonce += 1;
+        self.proof.pending = Some(self.proof.nonce);
+        self.proof.failed = false;
+        self.effects.push(Effect::Prove(self.proof.nonce));
+    }
+
+    /// Asks for a proof unless one is asked for, or regularly renewed because something runs.
+    pub(super) fn prove_if_stale(&mut self) {
+        if self.slots_in_use() == 0 {
+            self.prove_unless_asked();
+        }
+    }
+
+    /// Asks for a proof unless one is asked for already, or failed just now.
+    pub(super) fn prove_unless_asked(&mut self) {
+        if self.proof.pending.is_none() && !self.proof.failed {
+            self.prove();
+        }
+    }
+
+    pub(super) fn on_proof_ended(&mut self, nonce: u64, answered: bool, sent: Duration, now: Time) {
+        if self.proof.pending == Some(nonce) {
+            self.proof.pending = None;
+        }
+        if answered && self.session.is_some() {
+            self.proof.sent = self.proof.sent.max(Some(sent));
+            self.arm_proofs();
+        } else if self.connected() && self.proof.pending.is_none() {
+            self.proof.failed = true;
+            self.effects.push(Effect::Arm(Timer::ProofDue, now.mono + self.settings.retry_after));
+        }
+    }
+
+    /// While anything runs: the next proof, and the moment from which its absence is a doubt.
+    pub(super) fn arm_proofs(&mut self) {
+        let (Some(sent), Some(timeout)) = (self.proof.sent, self.timeout()) else { return };
+        if self.slots_in_use() > 0 {
+            self.effects.push(Effect::Arm(Timer::ProofDue, sent + timeout / 5));
+            self.effects.push(Effect::Arm(Timer::Doubt, sent + timeout / 2));
+        }
+    }
+
+    pub(super) fn on_proof_due(&mut self) {
+        self.proof.failed = false;
+        let waiting = self.runs.values().any(|run| matches!(run.stage, Stage::Queued(_)));
+        if self.slots_in_use() > 0 || waiting {
+            self.prove();
+        }
+    }
+
+    pub(super) fn on_doubt(&mut self, now: Time) {
+        if self.is_proven(now) {
+            return;
+        }
+        let living = self.runs.values().filter(|run| matches!(run.stage, Stage::Running(_) | Stage::Stopping)).count();
+        if living == 0 || self.settings.on_doubt == OnDoubt::Keep {
+            return;
+        }
+        let running: Vec<TaskName> =
+            self.runs.iter().filter(|(_, run)| matches!(run.stage, Stage::Running(_))).map(|(t, _)| t.clone()).collect();
+        // First the order, which must not wait for anything, nor for the grace of what is being terminated; then what follows from it
+        // if the session turns out to live.
+        self.effects.push(Effect::KillAll);
+        self.tell(Fact::Killed { commands: living, reason: KillReason::Doubt });
+        for task in running {
+            self.stop_and_give_back(&task, Stop::Kill);
+        }
+    }
+}

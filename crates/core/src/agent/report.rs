@@ -1,0 +1,341 @@
+//! Results and what is given back: one transaction at a time, with all that is waiting in it.
+//!
+//! In front of each stands the check that this incarnation is registered. The index of a refused operation decides what happens:
+//! at the check, everything stops; elsewhere, that one entry is mended or dropped and the others are sent again.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{Agent, Effect, Fact, Stage};
+use crate::Time;
+use crate::protocol::multi::BATCH_BYTES_MAX;
+use crate::protocol::result::{Recorded, TaskResult};
+use crate::protocol::{Multi, Op, Outcome, Refusal, TaskName, Why, path};
+
+/// Most entries in one transaction.
+const BATCH: usize = 128;
+
+/// What is to be written about one assignment, or about the worker itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Entry {
+    version: i32,
+    what: What,
+    /// Whether the assignment is known to be the one that this is about. Not after an outage, until it was read again.
+    confirmed: bool,
+    /// Whether it waits for the layout.
+    blocked: bool,
+    /// Whether a transaction about it was sent whose answer was lost.
+    sent: bool,
+}
+
+/// A result that will not be sent again.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Dropped {
+    pub(super) result: Box<TaskResult>,
+    pub(super) recorded: Recorded,
+    /// Whether a transaction about it was sent whose answer was lost: it may have been applied.
+    pub(super) sent: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+enum What {
+    Result {
+        result: Box<TaskResult>,
+        recorded: Recorded,
+    },
+    GiveBack {
+        payload: Vec<u8>,
+    },
+    /// Its status exists, or it is pending, too: only the assignment goes.
+    DeleteOnly {
+        /// The other place, which must still be there.
+        other: String,
+        /// What was to be written.
+        instead_of: Box<What>,
+    },
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Part {
+    Check,
+    Retire,
+    Assignment,
+    Status,
+    Details,
+    NewTask,
+    /// The other place of a task that is in two.
+    Other,
+}
+
+/// What waits to be written, and what is being written.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub(super) struct Outbox {
+    entries: BTreeMap<TaskName, Entry>,
+    /// The record of a worker that wants no more work, until it is written.
+    retirement: Option<(String, Vec<u8>)>,
+    flight: Option<Flight>,
+    last_write: u64,
+    /// Whether the last transaction was refused as a whole: then the next one holds a single entry.
+    one_by_one: bool,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Flight {
+    id: u64,
+    tasks: BTreeSet<TaskName>,
+    retires: bool,
+    /// For each operation: whose it is, and what it is about.
+    parts: Vec<(Option<TaskName>, Part)>,
+}
+
+impl Outbox {
+    pub(super) fn is_empty(&self) -> bool {
+        self.entries.is_empty() && self.flight.is_none() && self.retirement.is_none()
+    }
+
+    /// Whether something is to be written about a task.
+    pub(super) fn holds(&self, task: &TaskName) -> bool {
+        self.entries.contains_key(task)
+    }
+
+    /// Everything that something is to be written about.
+    pub(super) fn tasks(&self) -> impl Iterator<Item = &TaskName> {
+        self.entries.keys()
+    }
+
+    pub(super) fn in_flight(&self, task: &TaskName) -> bool {
+        self.flight.as_ref().is_some_and(|flight| flight.tasks.contains(task))
+    }
+
+    pub(super) fn record(&mut self, task: &TaskName, version: i32, result: TaskResult, recorded: Recorded) {
+        self.insert(task, version, What::Result { result: Box::new(result), recorded });
+    }
+
+    pub(super) fn give_back(&mut self, task: &TaskName, version: i32, payload: Vec<u8>) {
+        self.insert(task, version, What::GiveBack { payload });
+    }
+
+    fn insert(&mut self, task: &TaskName, version: i32, what: What) {
+        self.entries.insert(task.clone(), Entry { version, what, confirmed: true, blocked: false, sent: false });
+    }
+
+    pub(super) fn retire(&mut self, path: String, record: Vec<u8>) {
+        self.retirement = Some((path, record));
+    }
+
+    /// Nothing is sent before its assignment was read again; what is in flight may end either way.
+    pub(super) fn hold(&mut self) {
+        if let Some(flight) = self.flight.take() {
+            self.unanswered(&flight);
+        }
+        for entry in self.entries.values_mut() {
+            entry.confirmed = false;
+            // Whoever was mending the layout may have been interrupted: the next refusal asks for it again.
+            entry.blocked = false;
+        }
+    }
+
+    fn unanswered(&mut self, flight: &Flight) {
+        for task in &flight.tasks {
+            if let Some(entry) = self.entries.get_mut(task) {
+                entry.sent = true;
+            }
+        }
+    }
+
+    /// Not to be sent before its assignment was read again.
+    pub(super) fn doubt(&mut self, task: &TaskName) {
+        if let Some(entry) = self.entries.get_mut(task) {
+            entry.confirmed = false;
+        }
+    }
+
+    pub(super) fn confirm(&mut self, task: &TaskName) {
+        if let Some(entry) = self.entries.get_mut(task) {
+            entry.confirmed = true;
+        }
+    }
+
+    pub(super) fn unblock(&mut self) {
+        self.entries.values_mut().for_each(|entry| entry.blocked = false);
+    }
+
+    /// Forgets what was to be written about a task; hands out the result that was among it.
+    pub(super) fn drop_task(&mut self, task: &TaskName) -> Option<Dropped> {
+        let Entry { what, sent, .. } = self.entries.remove(task)?;
+        match what {
+            What::Result { result, recorded } => Some(Dropped { result, recorded, sent }),
+            What::GiveBack { .. } | What::DeleteOnly { .. } => None,
+        }
+    }
+}
+
+impl Agent {
+    pub(super) fn report(&mut self) {
+        let Some(me) = self.me().cloned().filter(|_| self.is_registered()) else { return };
+        let ready = self.outbox.retirement.is_some() || self.outbox.entries.values().any(|entry| entry.confirmed && !entry.blocked);
+        if self.outbox.flight.is_some() || !ready {
+            return;
+        }
+        let check = Op::Check { path: path::worker(&me), version: None };
+        let mut ops = vec![check];
+        let mut parts = vec![(None, Part::Check)];
+        if let Some((path, data)) = &self.outbox.retirement {
+            ops.push(Op::Set { path: path.clone(), data: data.clone(), version: None });
+            parts.push((None, Part::Retire));
+        }
+        let most = if self.outbox.one_by_one { 1 } else { BATCH };
+        let mut tasks = BTreeSet::new();
+        let mut bytes = 0;
+        for (task, entry) in self.outbox.entries.iter().filter(|(_, entry)| entry.confirmed && !entry.blocked) {
+            let more = entry.operations(&me, task);
+            let size: usize = more.iter().map(|(_, op)| op.bytes()).sum();
+            if tasks.len() >= most || (!tasks.is_empty() && bytes + size > BATCH_BYTES_MAX) {
+                break;
+            }
+            bytes += size;
+            tasks.insert(task.clone());
+            for (part, op) in more {
+                parts.push((Some(task.clone()), part));
+                ops.push(op);
+            }
+        }
+        self.outbox.last_write += 1;
+        let id = self.outbox.last_write;
+        self.outbox.flight = Some(Flight { id, tasks, retires: self.outbox.retirement.is_some(), parts });
+        self.effects.push(Effect::Write(id, Multi { ops }));
+    }
+
+    pub(super) fn on_write_ended(&mut self, id: u64, outcome: &Outcome, now: Time) {
+        // One that was held since is answered by what is read.
+        let Some(flight) = self.outbox.flight.take_if(|flight| flight.id == id) else { return };
+        match outcome {
+            Outcome::Applied(_) => self.written(flight),
+            Outcome::Refused(Refusal::At { index, why }) => match flight.parts.get(*index).cloned() {
+                Some((None, Part::Check)) => self.on_unregistered(),
+                Some((None, Part::Retire)) | None => self.outbox.retirement = None,
+                Some((Some(task), part)) => self.refused(&task, part, *why),
+                Some((None, _)) => {}
+            },
+            // Refused for what it is: one by one, until the guilty one is alone.
+            Outcome::Refused(Refusal::Whole(why)) if *why != Why::NotSent => {
+                self.outbox.one_by_one = flight.tasks.len() > 1;
+                if !self.outbox.one_by_one {
+                    flight.tasks.iter().for_each(|task| self.refused(task, Part::Check, *why));
+                    self.outbox.retirement.take_if(|_| flight.retires && flight.tasks.is_empty());
+                }
+            }
+            Outcome::Refused(Refusal::Fence(_) | Refusal::Whole(_)) | Outcome::Unknown => {
+                if *outcome == Outcome::Unknown {
+                    self.outbox.unanswered(&flight);
+                }
+                self.outbox.hold();
+                self.effects.push(Effect::Arm(super::Timer::Retry, now.mono + self.settings.retry_after));
+            }
+        }
+    }
+
+    fn written(&mut self, flight: Flight) {
+        self.outbox.one_by_one = false;
+        for task in flight.tasks {
+            let entry = self.outbox.entries.remove(&task);
+            self.close(&task);
+            match entry.map(|entry| entry.what) {
+                Some(What::Result { result, .. }) => self.tell(Fact::Recorded(result)),
+                Some(What::GiveBack { .. }) => self.tell(Fact::GaveBack(task)),
+                Some(What::DeleteOnly { .. }) | None => {}
+            }
+        }
+        if flight.retires {
+            self.outbox.retirement = None;
+            // From here on nothing new is assigned to us; what came just before is given back.
+            self.resync();
+        }
+    }
+
+    /// Nothing more is done about an assignment, unless an event since said that there is another one of the same name.
+    fn close(&mut self, task: &TaskName) {
+        if self.runs.remove(task).is_some_and(|run| run.confirming.is_some()) {
+            self.look_at(task.clone());
+        }
+    }
+
+    fn refused(&mut self, task: &TaskName, part: Part, why: Why) {
+        let Some(entry) = self.outbox.entries.get_mut(task) else { return };
+        match (part, why) {
+            (Part::Assignment, Why::NoNode) => {
+                let dropped = self.outbox.drop_task(task);
+                self.close(task);
+                match dropped {
+                    Some(dropped) => self.settle(task, dropped),
+                    None => self.tell(Fact::Stale(task.clone())),
+                }
+            }
+            // What was run is not what is assigned now: that is read, and run.
+            (Part::Assignment, Why::BadVersion) => {
+                self.outbox.entries.remove(task);
+                self.runs.remove(task);
+                self.tell(Fact::Stale(task.clone()));
+                self.look_at(task.clone());
+            }
+            (Part::Other, Why::NoNode) => entry.restore(),
+            (Part::Status | Part::NewTask, Why::NodeExists) => entry.delete_only(task),
+            (Part::Details, Why::NodeExists) => entry.without_details(),
+            (Part::Status | Part::NewTask | Part::Details, Why::NoNode) => {
+                entry.blocked = true;
+                self.effects.push(Effect::MendLayout);
+            }
+            (Part::Check | Part::Retire | Part::Assignment | Part::Status | Part::Details | Part::NewTask | Part::Other, _) => {
+                // Left where it is: told once, tried no more.
+                let path = path::status(task);
+                self.outbox.entries.remove(task);
+                if let Some(run) = self.runs.get_mut(task) {
+                    run.stage = Stage::Abandoned;
+                }
+                self.tell(Fact::Surprised { path, why });
+            }
+        }
+    }
+}
+
+impl Entry {
+    fn operations(&self, me: &crate::protocol::WorkerId, task: &TaskName) -> Vec<(Part, Op)> {
+        let create = |path: String, data: &[u8]| Op::Create { path, data: data.to_vec(), ephemeral: false };
+        let mut parts = vec![(Part::Assignment, Op::Delete { path: path::assignment(me, task), version: Some(self.version) })];
+        match &self.what {
+            What::Result { recorded, .. } => {
+                parts.push((Part::Status, create(path::status(task), &recorded.status)));
+                parts.extend(recorded.details.as_ref().map(|details| (Part::Details, create(path::plain_result(task), details))));
+            }
+            What::GiveBack { payload } => parts.push((Part::NewTask, create(path::task(task), payload))),
+            What::DeleteOnly { other, .. } => parts.insert(0, (Part::Other, Op::Check { path: other.clone(), version: None })),
+        }
+        parts
+    }
+
+    fn delete_only(&mut self, task: &TaskName) {
+        let other = match &self.what {
+            What::Result { .. } => path::status(task),
+            What::GiveBack { .. } => path::task(task),
+            What::DeleteOnly { .. } => return,
+        };
+        let placeholder = What::GiveBack { payload: Vec::new() };
+        let instead_of = Box::new(std::mem::replace(&mut self.what, placeholder));
+        self.what = What::DeleteOnly { other, instead_of };
+    }
+
+    /// The other place is gone: this one counts again.
+    fn restore(&mut self) {
+        let placeholder = What::GiveBack { payload: Vec::new() };
+        self.what = match std::mem::replace(&mut self.what, placeholder) {
+            What::DeleteOnly { instead_of, .. } => *instead_of,
+            what @ (What::Result { .. } | What::GiveBack { .. }) => what,
+        };
+    }
+
+    fn without_details(&mut self) {
+        match &mut self.what {
+            What::Result { recorded, .. } => recorded.details = None,
+            What::GiveBack { .. } | What::DeleteOnly { .. } => {}
+        }
+    }
+}

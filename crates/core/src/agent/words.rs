@@ -1,0 +1,207 @@
+//! The vocabulary of a worker: what happens to it, what it orders, what it tells.
+
+use std::time::Duration;
+
+use crate::lifecycle::{Ran, RunId};
+use crate::master::Reading;
+use crate::protocol::payload::Task;
+use crate::protocol::record::WorkerRecord;
+use crate::protocol::result::TaskResult;
+use crate::protocol::{Change, Multi, Outcome, TaskName, Why, WorkerId};
+use crate::view::Question;
+
+/// What happened, as a worker's shell reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// A session was opened; the layout exists.
+    SessionOpened {
+        /// Its id: part of the incarnation's name.
+        session: i64,
+        /// Its negotiated timeout.
+        timeout: Duration,
+    },
+    /// The connection is lost; the session may still live.
+    SessionSuspended,
+    /// The session goes on.
+    SessionResumed,
+    /// The session is over.
+    SessionLost,
+    /// The registration ended.
+    RegisterEnded(Outcome),
+    /// Whether `/workers/<me>` is there, read behind a `sync`.
+    RegistrationRead(bool),
+    /// The names in our box, listed behind watches and a `sync`; `None` if there is no box.
+    BoxListed(Question, Option<Vec<TaskName>>),
+    /// Watches told this, in this order.
+    Changed(Vec<Change>),
+    /// An assignment's payload.
+    AssignmentRead(Question, TaskName, Reading),
+    /// What is recorded of a task.
+    RecordRead(Question, TaskName, Reading),
+    /// Which term began with which transaction.
+    EpochRead {
+        /// The epoch.
+        epoch: i32,
+        /// The transaction that opened it.
+        mzxid: i64,
+    },
+    /// A command ended, and its whole process group is dead.
+    RunEnded(RunId, Box<Ran>),
+    /// A transaction ended.
+    WriteEnded(u64, Outcome),
+    /// A `sync` was answered, or was not.
+    ProofEnded {
+        /// Which one.
+        nonce: u64,
+        /// Whether it was answered.
+        answered: bool,
+        /// When it was sent, on the monotonic clock.
+        sent: Duration,
+    },
+    /// What was missing of the layout is there again.
+    LayoutMended,
+    /// A timer that was armed went off.
+    Rang(Timer),
+    /// The operator wants this process to stop when what runs has ended.
+    DrainRequested,
+}
+
+/// What this worker orders its shell to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Commit the registration; then [`Event::RegisterEnded`].
+    Register(Multi),
+    /// Look for `/workers/<me>` behind a `sync`; then [`Event::RegistrationRead`].
+    ReadRegistration,
+    /// Reopen the pen, arm the watches on the box, the registration and the epoch, `sync`, list the box; then [`Event::BoxListed`].
+    Resync(Question),
+    /// Read an assignment; then [`Event::AssignmentRead`].
+    ReadAssignment(Question, TaskName),
+    /// Read what is recorded of a task, at this path; then [`Event::RecordRead`].
+    ReadRecord(Question, TaskName, String),
+    /// Read the epoch; then [`Event::EpochRead`].
+    ReadEpoch,
+    /// Start a command; then, when its group is dead, [`Event::RunEnded`].
+    Start(Box<Order>),
+    /// Stop a command.
+    Stop(RunId, Stop),
+    /// SIGKILL everything, at once.
+    KillAll,
+    /// Commit; then [`Event::WriteEnded`].
+    Write(u64, Multi),
+    /// Send a `sync`; then [`Event::ProofEnded`].
+    Prove(u64),
+    /// Create what is missing of the layout; then [`Event::LayoutMended`].
+    MendLayout,
+    /// Ring once, at this monotonic time; a later order for the same timer replaces the earlier one.
+    Arm(Timer, Duration),
+    /// Close this session and open another: this incarnation ends.
+    ReopenSession,
+    /// Close the session and end the process.
+    Leave,
+    /// Tell operators and metrics.
+    Tell(Fact),
+}
+
+/// A command to run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Order {
+    /// Which attempt.
+    pub id: RunId,
+    /// What to run.
+    pub task: Task,
+    /// The incarnation that runs it.
+    pub worker: WorkerId,
+    /// The term under which it was assigned, if known.
+    pub epoch: Option<i32>,
+}
+
+/// How a command is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Stop {
+    /// TERM to the group, KILL after the grace.
+    Terminate,
+    /// KILL.
+    Kill,
+}
+
+/// Timers of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Timer {
+    /// It is time for another proof of life.
+    ProofDue,
+    /// The last proof is so old that ZooKeeper might declare us dead.
+    Doubt,
+    /// What failed may be tried again.
+    Retry,
+    /// What still runs is stopped.
+    DrainDeadline,
+    /// Whatever is left is left behind.
+    DrainOver,
+}
+
+/// Why commands were killed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum KillReason {
+    /// The session could not be proven alive.
+    Doubt,
+    /// The session was lost.
+    SessionLost,
+    /// The registration or the box was deleted under us.
+    Unregistered,
+    /// The assignment was taken away: cancelled, or given to somebody else.
+    Withdrawn,
+    /// The drain's time was over.
+    Drained,
+}
+
+/// What operators and metrics should hear about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// This incarnation may be given work.
+    Registered(WorkerId),
+    /// A result was recorded.
+    Recorded(Box<TaskResult>),
+    /// A result was refused, because the assignment is not ours any more.
+    Stale(TaskName),
+    /// A task was given back without a result.
+    GaveBack(TaskName),
+    /// Commands were killed.
+    Killed {
+        /// How many.
+        commands: usize,
+        /// Why.
+        reason: KillReason,
+    },
+    /// A transaction was refused for a reason that should not occur.
+    Surprised {
+        /// At this path.
+        path: String,
+        /// Why.
+        why: Why,
+    },
+}
+
+/// Whether commands are killed when the session cannot be proven alive.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum OnDoubt {
+    /// Kill them: no two attempts of a task ever run at the same time.
+    Kill,
+    /// Keep them: long work outlives an outage, at the price of an overlap.
+    Keep,
+}
+
+/// What an agent needs to know of its configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// What the worker says of itself.
+    pub record: WorkerRecord,
+    /// What to do in doubt.
+    pub on_doubt: OnDoubt,
+    /// How long commands may go on after a drain was asked for.
+    pub drain_timeout: Duration,
+    /// How long a command has between TERM and KILL.
+    pub kill_grace: Duration,
+    /// How long to wait before something that failed is tried again.
+    pub retry_after: Duration,
+}

@@ -1,0 +1,311 @@
+//! What a master does while it rules: place waiting tasks, take back what its dead workers had, fulfil cancellations.
+//!
+//! Everything it knows it reads from ZooKeeper: at takeover, after a suspension and slowly now and then, always by the same path
+//! (`resync`). Its transactions carry the fence, put in front by the pen; whether the office is held is decided in
+//! [`crate::election`].
+//!
+//! * [`items`]: the units of its transactions, and what they turn into
+//! * `survey`: lists, answers and changes become beliefs
+//! * `tasks`, `workers`, `cancels`: what follows from them
+//! * `writing`: items become transactions, and outcomes become beliefs
+
+mod cancels;
+pub mod items;
+mod survey;
+mod tasks;
+mod workers;
+mod writing;
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::time::Duration;
+
+use crate::Time;
+use crate::protocol::result::TaskOutcome;
+use crate::protocol::{Change, Multi, Node, Outcome, TaskName, Why, WorkerId};
+use crate::view::{Counts, Question, View};
+use items::{Batch, Item};
+
+/// What happened, as the master's shell reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// All watches are armed and the office is proven: believe nothing that was not read since.
+    Began,
+    /// Writing must stop until [`Event::Began`].
+    Paused,
+    /// It is time for the slow comparison of beliefs with ZooKeeper.
+    ReconcileDue,
+    /// Watches told this, in this order.
+    Changed(Vec<Change>),
+    /// The names under `/assign`.
+    BoxesListed(Question, Vec<WorkerId>),
+    /// The names under `/workers`.
+    WorkersListed(Question, Vec<WorkerId>),
+    /// The names in a worker's box; `None` if there is no box.
+    BoxListed(Question, WorkerId, Option<Vec<TaskName>>),
+    /// The names under `/tasks`.
+    TasksListed(Question, Vec<TaskName>),
+    /// The names under `/bellwether/cancel`.
+    CancelsListed(Question, Vec<TaskName>),
+    /// A worker's data.
+    WorkerRead(Question, WorkerId, Reading),
+    /// A task's payload.
+    TaskRead(Question, TaskName, Reading),
+    /// An assignment's payload.
+    AssignmentRead(Question, WorkerId, TaskName, Reading),
+    /// A cancellation mark.
+    CancelRead(Question, TaskName, Reading),
+    /// A transaction ended.
+    WriteEnded(u64, Outcome),
+    /// What was missing of the layout is there again.
+    LayoutMended,
+}
+
+/// What a read found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Reading {
+    /// The node.
+    Found(Node),
+    /// There is none.
+    Absent,
+    /// We may not read it.
+    Denied,
+}
+
+/// What the master orders its shell to do. Every answer carries the question's number back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// List `/assign`.
+    ListBoxes(Question),
+    /// List `/workers`.
+    ListWorkers(Question),
+    /// List one box.
+    ListBox(Question, WorkerId),
+    /// List `/tasks`.
+    ListTasks(Question),
+    /// List `/bellwether/cancel`.
+    ListCancels(Question),
+    /// Read a worker's data.
+    ReadWorker(Question, WorkerId),
+    /// Read a task.
+    ReadTask(Question, TaskName),
+    /// Read an assignment.
+    ReadAssignment(Question, WorkerId, TaskName),
+    /// Read a cancellation mark.
+    ReadCancel(Question, TaskName),
+    /// Commit this behind the fence.
+    Write(u64, Multi),
+    /// Create what is missing of the layout.
+    MendLayout,
+    /// Tell operators and metrics.
+    Tell(Fact),
+}
+
+/// What operators and metrics should hear about.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Fact {
+    /// A task was assigned.
+    Assigned {
+        /// Which.
+        task: TaskName,
+        /// To whom.
+        worker: WorkerId,
+        /// How long this master knew of it.
+        waited: Duration,
+    },
+    /// This master ended a task.
+    Ended {
+        /// Which.
+        task: TaskName,
+        /// How.
+        outcome: TaskOutcome,
+    },
+    /// A task of a worker that is gone is pending again.
+    TakenBack {
+        /// Which.
+        task: TaskName,
+        /// From whom.
+        worker: WorkerId,
+    },
+    /// A worker registered.
+    WorkerJoined(WorkerId),
+    /// A worker's session ended.
+    WorkerLost {
+        /// Which.
+        worker: WorkerId,
+        /// Whether it had said before that it wants no more work.
+        drained: bool,
+    },
+    /// A worker may not be given work.
+    WorkerUnusable {
+        /// Which.
+        worker: WorkerId,
+        /// Why, and what to do.
+        why: &'static str,
+    },
+    /// A task cannot be moved, and is left where it is.
+    Stuck {
+        /// Which.
+        task: TaskName,
+        /// Why.
+        why: Why,
+    },
+    /// A transaction was refused for a reason that should not occur.
+    Surprised {
+        /// At this path.
+        path: String,
+        /// Why.
+        why: Why,
+    },
+    /// A node of the layout was deleted by hand.
+    LayoutDamaged(&'static str),
+    /// Everything was read once: what this master started with.
+    Surveyed(Counts),
+    /// The slow comparison before this one found this many changes that no watch has told of, not even since.
+    Differences(u64),
+}
+
+/// What a master needs to know of its configuration.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Settings {
+    /// Most tasks in one transaction.
+    pub assign_batch: usize,
+    /// How many tasks more than it can run a worker may be given.
+    pub lookahead: u32,
+    /// How many workers a task may cost.
+    pub max_worker_losses: u32,
+    /// Whether workers that only speak the book's protocol are given work.
+    pub classic_workers: bool,
+}
+
+/// Most transactions in flight.
+const WRITES_IN_FLIGHT: usize = 4;
+/// Most payload reads in flight.
+const READS_IN_FLIGHT: usize = 512;
+/// Most bytes of payloads kept for tasks that wait.
+const PAYLOAD_BUDGET: usize = 16 * 1024 * 1024;
+
+/// A master in office, or about to begin.
+#[derive(Debug, Clone)]
+pub struct Master {
+    epoch: i32,
+    settings: Settings,
+    view: View,
+    paused: bool,
+    /// The last question's number.
+    asked: Question,
+    /// Answers to this question and earlier ones are of another time.
+    floor: Question,
+    survey: survey::Survey,
+    /// Tasks whose payload is still to be asked for.
+    unread: BTreeSet<TaskName>,
+    /// Tasks whose turn has come although their payload was given up.
+    wanted: BTreeSet<TaskName>,
+    reads: usize,
+    cancels: BTreeMap<TaskName, cancels::Cancel>,
+    todo: VecDeque<Item>,
+    /// Items that wait for the layout.
+    blocked: Vec<Item>,
+    writes: BTreeMap<u64, Batch>,
+    last_write: u64,
+    /// How many items at the front of `todo` go alone, because together they were refused.
+    one_by_one: usize,
+    effects: Vec<Effect>,
+}
+
+impl Master {
+    /// A master of this epoch that has read nothing yet.
+    #[must_use]
+    pub fn new(epoch: i32, settings: Settings) -> Self {
+        Self {
+            epoch,
+            settings,
+            view: View::default(),
+            paused: true,
+            asked: 0,
+            floor: 0,
+            survey: survey::Survey::default(),
+            unread: BTreeSet::new(),
+            wanted: BTreeSet::new(),
+            reads: 0,
+            cancels: BTreeMap::new(),
+            todo: VecDeque::new(),
+            blocked: Vec::new(),
+            writes: BTreeMap::new(),
+            last_write: 0,
+            one_by_one: 0,
+            effects: Vec::new(),
+        }
+    }
+
+    /// What it believes.
+    #[must_use]
+    pub fn view(&self) -> &View {
+        &self.view
+    }
+
+    /// Takes one event in. Facts may come in any order and twice.
+    pub fn on(&mut self, event: Event, now: Time) -> Vec<Effect> {
+        self.on_all([event], now)
+    }
+
+    /// Takes several events in, in this order, and decides once: what arrives together is planned and written together.
+    pub fn on_all(&mut self, events: impl IntoIterator<Item = Event>, now: Time) -> Vec<Effect> {
+        for event in events {
+            self.take_in(event, now);
+        }
+        self.end_survey(now);
+        self.ask_for_payloads();
+        self.place();
+        self.write();
+        std::mem::take(&mut self.effects)
+    }
+
+    fn take_in(&mut self, event: Event, now: Time) {
+        match event {
+            Event::Began => self.resync(),
+            Event::Paused => self.paused = true,
+            Event::ReconcileDue => self.reconcile(),
+            Event::Changed(changes) => changes.into_iter().for_each(|change| self.on_change(change, now)),
+            Event::BoxesListed(question, boxes) => self.on_boxes_listed(question, boxes),
+            Event::WorkersListed(question, workers) => self.on_workers_listed(question, workers),
+            Event::BoxListed(question, worker, tasks) => self.on_box_listed(question, &worker, tasks),
+            Event::TasksListed(question, tasks) => self.on_tasks_listed(question, tasks),
+            Event::CancelsListed(question, tasks) => self.on_cancels_listed(question, tasks),
+            Event::WorkerRead(question, worker, reading) => self.on_worker_read(question, &worker, reading),
+            Event::TaskRead(question, task, reading) => self.on_task_read(question, &task, reading, now),
+            Event::AssignmentRead(question, worker, task, reading) => self.on_assignment_read(question, &worker, &task, reading, now),
+            Event::CancelRead(question, task, reading) => self.on_cancel_read(question, &task, reading, now),
+            Event::WriteEnded(id, outcome) => self.on_write_ended(id, &outcome, now),
+            Event::LayoutMended => self.todo.extend(std::mem::take(&mut self.blocked)),
+        }
+    }
+
+    /// A new question: its answer is believed only until a later one about the same name is asked.
+    fn ask(&mut self) -> Question {
+        self.asked += 1;
+        self.asked
+    }
+
+    fn tell(&mut self, fact: Fact) {
+        self.effects.push(Effect::Tell(fact));
+    }
+
+    /// Whether what is believed is consistent.
+    ///
+    /// # Errors
+    /// What is wrong with it.
+    pub fn sanity_check(&self) -> Result<(), String> {
+        self.view.sanity_check()?;
+        let in_flight = self.writes.values().flat_map(|batch| batch.items.iter()).chain(&self.todo).chain(&self.blocked);
+        let mut moved = BTreeSet::new();
+        for task in in_flight.filter_map(Item::moved_task) {
+            if !moved.insert(task) {
+                return Err(format!("{task:?} is in two transactions at once"));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,165 @@
+//! Cancellation: a durable mark that a client made, fulfilled by the transaction that ends the task and removes the mark.
+
+use serde::Deserialize;
+
+use super::items::{Item, Place};
+use super::{Effect, Master, Reading};
+use crate::Time;
+use crate::lifecycle::{self, Runner};
+use crate::protocol::result::TaskOutcome;
+use crate::protocol::{Node, TaskName, WorkerId};
+use crate::view::{Question, Slot, Waiting};
+
+/// How far a cancellation is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) enum Cancel {
+    /// The mark is being read.
+    Asked(Question),
+    /// The task is being looked for, or its transaction is under way.
+    Wanted {
+        /// What the client said.
+        reason: Option<String>,
+        /// Whether the task was found nowhere once; only the second time counts.
+        missed: bool,
+    },
+    /// The task is nowhere: the mark is being removed.
+    Removing,
+}
+
+/// The data of a mark; what does not decode is a wish without a reason.
+#[derive(Debug, Default, Deserialize)]
+struct Mark {
+    #[serde(default)]
+    reason: Option<String>,
+}
+
+impl Master {
+    pub(super) fn on_cancels_listed(&mut self, question: Question, tasks: Vec<TaskName>) {
+        if question > self.floor {
+            let unknown: Vec<TaskName> = tasks.into_iter().filter(|task| !self.cancels.contains_key(task)).collect();
+            unknown.into_iter().for_each(|task| self.read_mark(task));
+        }
+    }
+
+    pub(super) fn on_cancel_appeared(&mut self, task: TaskName) {
+        match self.cancels.get(&task) {
+            // A question that was asked before this event may be answered from before it.
+            Some(Cancel::Asked(_)) | None => self.read_mark(task),
+            Some(Cancel::Wanted { .. } | Cancel::Removing) => {}
+        }
+    }
+
+    fn read_mark(&mut self, task: TaskName) {
+        let question = self.ask();
+        self.cancels.insert(task.clone(), Cancel::Asked(question));
+        self.effects.push(Effect::ReadCancel(question, task));
+    }
+
+    pub(super) fn on_cancel_read(&mut self, question: Question, task: &TaskName, reading: Reading, now: Time) {
+        if self.cancels.get(task) != Some(&Cancel::Asked(question)) {
+            return;
+        }
+        let reason = match reading {
+            Reading::Absent => {
+                self.cancels.remove(task);
+                return;
+            }
+            Reading::Denied => None,
+            Reading::Found(node) => serde_json::from_slice::<Mark>(&node.data).unwrap_or_default().reason,
+        };
+        self.cancels.insert(task.clone(), Cancel::Wanted { reason, missed: false });
+        self.pursue_cancel(task, now);
+    }
+
+    /// Goes on with a cancellation, if there is one, as far as is possible now. Called whenever the task's place became known.
+    pub(super) fn pursue_cancel(&mut self, task: &TaskName, now: Time) {
+        let Some(Cancel::Wanted { reason, .. }) = self.cancels.get(task) else { return };
+        let reason = reason.clone();
+        match self.view.tasks.get(task) {
+            Some(Waiting::Ready(ready)) => match ready.payload.clone() {
+                Some(payload) => self.cancel_pending(task, &payload, reason, now),
+                None => {
+                    self.wanted.insert(task.clone());
+                    self.want_payload(task.clone());
+                }
+            },
+            // The answer, or the end of its transaction, comes back here.
+            Some(Waiting::Unread(_) | Waiting::Moving { .. } | Waiting::Stuck) => {}
+            None => self.cancel_elsewhere(task),
+        }
+    }
+
+    /// Goes on with all of them: something was listed.
+    pub(super) fn pursue_cancels(&mut self, now: Time) {
+        for task in self.cancels.keys().cloned().collect::<Vec<_>>() {
+            self.pursue_cancel(&task, now);
+        }
+    }
+
+    /// The task moved: that it was found nowhere says nothing any more.
+    pub(super) fn look_again(&mut self, task: &TaskName, now: Time) {
+        if let Some(Cancel::Wanted { missed, .. }) = self.cancels.get_mut(task) {
+            *missed = false;
+            self.pursue_cancel(task, now);
+        }
+    }
+
+    /// The mark went with a transaction of ours. One that was made since is another one; if its end was not told yet, it is asked
+    /// which one is meant.
+    pub(super) fn unmarked(&mut self, task: &TaskName) {
+        match self.cancels.get(task) {
+            Some(Cancel::Removing) => {
+                self.cancels.remove(task);
+            }
+            Some(Cancel::Wanted { .. }) => self.read_mark(task.clone()),
+            Some(Cancel::Asked(_)) | None => {}
+        }
+    }
+
+    fn cancel_pending(&mut self, task: &TaskName, payload: &[u8], reason: Option<String>, now: Time) {
+        let recorded = lifecycle::cancelled(task, payload, reason, None, now.wall);
+        let Some(ready) = self.view.start_moving(task) else { return };
+        let version = Some(ready.version);
+        let (from, outcome) = (Place::Pending, TaskOutcome::Cancelled);
+        self.todo.push_back(Item::End { task: task.clone(), from, version, outcome, recorded, letter: None, marked: true });
+    }
+
+    fn cancel_elsewhere(&mut self, task: &TaskName) {
+        let holder = self.view.workers.iter().find_map(|(worker, known)| known.load.get(task).map(|slot| (worker.clone(), *slot)));
+        match holder {
+            Some((worker, Slot::Placed { .. })) => self.ask_for_assignment(&worker, task.clone()),
+            Some((_, Slot::Placing | Slot::Asked(_) | Slot::Leaving)) => {}
+            None if self.surveyed() => self.cancel_nowhere(task),
+            None => {}
+        }
+    }
+
+    /// The task is neither pending nor assigned. It may have moved while we looked, so it is looked for once more.
+    fn cancel_nowhere(&mut self, task: &TaskName) {
+        let Some(Cancel::Wanted { missed, .. }) = self.cancels.get_mut(task) else { return };
+        if std::mem::replace(missed, true) {
+            self.cancels.insert(task.clone(), Cancel::Removing);
+            self.todo.push_back(Item::RemoveMark(task.clone()));
+        } else {
+            self.want_payload(task.clone());
+        }
+    }
+
+    pub(super) fn cancel_assigned(&mut self, worker: &WorkerId, task: &TaskName, node: &Node, now: Time) {
+        let reason = match self.cancels.get(task) {
+            Some(Cancel::Wanted { reason, .. }) => reason.clone(),
+            Some(Cancel::Asked(_) | Cancel::Removing) | None => None,
+        };
+        let runner = Runner { worker: worker.clone(), epoch: Some(self.epoch) };
+        let item = Item::End {
+            task: task.clone(),
+            from: Place::Assigned(worker.clone()),
+            version: Some(node.stat.version),
+            outcome: TaskOutcome::Cancelled,
+            recorded: lifecycle::cancelled(task, &node.data, reason, Some(&runner), now.wall),
+            letter: None,
+            marked: true,
+        };
+        self.leave(worker, task, item);
+    }
+}

@@ -1,0 +1,193 @@
+//! The units of a master's transactions. An item is about one task or one box, depends on no other item, and is refused alone.
+
+use crate::protocol::result::{Recorded, TaskOutcome};
+use crate::protocol::{Multi, Op, TaskName, WorkerId, path};
+
+/// Where a task is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Place {
+    /// Under `/tasks`.
+    Pending,
+    /// In this worker's box.
+    Assigned(WorkerId),
+}
+
+/// One unit of work of a master.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Item {
+    /// Move a task from `/tasks` into a worker's box.
+    Assign {
+        /// The task.
+        task: TaskName,
+        /// Its version.
+        version: i32,
+        /// Its payload, byte for byte.
+        payload: Vec<u8>,
+        /// The worker …
+        worker: WorkerId,
+        /// … and the version of its node; `None`: whatever it is.
+        worker_version: Option<i32>,
+    },
+    /// Move a task of a worker that is gone back under `/tasks`.
+    TakeBack {
+        /// The task.
+        task: TaskName,
+        /// The version of the assignment.
+        version: i32,
+        /// The payload with its counts raised.
+        payload: Vec<u8>,
+        /// The worker.
+        worker: WorkerId,
+    },
+    /// End a task, wherever it is.
+    End {
+        /// The task.
+        task: TaskName,
+        /// Where it is.
+        from: Place,
+        /// The version of its node there.
+        version: Option<i32>,
+        /// How it ends.
+        outcome: TaskOutcome,
+        /// What is written.
+        recorded: Recorded,
+        /// The payload to keep as a dead letter.
+        letter: Option<Vec<u8>>,
+        /// Whether a cancellation mark goes with it.
+        marked: bool,
+    },
+    /// Delete a task that has a status already, or that is elsewhere, too.
+    Drop {
+        /// The task.
+        task: TaskName,
+        /// Where it is.
+        from: Place,
+        /// The version of its node there.
+        version: Option<i32>,
+        /// The path of its status, or of its other place: that one must still be there, or the task would be nowhere.
+        because: String,
+    },
+    /// Delete the cancellation mark of a task that is nowhere.
+    RemoveMark(TaskName),
+    /// Delete the empty box of a worker that is gone.
+    RemoveBox(WorkerId),
+}
+
+/// What one operation of an item is about: decides what a refusal means.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub enum Part {
+    /// The worker is registered.
+    Worker,
+    /// A task under `/tasks` is deleted.
+    OldTask,
+    /// A task under `/tasks` is created.
+    NewTask,
+    /// An assignment is deleted.
+    OldAssignment,
+    /// An assignment is created.
+    NewAssignment,
+    /// The status or the other place of a task that is dropped is there.
+    Other,
+    /// A status is created.
+    Status,
+    /// The details of a plain status are created.
+    Details,
+    /// A dead letter is created.
+    Letter,
+    /// A cancellation mark is deleted.
+    Mark,
+    /// A box is deleted.
+    Box,
+}
+
+impl Item {
+    /// Its operations, in order.
+    #[must_use]
+    pub fn parts(&self) -> Vec<(Part, Op)> {
+        match self {
+            Item::Assign { task, version, payload, worker, worker_version } => vec![
+                (Part::Worker, Op::Check { path: path::worker(worker), version: *worker_version }),
+                (Part::NewAssignment, create(path::assignment(worker, task), payload)),
+                (Part::OldTask, delete(path::task(task), Some(*version))),
+            ],
+            Item::TakeBack { task, version, payload, worker } => vec![
+                (Part::OldAssignment, delete(path::assignment(worker, task), Some(*version))),
+                (Part::NewTask, create(path::task(task), payload)),
+            ],
+            Item::End { task, from, version, recorded, letter, marked, .. } => {
+                let mut parts = vec![old(task, from, *version), (Part::Status, create(path::status(task), &recorded.status))];
+                parts.extend(recorded.details.as_ref().map(|details| (Part::Details, create(path::plain_result(task), details))));
+                parts.extend(letter.as_ref().map(|letter| (Part::Letter, create(path::dead(task), letter))));
+                parts.extend(marked.then(|| (Part::Mark, delete(path::cancel(task), None))));
+                parts
+            }
+            Item::Drop { task, from, version, because } => {
+                vec![(Part::Other, Op::Check { path: because.clone(), version: None }), old(task, from, *version)]
+            }
+            Item::RemoveMark(task) => vec![(Part::Mark, delete(path::cancel(task), None))],
+            Item::RemoveBox(worker) => vec![(Part::Box, delete(path::assign_box(worker), None))],
+        }
+    }
+
+    /// The task that it moves: no other item may be about the same one.
+    #[must_use]
+    pub fn moved_task(&self) -> Option<(&TaskName, Option<&WorkerId>)> {
+        match self {
+            Item::Assign { task, .. } => Some((task, None)),
+            Item::TakeBack { task, worker, .. } => Some((task, Some(worker))),
+            Item::End { task, from, .. } | Item::Drop { task, from, .. } => match from {
+                Place::Pending => Some((task, None)),
+                Place::Assigned(worker) => Some((task, Some(worker))),
+            },
+            Item::RemoveMark(_) | Item::RemoveBox(_) => None,
+        }
+    }
+}
+
+fn create(path: String, data: &[u8]) -> Op {
+    Op::Create { path, data: data.to_vec(), ephemeral: false }
+}
+
+fn delete(path: String, version: Option<i32>) -> Op {
+    Op::Delete { path, version }
+}
+
+fn old(task: &TaskName, from: &Place, version: Option<i32>) -> (Part, Op) {
+    match from {
+        Place::Pending => (Part::OldTask, delete(path::task(task), version)),
+        Place::Assigned(worker) => (Part::OldAssignment, delete(path::assignment(worker, task), version)),
+    }
+}
+
+/// Items that travel in one transaction.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Batch {
+    /// The items.
+    pub items: Vec<Item>,
+    /// For each operation: whose it is, and what it is about.
+    pub parts: Vec<(usize, Part)>,
+}
+
+impl Batch {
+    /// Takes items from the front of `todo`, at most `most` and as many as `bytes` allow, but at least one.
+    #[must_use]
+    pub fn take(todo: &mut std::collections::VecDeque<Item>, most: usize, bytes: usize) -> Option<(Self, Multi)> {
+        let mut batch = Self::default();
+        let mut multi = Multi::new();
+        let mut size = 0;
+        while let Some(item) = todo.front() {
+            let parts = item.parts();
+            let more: usize = parts.iter().map(|(_, op)| op.bytes()).sum();
+            if !batch.items.is_empty() && (batch.items.len() >= most || size + more > bytes) {
+                break;
+            }
+            size += more;
+            for (part, op) in parts {
+                batch.parts.push((batch.items.len(), part));
+                multi.ops.push(op);
+            }
+            batch.items.extend(todo.pop_front());
+        }
+        (!batch.items.is_empty()).then_some((batch, multi))
+    }
+}

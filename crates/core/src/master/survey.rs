@@ -1,0 +1,315 @@
+//! Lists, answers and changes become beliefs.
+//!
+//! Events and answers travel by different channels: a list is believed only for names of which no event was handled since it was
+//! asked for. `/assign` is listed before `/workers`, so that a box without a worker belongs to one that is gone, and not to one
+//! that is registering.
+
+use std::collections::{BTreeSet, HashSet};
+
+use super::{Effect, Fact, Master};
+use crate::Time;
+use crate::protocol::{Change, TaskName, WorkerId};
+use crate::view::{Boxed, Question, Registration, Slot, Waiting, Worker};
+
+/// Which lists are awaited, and what changed meanwhile.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Survey {
+    boxes: Awaited<WorkerId>,
+    found_boxes: BTreeSet<WorkerId>,
+    workers: Awaited<WorkerId>,
+    tasks: Awaited<TaskName>,
+    /// Whether this one compares beliefs that should be right, instead of building them.
+    comparing: bool,
+    /// What this comparison found and no watch had told. An event may still be on its way: it is counted by the next one.
+    missed: HashSet<Change>,
+    /// What the comparison before found, and no watch has told since.
+    overdue: HashSet<Change>,
+    told: bool,
+    /// The question that it began with.
+    began: Question,
+    /// Whether a list was asked for since the last one was answered.
+    open: bool,
+}
+
+/// Of a box that is to be listed: a question that no answer belongs to.
+const UNASKED: Question = 0;
+
+#[derive(Debug, Clone)]
+struct Awaited<Name> {
+    question: Option<Question>,
+    touched: BTreeSet<Name>,
+}
+
+impl<Name> Default for Awaited<Name> {
+    fn default() -> Self {
+        Self { question: None, touched: BTreeSet::new() }
+    }
+}
+
+impl<Name: Ord> Awaited<Name> {
+    fn asked(question: Question) -> Self {
+        Self { question: Some(question), touched: BTreeSet::new() }
+    }
+
+    fn touch(&mut self, name: Name) {
+        if self.question.is_some() {
+            self.touched.insert(name);
+        }
+    }
+
+    /// If this is the awaited answer: the names that must not be believed.
+    fn answered(&mut self, question: Question) -> Option<BTreeSet<Name>> {
+        (self.question == Some(question)).then(|| std::mem::take(self).touched)
+    }
+}
+
+impl Master {
+    /// Forgets what is in flight and reads everything again. What was believed stays believed until it is contradicted.
+    pub(super) fn resync(&mut self) {
+        self.paused = false;
+        self.floor = self.asked;
+        self.reads = 0;
+        self.todo.clear();
+        self.one_by_one = 0;
+        self.blocked.clear();
+        self.writes.clear();
+        let uncertain: Vec<TaskName> =
+            self.view.tasks.iter().filter(|(_, w)| !matches!(w, Waiting::Ready(_))).map(|(t, _)| t.clone()).collect();
+        for task in uncertain {
+            self.view.question(&task, None);
+            self.unread.insert(task);
+        }
+        for worker in self.view.workers.values_mut() {
+            worker.load.retain(|_, slot| *slot != Slot::Placing);
+            worker.load.values_mut().for_each(|slot| *slot = settled(*slot));
+            // Questions of before may never be answered. Nothing is placed on a worker before its box was listed again.
+            worker.boxed = Boxed::Asked { question: UNASKED, touched: BTreeSet::new() };
+            if let Registration::Unread(question) = &mut worker.registration {
+                *question = None;
+            }
+        }
+        self.cancels.clear();
+        self.survey = Survey { told: self.survey.told, ..Survey::default() };
+        self.list_boxes();
+    }
+
+    /// Compares beliefs with ZooKeeper, without disturbing what is in flight.
+    pub(super) fn reconcile(&mut self) {
+        // While anything is being listed anyway, beliefs are not what they should be; the next comparison is soon enough.
+        if self.paused || !self.surveyed() {
+            return;
+        }
+        let overdue = std::mem::take(&mut self.survey.missed);
+        self.survey = Survey { told: self.survey.told, comparing: true, overdue, ..Survey::default() };
+        self.list_boxes();
+    }
+
+    fn list_boxes(&mut self) {
+        let question = self.ask();
+        self.survey.boxes = Awaited::asked(question);
+        self.survey.began = question;
+        self.survey.open = true;
+        self.effects.push(Effect::ListBoxes(question));
+    }
+
+    pub(super) fn on_boxes_listed(&mut self, question: Question, boxes: Vec<WorkerId>) {
+        if self.survey.boxes.answered(question).is_none() {
+            return;
+        }
+        self.survey.found_boxes = boxes.into_iter().collect();
+        let question = self.ask();
+        self.survey.workers = Awaited::asked(question);
+        self.effects.push(Effect::ListWorkers(question));
+    }
+
+    pub(super) fn on_workers_listed(&mut self, question: Question, listed: Vec<WorkerId>) {
+        let Some(touched) = self.survey.workers.answered(question) else { return };
+        let listed: BTreeSet<WorkerId> = listed.into_iter().collect();
+        let boxes = std::mem::take(&mut self.survey.found_boxes);
+        let vanished = self.view.workers.iter().filter(|(id, w)| !w.is_gone() && !listed.contains(*id) && !touched.contains(*id));
+        for worker in vanished.map(|(id, _)| id.clone()).collect::<Vec<_>>() {
+            self.difference(Change::WorkerGone(worker.clone()));
+            self.on_worker_gone(&worker);
+        }
+        for worker in listed.iter().filter(|worker| !touched.contains(*worker)) {
+            if !self.view.workers.contains_key(worker) {
+                self.difference(Change::WorkerAppeared(worker.clone()));
+            }
+            match self.view.workers.get(worker).map(|known| &known.registration) {
+                Some(Registration::Unread(None)) => self.read_worker(worker),
+                Some(Registration::Unread(Some(_)) | Registration::Known(_) | Registration::Unusable) => {}
+                Some(Registration::Gone) | None => self.on_worker_appeared(worker),
+            }
+        }
+        // Of one whose end was told meanwhile nothing may be known but its box.
+        for worker in boxes.into_iter().filter(|worker| !listed.contains(worker) || touched.contains(worker)) {
+            self.view.workers.entry(worker).or_insert_with(|| Worker::unknown(Registration::Gone, Boxed::Missing));
+        }
+        let unlisted = |worker: &Worker| !matches!(worker.boxed, Boxed::Asked { question, .. } if question > self.survey.began);
+        let unlisted: Vec<WorkerId> = self.view.workers.iter().filter(|(_, w)| unlisted(w)).map(|(id, _)| id.clone()).collect();
+        for worker in unlisted {
+            self.list_box(&worker);
+        }
+        let question = self.ask();
+        self.survey.tasks = Awaited::asked(question);
+        self.effects.push(Effect::ListTasks(question));
+        let question = self.ask();
+        self.effects.push(Effect::ListCancels(question));
+    }
+
+    pub(super) fn list_box(&mut self, worker: &WorkerId) {
+        let question = self.ask();
+        if let Some(known) = self.view.workers.get_mut(worker) {
+            known.boxed = Boxed::Asked { question, touched: BTreeSet::new() };
+            self.survey.open = true;
+            self.effects.push(Effect::ListBox(question, worker.clone()));
+        }
+    }
+
+    pub(super) fn on_box_listed(&mut self, question: Question, worker: &WorkerId, tasks: Option<Vec<TaskName>>) {
+        let Some(known) = self.view.workers.get_mut(worker) else { return };
+        let Boxed::Asked { question: asked, touched } = &known.boxed else { return };
+        if *asked != question {
+            return;
+        }
+        let touched = touched.clone();
+        known.boxed = if tasks.is_some() { Boxed::Listed } else { Boxed::Missing };
+        let listed: BTreeSet<TaskName> = tasks.unwrap_or_default().into_iter().filter(|task| !touched.contains(task)).collect();
+        let mut differences = Vec::new();
+        known.load.retain(|task, slot| {
+            let stays = listed.contains(task) || touched.contains(task) || *slot == Slot::Placing;
+            if !stays {
+                differences.push(Change::AssignmentGone(worker.clone(), task.clone()));
+            }
+            stays
+        });
+        for task in listed {
+            known.load.entry(task.clone()).or_insert_with(|| {
+                differences.push(Change::AssignmentAppeared(worker.clone(), task));
+                Slot::Placed { alone: false }
+            });
+        }
+        differences.into_iter().for_each(|change| self.difference(change));
+        self.settle_worker(worker);
+    }
+
+    pub(super) fn on_tasks_listed(&mut self, question: Question, listed: Vec<TaskName>) {
+        let Some(touched) = self.survey.tasks.answered(question) else { return };
+        let listed: BTreeSet<TaskName> = listed.into_iter().collect();
+        let gone = |(task, waiting): &(&TaskName, &Waiting)| {
+            !matches!(waiting, Waiting::Moving { .. }) && !listed.contains(*task) && !touched.contains(*task)
+        };
+        for task in self.view.tasks.iter().filter(gone).map(|(task, _)| task.clone()).collect::<Vec<_>>() {
+            self.difference(Change::TaskGone(task.clone()));
+            self.forget_task(&task);
+        }
+        for task in listed.into_iter().filter(|task| !touched.contains(task)) {
+            if !self.view.tasks.contains_key(&task) {
+                self.difference(Change::TaskAppeared(task.clone()));
+                self.on_task_appeared(task);
+            }
+        }
+    }
+
+    /// What is there differs from what was believed: a watch should tell this, or should have told it.
+    fn difference(&mut self, untold: Change) {
+        if self.survey.comparing {
+            self.survey.missed.insert(untold);
+        }
+    }
+
+    /// When the last open list was answered, or became pointless: says once what was found at the start, and each time what the
+    /// slow comparison found.
+    pub(super) fn end_survey(&mut self, now: Time) {
+        if !self.survey.open || self.lists_are_open() {
+            return;
+        }
+        self.survey.open = false;
+        if std::mem::take(&mut self.survey.comparing) {
+            let differences = std::mem::take(&mut self.survey.overdue).len();
+            self.tell(Fact::Differences(differences as u64));
+        }
+        if !std::mem::replace(&mut self.survey.told, true) {
+            self.tell(Fact::Surveyed(self.view.counts()));
+        }
+        self.pursue_cancels(now);
+    }
+
+    fn lists_are_open(&self) -> bool {
+        let open = self.survey.boxes.question.or(self.survey.workers.question).or(self.survey.tasks.question);
+        open.is_some() || self.view.workers.values().any(|worker| matches!(worker.boxed, Boxed::Asked { .. }))
+    }
+
+    /// Whether every list was answered: only then is a task that is not in the view nowhere.
+    pub(super) fn surveyed(&self) -> bool {
+        self.survey.told && !self.lists_are_open()
+    }
+
+    /// A list of pending tasks that is awaited says nothing about this one any more.
+    pub(super) fn touch_task(&mut self, task: &TaskName) {
+        self.survey.tasks.touch(task.clone());
+    }
+
+    /// Likewise of registered workers.
+    pub(super) fn touch_worker(&mut self, worker: &WorkerId) {
+        self.survey.workers.touch(worker.clone());
+    }
+
+    pub(super) fn on_change(&mut self, change: Change, now: Time) {
+        self.survey.missed.remove(&change);
+        self.survey.overdue.remove(&change);
+        match change {
+            Change::TaskAppeared(task) => {
+                self.survey.tasks.touch(task.clone());
+                self.on_task_appeared(task);
+            }
+            Change::TaskGone(task) => {
+                self.survey.tasks.touch(task.clone());
+                self.on_task_gone(&task);
+                self.look_again(&task, now);
+            }
+            Change::TaskChanged(task) => self.on_task_changed(&task),
+            Change::WorkerAppeared(worker) => {
+                self.survey.workers.touch(worker.clone());
+                self.on_worker_appeared(&worker);
+            }
+            Change::WorkerGone(worker) => {
+                self.survey.workers.touch(worker.clone());
+                self.on_worker_gone(&worker);
+            }
+            Change::WorkerChanged(worker) => self.read_worker(&worker),
+            Change::BoxAppeared(worker) => self.on_box_appeared(&worker),
+            Change::BoxGone(worker) => self.on_box_gone(&worker),
+            Change::AssignmentAppeared(worker, task) => self.on_assignment_appeared(&worker, task),
+            Change::AssignmentGone(worker, task) => {
+                self.on_assignment_gone(&worker, task.clone());
+                self.look_again(&task, now);
+            }
+            Change::CancelAppeared(task) => self.on_cancel_appeared(task),
+            Change::CancelGone(task) => {
+                self.cancels.remove(&task);
+            }
+            Change::LayoutGone(node) => {
+                self.tell(Fact::LayoutDamaged(node));
+                self.effects.push(Effect::MendLayout);
+            }
+            Change::OfficeVacant
+            | Change::OfficeTaken
+            | Change::EpochMoved
+            | Change::StatusAppeared(_)
+            | Change::StatusGone(_)
+            | Change::QueueMoved
+            | Change::HeldAppeared(_)
+            | Change::HeldGone(_)
+            | Change::Foreign(_) => {}
+        }
+    }
+}
+
+/// A slot whose transaction or question was forgotten: what is there is there.
+fn settled(slot: Slot) -> Slot {
+    match slot {
+        Slot::Placed { alone } => Slot::Placed { alone },
+        Slot::Placing | Slot::Asked(_) | Slot::Leaving => Slot::Placed { alone: false },
+    }
+}

@@ -1,0 +1,203 @@
+//! Workers: what they offer while they live, and what they leave behind.
+
+use std::collections::BTreeSet;
+
+use super::items::{Item, Place};
+use super::{Effect, Fact, Master, Reading};
+use crate::Time;
+use crate::lifecycle::{self, Fate, Runner};
+use crate::protocol::record::{WorkerData, decode_worker};
+use crate::protocol::{Node, TaskName, WorkerId};
+use crate::view::{Boxed, Question, Registration, Slot, Terms, Worker};
+
+/// Most tasks that a worker of the book is given: it does not say how many it takes.
+const CLASSIC_SLOTS: u32 = 100;
+
+impl Master {
+    pub(super) fn on_worker_appeared(&mut self, worker: &WorkerId) {
+        match self.view.workers.get(worker).map(|known| &known.registration) {
+            Some(Registration::Unread(_) | Registration::Known(_) | Registration::Unusable) => return,
+            // A foreign worker may come back under its old name.
+            Some(Registration::Gone) | None => {}
+        }
+        let known = self.view.workers.entry(worker.clone());
+        known.or_insert_with(|| Worker::unknown(Registration::Unread(None), Boxed::Missing)).registration = Registration::Unread(None);
+        self.read_worker(worker);
+        self.list_box(worker);
+        self.tell(Fact::WorkerJoined(worker.clone()));
+    }
+
+    pub(super) fn read_worker(&mut self, worker: &WorkerId) {
+        match self.view.workers.get(worker).map(|known| &known.registration) {
+            Some(Registration::Unread(_) | Registration::Known(_)) => {}
+            // Told once: the book's workers change their data with every task.
+            Some(Registration::Unusable | Registration::Gone) | None => return,
+        }
+        let question = self.ask();
+        if let Some(known) = self.view.workers.get_mut(worker) {
+            known.registration = Registration::Unread(Some(question));
+            self.effects.push(Effect::ReadWorker(question, worker.clone()));
+        }
+    }
+
+    pub(super) fn on_worker_read(&mut self, question: Question, worker: &WorkerId, reading: Reading) {
+        let Some(known) = self.view.workers.get_mut(worker) else { return };
+        if known.registration != Registration::Unread(Some(question)) {
+            return;
+        }
+        let node = match reading {
+            Reading::Found(node) => node,
+            Reading::Absent => {
+                self.touch_worker(worker);
+                return self.on_worker_gone(worker);
+            }
+            Reading::Denied => return self.unusable(worker, "its data may not be read; check its ACL"),
+        };
+        if node.stat.ephemeral_owner == 0 {
+            return self.unusable(worker, "its node belongs to no session; delete it");
+        }
+        known.registration = match decode_worker(&node.data) {
+            WorkerData::Ours(record) => Registration::Known(Terms::of(&record, node.stat.version)),
+            WorkerData::Foreign if self.settings.classic_workers => {
+                Registration::Known(Terms { slots: CLASSIC_SLOTS, labels: std::collections::BTreeMap::new(), version: None })
+            }
+            WorkerData::Foreign => {
+                return self.unusable(worker, "it is a foreign worker; set coordinator.classic_workers = \"allow\" to use it");
+            }
+        };
+    }
+
+    pub(super) fn unusable(&mut self, worker: &WorkerId, why: &'static str) {
+        if let Some(known) = self.view.workers.get_mut(worker) {
+            known.registration = Registration::Unusable;
+            self.tell(Fact::WorkerUnusable { worker: worker.clone(), why });
+        }
+    }
+
+    pub(super) fn on_worker_gone(&mut self, worker: &WorkerId) {
+        let Some(known) = self.view.workers.get_mut(worker) else { return };
+        let drained = match std::mem::replace(&mut known.registration, Registration::Gone) {
+            Registration::Gone => return,
+            Registration::Known(terms) => terms.slots == 0,
+            Registration::Unread(_) | Registration::Unusable => false,
+        };
+        self.tell(Fact::WorkerLost { worker: worker.clone(), drained });
+        // Nothing can be assigned to it any more; what is in its box now is all there will ever be.
+        self.list_box(worker);
+    }
+
+    pub(super) fn on_box_appeared(&mut self, worker: &WorkerId) {
+        if self.view.workers.contains_key(worker) {
+            self.list_box(worker);
+        }
+    }
+
+    pub(super) fn on_box_gone(&mut self, worker: &WorkerId) {
+        let Some(known) = self.view.workers.get_mut(worker) else { return };
+        known.boxed = Boxed::Missing;
+        known.load.retain(|_, slot| *slot == Slot::Placing);
+        self.settle_worker(worker);
+    }
+
+    pub(super) fn on_assignment_appeared(&mut self, worker: &WorkerId, task: TaskName) {
+        let Some(known) = self.view.workers.get_mut(worker) else { return };
+        known.touch(&task);
+        known.load.entry(task).or_insert(Slot::Placed { alone: false });
+        if known.is_gone() {
+            self.settle_worker(worker);
+        }
+    }
+
+    pub(super) fn on_assignment_gone(&mut self, worker: &WorkerId, task: TaskName) {
+        let Some(known) = self.view.workers.get_mut(worker) else { return };
+        known.touch(&task);
+        known.load.remove(&task);
+        if known.is_gone() {
+            self.settle_worker(worker);
+        }
+    }
+
+    /// A worker that is gone: ask for what it had, and remove its box when there is nothing left.
+    pub(super) fn settle_worker(&mut self, worker: &WorkerId) {
+        let Some(known) = self.view.workers.get(worker) else { return };
+        if !known.is_gone() || matches!(known.boxed, Boxed::Asked { .. }) {
+            return;
+        }
+        let left: BTreeSet<TaskName> =
+            known.load.iter().filter(|(_, s)| matches!(s, Slot::Placed { .. })).map(|(t, _)| t.clone()).collect();
+        let empty = known.load.is_empty();
+        let missing = known.boxed == Boxed::Missing;
+        for task in left {
+            self.ask_for_assignment(worker, task);
+        }
+        match (empty, missing || worker.operator_name().is_none()) {
+            (true, true) => {
+                self.view.workers.remove(worker);
+            }
+            (true, false) => self.remove_box(worker),
+            (false, _) => {}
+        }
+    }
+
+    fn remove_box(&mut self, worker: &WorkerId) {
+        let waiting = self.todo.iter().chain(self.writes.values().flat_map(|batch| &batch.items)).chain(&self.blocked);
+        let item = Item::RemoveBox(worker.clone());
+        if !waiting.into_iter().any(|other| *other == item) {
+            self.todo.push_back(item);
+        }
+    }
+
+    pub(super) fn ask_for_assignment(&mut self, worker: &WorkerId, task: TaskName) {
+        let question = self.ask();
+        let Some(known) = self.view.workers.get_mut(worker) else { return };
+        known.load.insert(task.clone(), Slot::Asked(question));
+        self.effects.push(Effect::ReadAssignment(question, worker.clone(), task));
+    }
+
+    pub(super) fn on_assignment_read(&mut self, question: Question, worker: &WorkerId, task: &TaskName, reading: Reading, now: Time) {
+        let Some(known) = self.view.workers.get_mut(worker) else { return };
+        if known.load.get(task) != Some(&Slot::Asked(question)) {
+            return;
+        }
+        let gone = known.is_gone();
+        match reading {
+            Reading::Absent | Reading::Denied => {
+                known.touch(task);
+                known.load.remove(task);
+                self.settle_worker(worker);
+                self.look_again(task, now);
+            }
+            Reading::Found(node) if self.cancels.contains_key(task) => self.cancel_assigned(worker, task, &node, now),
+            Reading::Found(node) if gone => self.take_back(worker, task, &node, now),
+            Reading::Found(_) => {
+                known.load.insert(task.clone(), Slot::Placed { alone: false });
+            }
+        }
+    }
+
+    fn take_back(&mut self, worker: &WorkerId, task: &TaskName, node: &Node, now: Time) {
+        let runner = Runner { worker: worker.clone(), epoch: Some(self.epoch) };
+        let version = node.stat.version;
+        let item = match lifecycle::after_loss(task, &node.data, &runner, self.settings.max_worker_losses, now.wall) {
+            Fate::Pending(payload) => Item::TakeBack { task: task.clone(), version, payload, worker: worker.clone() },
+            Fate::Ended { outcome, recorded, letter } => Item::End {
+                task: task.clone(),
+                from: Place::Assigned(worker.clone()),
+                version: Some(version),
+                outcome,
+                recorded,
+                letter,
+                marked: false,
+            },
+        };
+        self.leave(worker, task, item);
+    }
+
+    /// Queues an item that ends an assignment.
+    pub(super) fn leave(&mut self, worker: &WorkerId, task: &TaskName, item: Item) {
+        if let Some(known) = self.view.workers.get_mut(worker) {
+            known.load.insert(task.clone(), Slot::Leaving);
+        }
+        self.todo.push_back(item);
+    }
+}

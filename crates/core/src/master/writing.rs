@@ -1,0 +1,293 @@
+//! Items become transactions, and outcomes become beliefs.
+//!
+//! One refused item is taken out of its transaction, and the others are sent again. An unknown outcome says nothing: the shell
+//! reports it to the election, which proves the office anew, and the following resync reads what is there.
+
+use super::items::{Batch, Item, Part, Place};
+use super::{Effect, Fact, Master, WRITES_IN_FLIGHT};
+use crate::Time;
+use crate::protocol::multi::BATCH_BYTES_MAX;
+use crate::protocol::{Outcome, Refusal, TaskName, Why, WorkerId, path};
+use crate::view::{Boxed, Slot, Waiting};
+
+impl Master {
+    pub(super) fn write(&mut self) {
+        while !self.paused && self.writes.len() < WRITES_IN_FLIGHT {
+            let most = if self.one_by_one > 0 { 1 } else { self.settings.assign_batch };
+            self.one_by_one = self.one_by_one.saturating_sub(1);
+            let Some((batch, multi)) = Batch::take(&mut self.todo, most, BATCH_BYTES_MAX) else { return };
+            self.last_write += 1;
+            self.writes.insert(self.last_write, batch);
+            self.effects.push(Effect::Write(self.last_write, multi));
+        }
+    }
+
+    pub(super) fn on_write_ended(&mut self, id: u64, outcome: &Outcome, now: Time) {
+        let Some(batch) = self.writes.remove(&id) else { return };
+        match outcome {
+            Outcome::Applied(_) => batch.items.into_iter().for_each(|item| self.applied(item, now)),
+            Outcome::Refused(Refusal::At { index, why }) => self.refused_at(batch, *index, *why, now),
+            // Too large although it was measured: one by one, so that the guilty one is alone.
+            Outcome::Refused(Refusal::Whole(why)) if *why != Why::NotSent && batch.items.len() > 1 => {
+                self.one_by_one = batch.items.len();
+                batch.items.into_iter().rev().for_each(|item| self.todo.push_front(item));
+            }
+            // Alone, and refused for what it is: sending it again would change nothing.
+            Outcome::Refused(Refusal::Whole(why)) if *why != Why::NotSent => {
+                let part = batch.parts.first().map_or(Part::OldTask, |(_, part)| *part);
+                batch.items.iter().for_each(|item| self.give_up(item, part, *why));
+            }
+            // Not in office, not sent, or nobody knows: the next resync reads what is there.
+            Outcome::Refused(Refusal::Fence(_) | Refusal::Whole(_)) | Outcome::Unknown => self.paused = true,
+        }
+    }
+
+    fn refused_at(&mut self, batch: Batch, index: usize, why: Why, now: Time) {
+        let Some((guilty, part)) = batch.parts.get(index).copied() else { return };
+        let mut items = batch.items;
+        let item = items.remove(guilty);
+        for other in items.into_iter().rev() {
+            self.todo.push_front(other);
+        }
+        self.refused(item, part, why, now);
+    }
+
+    fn applied(&mut self, item: Item, now: Time) {
+        match item {
+            Item::Assign { task, worker, .. } => self.assigned(&task, worker, now),
+            Item::TakeBack { task, worker, .. } => {
+                self.left(&worker, &task);
+                self.tell(Fact::TakenBack { task, worker });
+            }
+            Item::End { task, from, outcome, marked, .. } => {
+                if marked {
+                    self.unmarked(&task);
+                }
+                self.left_place(&from, &task);
+                self.look_again(&task, now);
+                self.tell(Fact::Ended { task, outcome });
+            }
+            Item::Drop { task, from, .. } => {
+                self.left_place(&from, &task);
+                self.look_again(&task, now);
+            }
+            Item::RemoveMark(task) => self.unmarked(&task),
+            // If its end was not told yet: there may be another one by now.
+            Item::RemoveBox(worker) => self.list_box(&worker),
+        }
+    }
+
+    fn assigned(&mut self, task: &TaskName, worker: WorkerId, now: Time) {
+        let (waited, alone) = match self.view.tasks.get(task) {
+            Some(Waiting::Moving { ready, .. }) => (now.since(ready.seen), ready.requirement.alone),
+            Some(Waiting::Unread(_) | Waiting::Ready(_) | Waiting::Stuck) | None => Default::default(),
+        };
+        self.moved_away(task);
+        if let Some(known) = self.view.workers.get_mut(&worker) {
+            known.touch(task);
+            // If the slot is gone, so is the assignment: its end was told before this answer.
+            if let Some(slot) = known.load.get_mut(task).filter(|slot| **slot == Slot::Placing) {
+                *slot = Slot::Placed { alone };
+            }
+            if known.is_gone() {
+                self.settle_worker(&worker);
+            }
+        }
+        self.tell(Fact::Assigned { task: task.clone(), worker, waited });
+        self.pursue_cancel(task, now);
+    }
+
+    /// A task left `/tasks`, by our own hand.
+    fn moved_away(&mut self, task: &TaskName) {
+        self.touch_task(task);
+        match self.view.tasks.get(task) {
+            Some(Waiting::Moving { again: true, .. }) => self.want_payload(task.clone()),
+            Some(Waiting::Moving { again: false, .. }) => self.forget_task(task),
+            Some(Waiting::Unread(_) | Waiting::Ready(_) | Waiting::Stuck) | None => {}
+        }
+    }
+
+    fn left(&mut self, worker: &WorkerId, task: &TaskName) {
+        if let Some(known) = self.view.workers.get_mut(worker) {
+            known.touch(task);
+            known.load.remove(task);
+            self.settle_worker(worker);
+        }
+    }
+
+    fn left_place(&mut self, from: &Place, task: &TaskName) {
+        match from {
+            Place::Pending => self.moved_away(task),
+            Place::Assigned(worker) => self.left(worker, task),
+        }
+    }
+
+    fn refused(&mut self, item: Item, part: Part, why: Why, now: Time) {
+        match (part, why) {
+            (Part::Worker, _) => self.worker_refused(item, now),
+            (Part::NewAssignment, Why::NodeExists) => self.drop_instead(item),
+            (Part::NewAssignment, Why::NoNode) => self.box_missing(item, now),
+            (Part::NewAssignment, _) => self.box_unusable(item, why, now),
+            (Part::OldTask | Part::OldAssignment, Why::NoNode) => self.vanished(&item, now),
+            (Part::OldTask | Part::OldAssignment, Why::BadVersion) | (Part::Other, Why::NoNode) => self.changed(&item),
+            (Part::Status | Part::NewTask, Why::NodeExists) => self.drop_instead(item),
+            (Part::Details | Part::Letter, Why::NodeExists) | (Part::Mark, _) => self.without(item, part),
+            (Part::Status | Part::NewTask | Part::Details | Part::Letter, Why::NoNode) => self.block(item),
+            (Part::Box, Why::NotEmpty | Why::NoNode) => self.look_into_box(&item),
+            (Part::Box, _) => self.leave_box(&item, why),
+            _ => self.give_up(&item, part, why),
+        }
+    }
+
+    /// The worker is gone, or wants no more work: the task waits on.
+    fn worker_refused(&mut self, item: Item, now: Time) {
+        let Item::Assign { task, worker, .. } = item else { return };
+        self.unplace(&task, &worker, now);
+        // A foreign worker may be back already, under the same name.
+        self.read_worker(&worker);
+    }
+
+    fn unplace(&mut self, task: &TaskName, worker: &WorkerId, now: Time) {
+        self.free(worker, task);
+        match self.view.tasks.get_mut(task) {
+            Some(Waiting::Moving { ready, again: false, gone: false }) => {
+                let ready = ready.clone();
+                self.view.file(ready, usize::MAX);
+            }
+            // It is gone, or appeared anew: what was read is of an earlier life.
+            Some(Waiting::Moving { .. }) => self.want_payload(task.clone()),
+            Some(Waiting::Unread(_) | Waiting::Ready(_) | Waiting::Stuck) | None => {}
+        }
+        // Somebody may have wanted it cancelled while it was on its way.
+        self.look_again(task, now);
+    }
+
+    /// The slot of an assignment that did not come about. A worker that is gone may have had nothing else.
+    fn free(&mut self, worker: &WorkerId, task: &TaskName) {
+        if let Some(known) = self.view.workers.get_mut(worker) {
+            if known.load.get(task) == Some(&Slot::Placing) {
+                known.load.remove(task);
+            }
+            self.settle_worker(worker);
+        }
+    }
+
+    /// The task has a status, or is elsewhere, too: what is there stands, and this copy goes.
+    fn drop_instead(&mut self, item: Item) {
+        match item {
+            Item::Assign { task, version, worker, .. } => {
+                if let Some(known) = self.view.workers.get_mut(&worker) {
+                    known.load.insert(task.clone(), Slot::Placed { alone: false });
+                }
+                let because = path::assignment(&worker, &task);
+                self.todo.push_back(Item::Drop { task, from: Place::Pending, version: Some(version), because });
+            }
+            Item::TakeBack { task, version, worker, .. } => {
+                let because = path::task(&task);
+                self.todo.push_back(Item::Drop { task, from: Place::Assigned(worker), version: Some(version), because });
+            }
+            Item::End { task, from, version, .. } => {
+                let because = path::status(&task);
+                self.todo.push_back(Item::Drop { task, from, version, because });
+            }
+            Item::Drop { .. } | Item::RemoveMark(_) | Item::RemoveBox(_) => {}
+        }
+    }
+
+    fn box_missing(&mut self, item: Item, now: Time) {
+        let Item::Assign { task, worker, .. } = item else { return };
+        self.unplace(&task, &worker, now);
+        if let Some(known) = self.view.workers.get_mut(&worker) {
+            known.boxed = Boxed::Missing;
+        }
+    }
+
+    /// The box is to blame, not the task.
+    fn box_unusable(&mut self, item: Item, why: Why, now: Time) {
+        let Item::Assign { task, worker, .. } = item else { return };
+        self.unusable(&worker, "its box cannot be written; check its ACL");
+        self.tell(Fact::Surprised { path: path::assignment(&worker, &task), why });
+        self.unplace(&task, &worker, now);
+    }
+
+    /// It is not where we believed: its end or its move is told by an event.
+    fn vanished(&mut self, item: &Item, now: Time) {
+        match item {
+            Item::Assign { task, worker, .. } => {
+                self.free(worker, task);
+                self.moved_away(task);
+                self.look_again(task, now);
+            }
+            Item::TakeBack { task, worker, .. } => {
+                self.left(worker, task);
+                self.look_again(task, now);
+            }
+            Item::End { task, from, .. } | Item::Drop { task, from, .. } => {
+                self.left_place(from, task);
+                self.look_again(task, now);
+            }
+            Item::RemoveMark(_) | Item::RemoveBox(_) => {}
+        }
+    }
+
+    fn changed(&mut self, item: &Item) {
+        match item.moved_task() {
+            Some((task, None)) => {
+                let task = task.clone();
+                if let Item::Assign { worker, .. } = item {
+                    self.free(worker, &task);
+                }
+                self.want_payload(task);
+            }
+            Some((task, Some(worker))) => self.ask_for_assignment(worker, task.clone()),
+            None => {}
+        }
+    }
+
+    /// The same again, without a part that turned out to be superfluous.
+    fn without(&mut self, mut item: Item, part: Part) {
+        match (&mut item, part) {
+            (Item::End { recorded, .. }, Part::Details) => recorded.details = None,
+            (Item::End { letter, .. }, Part::Letter) => *letter = None,
+            (Item::End { marked, .. }, Part::Mark) => *marked = false,
+            (Item::RemoveMark(task), _) => {
+                let task = task.clone();
+                return self.unmarked(&task);
+            }
+            (Item::Assign { .. } | Item::TakeBack { .. } | Item::End { .. } | Item::Drop { .. } | Item::RemoveBox(_), _) => return,
+        }
+        self.todo.push_front(item);
+    }
+
+    fn block(&mut self, item: Item) {
+        self.blocked.push(item);
+        self.effects.push(Effect::MendLayout);
+    }
+
+    fn look_into_box(&mut self, item: &Item) {
+        if let Item::RemoveBox(worker) = item {
+            self.list_box(worker);
+        }
+    }
+
+    /// It cannot be deleted; the slow comparison finds it again.
+    fn leave_box(&mut self, item: &Item, why: Why) {
+        if let Item::RemoveBox(worker) = item {
+            self.view.workers.remove(worker);
+            self.tell(Fact::Surprised { path: path::assign_box(worker), why });
+        }
+    }
+
+    /// No rights, children, or something that should not occur: the task stays where it is, told once, tried no more.
+    fn give_up(&mut self, item: &Item, part: Part, why: Why) {
+        let path = item.parts().into_iter().find(|(other, _)| *other == part).map(|(_, op)| op.path().to_owned()).unwrap_or_default();
+        self.tell(Fact::Surprised { path, why });
+        if let Item::Assign { task, worker, .. } = item {
+            self.free(worker, task);
+        }
+        if let Some((task, None)) = item.moved_task() {
+            let task = task.clone();
+            self.stick(&task, why);
+        }
+    }
+}

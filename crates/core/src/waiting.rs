@@ -1,0 +1,314 @@
+//! How a client waits for results: one-shot watches on statuses, never more than a fixed number armed, and a task that is nowhere
+//! is said to be nowhere instead of being waited for for ever.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
+
+use crate::Time;
+use crate::protocol::TaskName;
+
+/// What happened, as a client's shell reports it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Event {
+    /// Somebody waits for these tasks.
+    Wanted(Vec<TaskName>),
+    /// Nobody waits for them any more.
+    Unwanted(Vec<TaskName>),
+    /// Requests can be sent: a session was opened, or goes on. What was armed before is armed no more.
+    Connected,
+    /// Requests cannot be sent.
+    Disconnected,
+    /// A status was looked for, behind a watch for it.
+    Looked {
+        /// Whose.
+        task: TaskName,
+        /// Its data, if it is there.
+        found: Option<Vec<u8>>,
+    },
+    /// The watch went off.
+    Stirred(TaskName),
+    /// A read was cut off; it is asked again after [`Event::Connected`].
+    Interrupted(TaskName),
+    /// Where a task is was looked for, behind a `sync`.
+    Located {
+        /// Which.
+        task: TaskName,
+        /// Whether it is anywhere: pending, held, assigned or ended.
+        somewhere: bool,
+    },
+    /// The timer that was armed went off.
+    Rang,
+}
+
+/// What the client orders its shell to do.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Effect {
+    /// Look for a status and watch for it; then [`Event::Looked`], and [`Event::Stirred`] when the watch goes off.
+    Look(TaskName),
+    /// Look for a task everywhere, behind a `sync`; then [`Event::Located`].
+    Locate(TaskName),
+    /// Ring once, at this monotonic time.
+    Arm(Duration),
+    /// A task ended; this is its status.
+    Ended(TaskName, Vec<u8>),
+    /// A task is nowhere: it was never submitted, or its result was removed.
+    Nowhere(TaskName),
+}
+
+/// Most watches armed at a time: what is beyond that waits for its turn.
+pub const WATCHES_MAX: usize = 2000;
+
+/// How often a task must be found nowhere before that is believed: it may move while it is looked for.
+const MISSES: u8 = 2;
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+enum Stage {
+    /// Waits for its turn.
+    #[default]
+    Idle,
+    /// It is looked for.
+    Looking,
+    /// Its watch is armed.
+    Armed,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+struct Wish {
+    stage: Stage,
+    misses: u8,
+    located: bool,
+}
+
+/// All that one client waits for.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Waiting {
+    wishes: BTreeMap<TaskName, Wish>,
+    idle: BTreeSet<TaskName>,
+    busy: usize,
+    connected: bool,
+    look_again_after: Duration,
+    /// Whether the timer is armed.
+    ticking: bool,
+    /// The task that was looked for everywhere last, so that in time all are.
+    located_last: Option<TaskName>,
+}
+
+impl Waiting {
+    /// A client that waits for nothing. Tasks that did not end after `look_again_after` are looked for everywhere.
+    #[must_use]
+    pub fn new(look_again_after: Duration) -> Self {
+        Self {
+            wishes: BTreeMap::new(),
+            idle: BTreeSet::new(),
+            busy: 0,
+            connected: false,
+            look_again_after,
+            ticking: false,
+            located_last: None,
+        }
+    }
+
+    /// How many tasks are waited for.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.wishes.len()
+    }
+
+    /// Whether nothing is.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.wishes.is_empty()
+    }
+
+    /// Takes one event in.
+    pub fn on(&mut self, event: Event, now: Time) -> Vec<Effect> {
+        let mut effects = Vec::new();
+        match event {
+            Event::Wanted(tasks) => self.on_wanted(tasks, now, &mut effects),
+            Event::Unwanted(tasks) => tasks.iter().for_each(|task| self.forget(task)),
+            Event::Connected => self.on_connected(),
+            Event::Disconnected => self.connected = false,
+            Event::Looked { task, found: Some(status) } => self.end(task, |task| Effect::Ended(task, status), &mut effects),
+            Event::Looked { task, found: None } => self.on_looked_in_vain(task, &mut effects),
+            Event::Stirred(task) | Event::Interrupted(task) => self.look_later(&task),
+            Event::Located { task, somewhere } => self.on_located(task, somewhere, &mut effects),
+            Event::Rang => self.on_rang(now, &mut effects),
+        }
+        self.look(&mut effects);
+        effects
+    }
+
+    fn on_wanted(&mut self, tasks: Vec<TaskName>, now: Time, effects: &mut Vec<Effect>) {
+        if !std::mem::replace(&mut self.ticking, true) {
+            effects.push(Effect::Arm(now.mono + self.look_again_after));
+        }
+        for task in tasks {
+            if self.wishes.insert(task.clone(), Wish::default()).is_none() {
+                self.idle.insert(task);
+            }
+        }
+    }
+
+    fn forget(&mut self, task: &TaskName) {
+        if let Some(wish) = self.wishes.remove(task) {
+            self.busy -= usize::from(wish.stage != Stage::Idle);
+            self.idle.remove(task);
+        }
+    }
+
+    fn on_connected(&mut self) {
+        self.connected = true;
+        self.busy = 0;
+        for (task, wish) in &mut self.wishes {
+            wish.stage = Stage::Idle;
+            wish.located = false;
+            self.idle.insert(task.clone());
+        }
+    }
+
+    fn end(&mut self, task: TaskName, effect: impl FnOnce(TaskName) -> Effect, effects: &mut Vec<Effect>) {
+        if self.wishes.contains_key(&task) {
+            self.forget(&task);
+            effects.push(effect(task));
+        }
+    }
+
+    fn on_looked_in_vain(&mut self, task: TaskName, effects: &mut Vec<Effect>) {
+        let Some(wish) = self.wishes.get_mut(&task).filter(|wish| wish.stage == Stage::Looking) else { return };
+        wish.stage = Stage::Armed;
+        if !std::mem::replace(&mut wish.located, true) {
+            effects.push(Effect::Locate(task));
+        }
+    }
+
+    fn look_later(&mut self, task: &TaskName) {
+        let Some(wish) = self.wishes.get_mut(task).filter(|wish| wish.stage != Stage::Idle) else { return };
+        wish.stage = Stage::Idle;
+        self.busy -= 1;
+        self.idle.insert(task.clone());
+    }
+
+    fn on_located(&mut self, task: TaskName, somewhere: bool, effects: &mut Vec<Effect>) {
+        let Some(wish) = self.wishes.get_mut(&task) else { return };
+        wish.misses = if somewhere { 0 } else { wish.misses + 1 };
+        match wish.misses {
+            0 => {}
+            MISSES.. => self.end(task, Effect::Nowhere, effects),
+            _ => {
+                // Its status may have appeared between two looks: look there first.
+                wish.located = false;
+                self.look_later(&task);
+            }
+        }
+    }
+
+    fn on_rang(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        self.ticking = !self.wishes.is_empty();
+        if !self.ticking {
+            return;
+        }
+        effects.push(Effect::Arm(now.mono + self.look_again_after));
+        // Slowly, a few at a time, each in its turn: a hole is found in the end.
+        let after = |last: &Option<TaskName>, task: &TaskName| last.as_ref().is_none_or(|last| task > last);
+        let armed = self.wishes.iter().filter(|(_, wish)| wish.stage == Stage::Armed).map(|(task, _)| task);
+        let (later, earlier): (Vec<&TaskName>, Vec<&TaskName>) = armed.partition(|task| after(&self.located_last, task));
+        let turn: Vec<TaskName> = later.into_iter().chain(earlier).take(LOCATED_AT_A_TIME).cloned().collect();
+        self.located_last = turn.last().cloned();
+        effects.extend(turn.into_iter().map(Effect::Locate));
+    }
+
+    fn look(&mut self, effects: &mut Vec<Effect>) {
+        while self.connected && self.busy < WATCHES_MAX {
+            let Some(task) = self.idle.pop_first() else { return };
+            if let Some(wish) = self.wishes.get_mut(&task) {
+                wish.stage = Stage::Looking;
+                self.busy += 1;
+                effects.push(Effect::Look(task));
+            }
+        }
+    }
+}
+
+const LOCATED_AT_A_TIME: usize = 16;
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn task(name: &str) -> TaskName {
+        TaskName::listed(name)
+    }
+
+    fn now() -> Time {
+        Time::at(Duration::ZERO)
+    }
+
+    fn waiting_for(name: &str) -> Waiting {
+        let mut waiting = Waiting::new(Duration::from_secs(60));
+        waiting.on(Event::Connected, now());
+        let effects = waiting.on(Event::Wanted(vec![task(name)]), now());
+        assert_eq!(effects, [Effect::Arm(Duration::from_secs(60)), Effect::Look(task(name))]);
+        waiting
+    }
+
+    fn nothing_yet(waiting: &mut Waiting, name: &str) -> Vec<Effect> {
+        waiting.on(Event::Looked { task: task(name), found: None }, now())
+    }
+
+    #[test]
+    fn a_result_that_comes_later_is_heard_of() {
+        let mut waiting = waiting_for("t");
+        assert_eq!(nothing_yet(&mut waiting, "t"), [Effect::Locate(task("t"))]);
+        assert_eq!(waiting.on(Event::Located { task: task("t"), somewhere: true }, now()), []);
+        assert_eq!(waiting.on(Event::Stirred(task("t")), now()), [Effect::Look(task("t"))]);
+        let looked = Event::Looked { task: task("t"), found: Some(b"done".to_vec()) };
+        assert_eq!(waiting.on(looked, now()), [Effect::Ended(task("t"), b"done".to_vec())]);
+        assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn a_task_that_is_nowhere_twice_is_nowhere() {
+        let mut waiting = waiting_for("t");
+        nothing_yet(&mut waiting, "t");
+        let missing = || Event::Located { task: task("t"), somewhere: false };
+        assert_eq!(waiting.on(missing(), now()), [Effect::Look(task("t"))], "its status may have appeared meanwhile");
+        assert_eq!(nothing_yet(&mut waiting, "t"), [Effect::Locate(task("t"))]);
+        assert_eq!(waiting.on(missing(), now()), [Effect::Nowhere(task("t"))]);
+    }
+
+    #[test]
+    fn after_an_outage_everything_is_looked_for_again() {
+        let mut waiting = waiting_for("t");
+        nothing_yet(&mut waiting, "t");
+        waiting.on(Event::Disconnected, now());
+        assert_eq!(waiting.on(Event::Connected, now()), [Effect::Look(task("t"))]);
+    }
+
+    #[test]
+    fn one_timer_ticks_and_in_time_every_task_is_looked_for_everywhere() {
+        let mut waiting = waiting_for("t00");
+        waiting.on(Event::Unwanted(vec![task("t00")]), now());
+        let all: Vec<TaskName> = (0..20).map(|i| task(&format!("t{i:02}"))).collect();
+        assert!(!waiting.on(Event::Wanted(all), now()).iter().any(|effect| matches!(effect, Effect::Arm(_))), "one ticks already");
+        for i in 0..20 {
+            nothing_yet(&mut waiting, &format!("t{i:02}"));
+        }
+        let located = |effects: Vec<Effect>| effects.into_iter().filter(|effect| matches!(effect, Effect::Locate(_))).collect::<Vec<_>>();
+        let (first, second) = (located(waiting.on(Event::Rang, now())), located(waiting.on(Event::Rang, now())));
+        assert_eq!((first.len(), second.len()), (16, 16));
+        assert_eq!(second[..4], ["t16", "t17", "t18", "t19"].map(|name| Effect::Locate(task(name))));
+        waiting.on(Event::Unwanted((0..20).map(|i| task(&format!("t{i:02}"))).collect()), now());
+        assert_eq!(waiting.on(Event::Rang, now()), [], "nothing to wait for, nothing to tick for");
+    }
+
+    #[test]
+    fn no_more_than_the_limit_is_armed_and_the_others_get_their_turn() {
+        let mut waiting = Waiting::new(Duration::from_secs(60));
+        waiting.on(Event::Connected, now());
+        let all: Vec<TaskName> = (0..WATCHES_MAX + 10).map(|i| task(&format!("t{i:05}"))).collect();
+        let looks = waiting.on(Event::Wanted(all), now()).into_iter().filter(|e| matches!(e, Effect::Look(_))).count();
+        assert_eq!(looks, WATCHES_MAX);
+        let effects = waiting.on(Event::Looked { task: task("t00000"), found: Some(vec![]) }, now());
+        assert_eq!(effects, [Effect::Ended(task("t00000"), vec![]), Effect::Look(task(&format!("t{WATCHES_MAX:05}")))]);
+    }
+}

@@ -1,0 +1,239 @@
+//! A coordinator in office, as its shell would run it: the master, its session, its pen.
+
+use std::time::Duration;
+
+use bellwether_core::Time;
+use bellwether_core::master::{Effect, Event, Fact, Master, Reading, Settings};
+use bellwether_core::protocol::{Change, Multi, Outcome, Refusal, TaskName, Why, WorkerId, path};
+
+use crate::link::{Fate, Link, State, fate, fence};
+use crate::random::Random;
+use crate::zookeeper::ZooKeeper;
+
+/// What it asks of ZooKeeper.
+#[derive(Debug, Clone)]
+pub(crate) enum Request {
+    /// What the master ordered.
+    Order(Effect),
+    /// Arm the watches, then the empty fenced transaction.
+    Prove,
+}
+
+/// One term.
+pub(crate) struct Ruler {
+    pub(crate) master: Master,
+    epoch: i32,
+    pub(crate) link: Link<Request, Event>,
+    /// It found out that it rules no more.
+    pub(crate) over: bool,
+    /// Whether a proof is to be asked for once the connection is up.
+    proving: bool,
+    pub(crate) facts: Vec<Fact>,
+}
+
+impl Ruler {
+    /// Stands for election; somebody else may rule.
+    pub(crate) fn stand(zookeeper: &mut ZooKeeper, now: Duration, settings: Settings) -> Option<Self> {
+        let version = zookeeper.get(path::EPOCH)?.stat.version;
+        let session = zookeeper.open();
+        let ballot = Multi::new().create_ephemeral(path::MASTER, "").set(path::MASTER, "", Some(0)).set(path::EPOCH, "", Some(version));
+        if !matches!(zookeeper.commit(session, &ballot), Outcome::Applied(_)) {
+            zookeeper.end(session);
+            return None;
+        }
+        let epoch = version + 1;
+        let master = Master::new(epoch, settings);
+        let mut ruler = Self { master, epoch, link: Link::new(session, now), over: false, proving: false, facts: Vec::new() };
+        ruler.link.requests.push_back(Request::Prove);
+        Some(ruler)
+    }
+
+    pub(crate) fn on(&mut self, event: Event, zookeeper: &mut ZooKeeper, now: Duration) {
+        if self.over {
+            return;
+        }
+        let shown = zookeeper.in_detail.then(|| format!("{event:?}"));
+        let effects = self.master.on(event, Time::at(now));
+        if let Some(shown) = shown {
+            zookeeper.story.push(format!("    master {} {now:?} {shown} -> {effects:?}", self.epoch));
+        }
+        for effect in effects {
+            match effect {
+                Effect::Tell(fact) => {
+                    zookeeper.tally.master(&fact);
+                    self.facts.push(fact);
+                }
+                Effect::Write(id, _) if !self.link.pen_open || self.link.state == State::Down => {
+                    self.link.answers.push_back(Event::WriteEnded(id, Outcome::Refused(Refusal::Whole(Why::NotSent))));
+                }
+                order => {
+                    if self.link.state != State::Down {
+                        self.link.requests.push_back(Request::Order(order));
+                    }
+                }
+            }
+        }
+        if let Err(wrong) = self.master.sanity_check() {
+            panic!("insane master: {wrong}");
+        }
+    }
+
+    /// The connection breaks: what is on the way ends either way, and nobody is told which.
+    pub(crate) fn suspend(&mut self, zookeeper: &mut ZooKeeper, random: &mut Random, now: Duration) {
+        self.link.state = State::Down;
+        self.link.watching = false;
+        self.proving = false;
+        for request in std::mem::take(&mut self.link.requests) {
+            if let Request::Order(Effect::Write(id, multi)) = request {
+                if fate(random) == Fate::Applied {
+                    let _ = self.commit(zookeeper, &multi);
+                }
+                self.link.answers.push_back(Event::WriteEnded(id, Outcome::Unknown));
+            }
+        }
+        self.link.pen_open = false;
+        self.on(Event::Paused, zookeeper, now);
+    }
+
+    pub(crate) fn reconnect(&mut self, zookeeper: &ZooKeeper, now: Duration) {
+        self.link.heard = now;
+        self.link.state = State::Up;
+        if !zookeeper.is_alive(self.link.session) {
+            self.over = true;
+            return;
+        }
+        self.prove();
+    }
+
+    fn prove(&mut self) {
+        if !self.proving {
+            self.proving = true;
+            self.link.requests.push_back(Request::Prove);
+        }
+    }
+
+    fn commit(&self, zookeeper: &mut ZooKeeper, multi: &Multi) -> Outcome {
+        let fenced = Multi { ops: fence(self.epoch) }.and(multi.clone());
+        match zookeeper.commit(self.link.session, &fenced) {
+            Outcome::Refused(Refusal::At { index, why }) if index < 2 => Outcome::Refused(Refusal::Fence(why)),
+            Outcome::Refused(Refusal::At { index, why }) => Outcome::refused(index - 2, why),
+            other => other,
+        }
+    }
+
+    /// One request reaches ZooKeeper.
+    pub(crate) fn serve(&mut self, zookeeper: &mut ZooKeeper, random: &mut Random, lose: bool) {
+        let Some(request) = self.link.requests.pop_front() else { return };
+        let workers = |names: Vec<String>| names.iter().map(|name| WorkerId::listed(name)).collect();
+        let tasks = |names: Vec<String>| names.iter().map(|name| TaskName::listed(name)).collect();
+        let read = |zookeeper: &ZooKeeper, path: String| zookeeper.get(&path).map_or(Reading::Absent, Reading::Found);
+        let answer = match request {
+            Request::Prove => {
+                self.proving = false;
+                match self.commit(zookeeper, &Multi::new()) {
+                    Outcome::Applied(_) => {
+                        self.link.watching = true;
+                        self.link.pen_open = true;
+                        Event::Began
+                    }
+                    Outcome::Refused(_) | Outcome::Unknown => {
+                        self.over = true;
+                        return;
+                    }
+                }
+            }
+            Request::Order(Effect::ListBoxes(q)) => Event::BoxesListed(q, workers(zookeeper.children(path::ASSIGN).unwrap_or_default())),
+            Request::Order(Effect::ListWorkers(q)) => {
+                Event::WorkersListed(q, workers(zookeeper.children(path::WORKERS).unwrap_or_default()))
+            }
+            Request::Order(Effect::ListBox(q, worker)) => {
+                let listed = zookeeper.children(&path::assign_box(&worker)).map(tasks);
+                Event::BoxListed(q, worker, listed)
+            }
+            Request::Order(Effect::ListTasks(q)) => Event::TasksListed(q, tasks(zookeeper.children(path::TASKS).unwrap_or_default())),
+            Request::Order(Effect::ListCancels(q)) => Event::CancelsListed(q, tasks(zookeeper.children(path::CANCEL).unwrap_or_default())),
+            Request::Order(Effect::ReadWorker(q, worker)) => {
+                let found = read(zookeeper, path::worker(&worker));
+                Event::WorkerRead(q, worker, found)
+            }
+            Request::Order(Effect::ReadTask(q, task)) => {
+                let found = read(zookeeper, path::task(&task));
+                Event::TaskRead(q, task, found)
+            }
+            Request::Order(Effect::ReadAssignment(q, worker, task)) => {
+                let found = read(zookeeper, path::assignment(&worker, &task));
+                Event::AssignmentRead(q, worker, task, found)
+            }
+            Request::Order(Effect::ReadCancel(q, task)) => {
+                let found = read(zookeeper, path::cancel(&task));
+                Event::CancelRead(q, task, found)
+            }
+            Request::Order(Effect::Write(id, multi)) => return self.serve_write(zookeeper, random, id, &multi, lose),
+            Request::Order(Effect::MendLayout) => {
+                zookeeper.mend_layout();
+                Event::LayoutMended
+            }
+            Request::Order(Effect::Tell(_)) => return,
+        };
+        self.link.answers.push_back(answer);
+    }
+
+    fn serve_write(&mut self, zookeeper: &mut ZooKeeper, random: &mut Random, id: u64, multi: &Multi, lose: bool) {
+        let outcome = if !self.link.pen_open {
+            Outcome::Refused(Refusal::Whole(Why::NotSent))
+        } else if lose && fate(random) == Fate::Lost {
+            Outcome::Unknown
+        } else {
+            let outcome = self.commit(zookeeper, multi);
+            if lose { Outcome::Unknown } else { outcome }
+        };
+        if outcome == Outcome::Unknown {
+            self.link.pen_open = false;
+            self.prove();
+        }
+        self.over |= matches!(outcome, Outcome::Refused(Refusal::Fence(_)));
+        self.link.answers.push_back(Event::WriteEnded(id, outcome));
+    }
+
+    pub(crate) fn deliver_answer(&mut self, zookeeper: &mut ZooKeeper, random: &mut Random, now: Duration) {
+        // Answers are awaited one by one, so they overtake one another a little; but for the one that begins everything.
+        let first = self.link.answers.iter().take(3).take_while(|answer| **answer != Event::Began).count();
+        let index = if first > 1 { random.below(first) } else { 0 };
+        if let Some(answer) = self.link.answers.remove(index) {
+            self.on(answer, zookeeper, now);
+        }
+    }
+
+    pub(crate) fn deliver_events(&mut self, zookeeper: &mut ZooKeeper, random: &mut Random, now: Duration) {
+        let events = self.link.some_events(random);
+        self.on(Event::Changed(events), zookeeper, now);
+    }
+
+    /// Whether its watches are told of this.
+    pub(crate) fn watches(change: &Change) -> bool {
+        match change {
+            Change::TaskAppeared(_)
+            | Change::TaskGone(_)
+            | Change::TaskChanged(_)
+            | Change::WorkerAppeared(_)
+            | Change::WorkerGone(_)
+            | Change::WorkerChanged(_)
+            | Change::BoxAppeared(_)
+            | Change::BoxGone(_)
+            | Change::AssignmentAppeared(..)
+            | Change::AssignmentGone(..)
+            | Change::CancelAppeared(_)
+            | Change::CancelGone(_)
+            | Change::LayoutGone(_) => true,
+            Change::OfficeVacant
+            | Change::OfficeTaken
+            | Change::EpochMoved
+            | Change::StatusAppeared(_)
+            | Change::StatusGone(_)
+            | Change::QueueMoved
+            | Change::HeldAppeared(_)
+            | Change::HeldGone(_)
+            | Change::Foreign(_) => false,
+        }
+    }
+}
