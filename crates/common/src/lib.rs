@@ -1,1 +1,24 @@
-//! placeholder
+//! What the services of Bellwether share: the shell around `bellwether-core`.
+//!
+//! What lives here: the ZooKeeper session and everything that reads and writes through it, configuration ([`config`]), metrics
+//! ([`metrics`]), the HTTP pages ([`http`]), and the start and end of a process ([`boot`], [`exit`]). What does not: decisions (they
+//! are the core's) and anything that only one role needs.
+
+pub mod audit;
+pub mod boot;
+pub mod clock;
+pub mod config;
+#[cfg(test)]
+mod dashboards_test;
+pub mod exit;
+pub mod http;
+pub mod leash;
+pub mod local_zookeeper;
+pub mod metrics;
+pub mod pen;
+pub mod reader;
+pub mod session;
+pub mod store;
+pub mod txnlog;
+pub mod watch;
+pub mod zk_runtime;

@@ -1,0 +1,158 @@
+//! The layers of configuration: which sources there are, reading them, and laying one over the other.
+//!
+//! The `config` crate reads each source. Checking and merging happen here, key by key, because a report must name everything that is
+//! wrong and where each value came from.
+
+use std::collections::BTreeMap;
+use std::ffi::OsString;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use config::{Environment, File, FileFormat, Map, Source, Value, ValueKind};
+use serde_json::Value as Json;
+
+use super::keys;
+use super::problem::{ConfigError, Origin, Problem};
+use super::rules;
+use super::schema::{Settings, Zookeeper};
+use super::values::Secret;
+
+const PREFIX: &str = "BELLWETHER";
+const SEPARATOR: &str = "__";
+
+/// Where settings come from, besides the environment.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// TOML files, later ones over earlier ones.
+    pub files: Vec<PathBuf>,
+    /// `section.key=value`, over files and environment.
+    pub sets: Vec<String>,
+    /// Keys and values of other flags, over everything.
+    pub overrides: Vec<(String, String)>,
+}
+
+/// One value of one layer.
+struct Entry {
+    path: Vec<String>,
+    value: Value,
+    origin: Origin,
+}
+
+/// Values that passed, by path, each with where the topmost came from.
+type Merged = BTreeMap<Vec<String>, (Json, Origin)>;
+
+/// Reads `sources` and `environment`, checks everything, and reports everything.
+pub(super) fn load(sources: &Sources, environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Settings, ConfigError> {
+    let mut problems = Vec::new();
+    let mut entries = Vec::new();
+    sources.files.iter().for_each(|file| read_file(file, &mut entries, &mut problems));
+    environment.for_each(|variable| read_variable(variable, &mut entries, &mut problems));
+    sources.sets.iter().for_each(|set| read_set(set, &mut entries, &mut problems));
+    for (key, value) in &sources.overrides {
+        entries.push(Entry { path: split(key), value: Value::new(None, value.as_str()), origin: Origin::CommandLine });
+    }
+
+    let merged = merge(entries, &mut problems);
+    let plain = keys::nest(merged.iter().map(|(path, (value, _))| (path.clone(), value.clone())));
+    let mut settings: Settings = serde_json::from_value(plain).expect("every value was tried alone");
+    problems.extend(rules::broken(&settings).into_iter().map(|(key, why)| with_origin(keys::problem(&settings, key, why), &merged)));
+    match read_secret(&settings.zookeeper) {
+        Ok(secret) => settings.zookeeper.secret = secret,
+        Err(why) => problems.push(with_origin(keys::problem(&settings, "zookeeper.auth_file".to_owned(), why), &merged)),
+    }
+    ConfigError::of(problems).map(|()| settings)
+}
+
+fn split(key: &str) -> Vec<String> {
+    key.split('.').map(str::to_owned).collect()
+}
+
+fn unusable(origin: Origin, why: String) -> Problem {
+    Problem { key: String::new(), value: None, origin, why }
+}
+
+fn read_file(path: &Path, entries: &mut Vec<Entry>, problems: &mut Vec<Problem>) {
+    let origin = Origin::File(path.to_owned());
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) => return problems.push(unusable(origin, format!("cannot be read: {error}"))),
+    };
+    match File::from_str(&text, FileFormat::Toml).collect() {
+        Ok(table) => flatten(Vec::new(), table, &origin, entries),
+        Err(error) => problems.push(unusable(origin, error.to_string().trim_end().to_owned())),
+    }
+}
+
+fn flatten(path: Vec<String>, table: Map<String, Value>, origin: &Origin, entries: &mut Vec<Entry>) {
+    for (name, value) in table {
+        let inner = [path.as_slice(), &[name]].concat();
+        match value.kind {
+            ValueKind::Table(table) if !table.is_empty() => flatten(inner, table, origin, entries),
+            // A section or table without anything in it says nothing, unless nobody knows it.
+            ValueKind::Table(_) if keys::is_table(&inner.join(".")) => {}
+            kind => entries.push(Entry { path: inner, value: Value::new(None, kind), origin: origin.clone() }),
+        }
+    }
+}
+
+/// Each variable is a source of its own, so that a report can name it as it was spelled.
+fn read_variable((name, value): (OsString, OsString), entries: &mut Vec<Entry>, problems: &mut Vec<Problem>) {
+    let Ok(name) = name.into_string() else { return };
+    if !name.to_uppercase().starts_with(&format!("{PREFIX}{SEPARATOR}")) {
+        return;
+    }
+    let origin = Origin::Environment(name.clone());
+    let Ok(value) = value.into_string() else {
+        return problems.push(unusable(origin, "is not valid UTF-8".to_owned()));
+    };
+    let source = Environment::with_prefix(PREFIX).prefix_separator(SEPARATOR).separator(SEPARATOR);
+    match source.source(Some(Map::from_iter([(name, value)]))).collect() {
+        Ok(table) => {
+            let read = table.into_iter().map(|(key, value)| Entry { path: split(&key), value, origin: origin.clone() });
+            entries.extend(read);
+        }
+        Err(error) => problems.push(unusable(origin, error.to_string())),
+    }
+}
+
+fn read_set(set: &str, entries: &mut Vec<Entry>, problems: &mut Vec<Problem>) {
+    match set.split_once('=') {
+        Some((key, value)) => {
+            entries.push(Entry { path: split(key), value: Value::new(None, value), origin: Origin::Set(key.to_owned()) });
+        }
+        None => problems.push(unusable(Origin::Set(set.to_owned()), "must look as section.key=value".to_owned())),
+    }
+}
+
+fn merge(entries: Vec<Entry>, problems: &mut Vec<Problem>) -> Merged {
+    let mut merged = Merged::new();
+    for Entry { path, value, origin } in entries {
+        match keys::check(&path, &value, &origin) {
+            Ok(value) => drop(merged.insert(path, (value, origin))),
+            Err((value, why)) => problems.push(Problem { key: path.join("."), value, origin, why }),
+        }
+    }
+    merged
+}
+
+fn with_origin(problem: Problem, merged: &Merged) -> Problem {
+    let found = merged.iter().find(|(path, _)| path.join(".") == problem.key);
+    Problem { origin: found.map_or(Origin::Default, |(_, (_, origin))| origin.clone()), ..problem }
+}
+
+/// What stands in `auth_file`, without the newline at its end.
+fn read_secret(zookeeper: &Zookeeper) -> Result<Option<Secret>, String> {
+    if zookeeper.auth_file.is_empty() || zookeeper.auth_scheme.is_empty() {
+        return Ok(None);
+    }
+    let bytes = fs::read(&zookeeper.auth_file).map_err(|error| format!("cannot be read: {error}"))?;
+    let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
+    let secret = line.strip_suffix(b"\r").unwrap_or(line);
+    if secret.is_empty() {
+        Err("the file is empty; write the secret into it".to_owned())
+    } else if zookeeper.auth_scheme == "digest" && !secret.contains(&b':') {
+        Err("the file must hold user:password for auth_scheme \"digest\"".to_owned())
+    } else {
+        Ok(Some(Secret::new(secret.to_vec())))
+    }
+}

@@ -1,0 +1,175 @@
+//! Which values are possible. Pure: looks at settings alone, never at files or the network.
+
+use std::net::SocketAddr;
+use std::time::Duration;
+
+use bellwether_core::protocol::name;
+
+use super::keys;
+use super::schema::Settings;
+use super::values::ByteSize;
+
+/// Most slots of one worker.
+pub(super) const SLOTS_MAX: usize = 4096;
+
+/// Every number with the least and the most that makes sense.
+pub(super) const NUMBERS: [(&str, u32, u32); 5] = [
+    ("coordinator.assign_batch", 1, 10_000),
+    ("coordinator.lookahead", 0, 1000),
+    ("coordinator.max_worker_losses", 1, 1000),
+    ("worker.slots", 0, SLOTS_MAX as u32),
+    ("client.submit_window", 1, 10_000),
+];
+
+const HOUR: Duration = Duration::from_secs(3600);
+const YEAR: Duration = Duration::from_secs(365 * 24 * 3600);
+
+/// Keys and what is wrong with their values.
+type Broken = Vec<(String, String)>;
+
+/// What `key`, a number, may be.
+pub(super) fn range(key: &str) -> String {
+    let found = NUMBERS.iter().find(|(number, ..)| *number == key);
+    found.map_or_else(|| "must be a whole number".to_owned(), |(_, min, max)| format!("must be a whole number between {min} and {max}"))
+}
+
+/// Every key whose value is impossible, and why.
+pub(super) fn broken(settings: &Settings) -> Broken {
+    let mut broken = Vec::new();
+    names(settings, &mut broken);
+    zookeeper(settings, &mut broken);
+    numbers(settings, &mut broken);
+    durations(settings, &mut broken);
+    worker(settings, &mut broken);
+    sizes(settings, &mut broken);
+    http(settings, &mut broken);
+    broken
+}
+
+/// Adds `why` for `key`, unless `fine`.
+fn demand(broken: &mut Broken, fine: bool, key: &str, why: impl Into<String>) {
+    if !fine {
+        broken.push((key.to_owned(), why.into()));
+    }
+}
+
+fn names(settings: &Settings, broken: &mut Broken) {
+    let names = [("cluster", &settings.cluster), ("coordinator.name", &settings.coordinator.name), ("worker.name", &settings.worker.name)];
+    for (key, given) in names {
+        // An empty name of a service stands for the host's name; a cluster has no such default.
+        if given.is_empty() && key != "cluster" {
+            continue;
+        }
+        if let Err(bad) = name::check(given) {
+            broken.push((key.to_owned(), bad.to_string()));
+        }
+    }
+}
+
+fn zookeeper(settings: &Settings, broken: &mut Broken) {
+    let zookeeper = &settings.zookeeper;
+    if let Err(why) = connect_string(&zookeeper.connect) {
+        broken.push(("zookeeper.connect".to_owned(), why));
+    }
+    let root = "must be an absolute path without a slash at its end, as \"/bellwether\"";
+    demand(broken, zookeeper.root == "/" || is_path(&zookeeper.root), "zookeeper.root", root);
+    let reserved = zookeeper.root == "/zookeeper" || zookeeper.root.starts_with("/zookeeper/");
+    demand(broken, !reserved, "zookeeper.root", "/zookeeper belongs to ZooKeeper itself; choose another path");
+    let secret = !zookeeper.auth_file.is_empty() || zookeeper.secret.is_some();
+    let no_secret = "must name the file that holds the secret, because zookeeper.auth_scheme is set";
+    demand(broken, zookeeper.auth_scheme.is_empty() || secret, "zookeeper.auth_file", no_secret);
+    let no_scheme = "must be set, as \"digest\", because zookeeper.auth_file is set";
+    demand(broken, !zookeeper.auth_scheme.is_empty() || !secret, "zookeeper.auth_scheme", no_scheme);
+}
+
+/// `host:port,host:port/chroot`
+fn connect_string(connect: &str) -> Result<(), String> {
+    let example = "as \"zk1:2181,zk2:2181,zk3:2181/chroot\"";
+    let (hosts, chroot) = connect.split_at(connect.find('/').unwrap_or(connect.len()));
+    if hosts.is_empty() {
+        return Err(format!("must name at least one server, {example}"));
+    }
+    if let Some(bad) = hosts.split(',').find(|host| !is_server(host)) {
+        return Err(format!("{bad:?} is no host:port; list servers separated by commas, {example}"));
+    }
+    if matches!(chroot, "" | "/") || is_path(chroot) { Ok(()) } else { Err(format!("{chroot:?} is no path of a znode, {example}")) }
+}
+
+/// `host`, which means ZooKeeper's own port, or `host:port`; an IPv6 address stands in brackets.
+fn is_server(text: &str) -> bool {
+    let bracketed = text.starts_with('[') && text.ends_with(']') && text.len() > 2;
+    let bare = !text.is_empty() && !text.contains([':', '[', ']', '@']) && !text.contains(char::is_whitespace);
+    bracketed || bare || is_host_and_port(text)
+}
+
+fn is_host_and_port(text: &str) -> bool {
+    let Some((host, port)) = text.rsplit_once(':') else { return false };
+    let bracketed = host.starts_with('[') && host.ends_with(']') && host.len() > 2;
+    let bare = !host.is_empty() && !host.contains([':', '[', ']', '@', '/', ',']) && !host.contains(char::is_whitespace);
+    (bracketed || bare) && port.parse::<u16>().is_ok_and(|port| port != 0)
+}
+
+fn is_path(path: &str) -> bool {
+    let good = |part: &str| !matches!(part, "" | "." | "..") && !part.contains(|c: char| c.is_control() || c.is_whitespace());
+    path.strip_prefix('/').is_some_and(|rest| rest.split('/').all(good))
+}
+
+fn numbers(settings: &Settings, broken: &mut Broken) {
+    for (key, min, max) in NUMBERS {
+        let value = keys::value_of(settings, key).and_then(|value| value.as_u64());
+        let fits = value.is_some_and(|value| (u64::from(min)..=u64::from(max)).contains(&value));
+        demand(broken, fits, key, range(key));
+    }
+}
+
+fn durations(settings: &Settings, broken: &mut Broken) {
+    let second = Duration::from_secs(1);
+    let bounded = [
+        ("zookeeper.session_timeout", settings.zookeeper.session_timeout, second, HOUR),
+        ("zookeeper.give_up_after", settings.zookeeper.give_up_after, second, YEAR),
+        ("coordinator.reconcile_interval", settings.coordinator.reconcile_interval, second, 24 * HOUR),
+        ("coordinator.standby_delay", settings.coordinator.standby_delay, Duration::ZERO, Duration::from_secs(60)),
+        ("worker.drain_timeout", settings.worker.drain_timeout, Duration::ZERO, YEAR),
+        ("worker.kill_grace", settings.worker.kill_grace, Duration::ZERO, HOUR),
+        ("task.timeout", settings.task.timeout, Duration::ZERO, YEAR),
+    ];
+    for (key, value, min, max) in bounded {
+        let (least, most) = (humantime::format_duration(min), humantime::format_duration(max));
+        demand(broken, (min..=max).contains(&value), key, format!("must be between {least} and {most}"));
+    }
+}
+
+fn worker(settings: &Settings, broken: &mut Broken) {
+    let worker = &settings.worker;
+    for (label, value) in &worker.labels {
+        let key = format!("worker.labels.{label}");
+        let name = "a label's name is 1 to 63 of a-z, 0-9, - and _, and starts with a letter";
+        demand(broken, is_label(label), &key, name);
+        let printable = !value.is_empty() && value.len() <= 200 && !value.contains(char::is_control);
+        demand(broken, printable, &key, "a label's value is 1 to 200 bytes of printable text");
+    }
+    demand(broken, worker.shell.starts_with('/'), "worker.shell", "must be the absolute path of a shell, as \"/bin/sh\"");
+    let absolute = worker.output_dir.is_empty() || worker.output_dir.starts_with('/');
+    demand(broken, absolute, "worker.output_dir", "must be an absolute path, or empty for the state directory");
+}
+
+/// Lower-case because environment variables arrive so: `BELLWETHER__WORKER__LABELS__ZONE` must mean what `zone` means in a file.
+fn is_label(name: &str) -> bool {
+    let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
+    name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(allowed)
+}
+
+fn sizes(settings: &Settings, broken: &mut Broken) {
+    let (tail, whole) = (settings.worker.output_tail, settings.worker.output_max);
+    demand(broken, tail <= ByteSize::kib(64), "worker.output_tail", "must not be more than 64KiB, because it is stored in ZooKeeper");
+    demand(broken, whole >= tail, "worker.output_max", format!("must not be less than worker.output_tail, which is {tail}"));
+    let payload = (ByteSize::kib(1)..=ByteSize::kib(512)).contains(&settings.task.payload_max);
+    demand(broken, payload, "task.payload_max", "must be between 1KiB and 512KiB, which leaves room in ZooKeeper's 1 MiB");
+}
+
+fn http(settings: &Settings, broken: &mut Broken) {
+    let listen = settings.http.listen.is_empty() || settings.http.listen.parse::<SocketAddr>().is_ok();
+    demand(broken, listen, "http.listen", "must be an IP address and a port, as \"127.0.0.1:9641\" or \"[::]:9641\"");
+    let advertise = settings.http.advertise.is_empty() || is_host_and_port(&settings.http.advertise);
+    demand(broken, advertise, "http.advertise", "must be a host and a port, as \"worker-1.example.com:9642\"");
+}

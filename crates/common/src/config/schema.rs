@@ -1,0 +1,309 @@
+//! The schema: every section and key with its default. What values are possible stands in `rules.rs`, every key with an explanation
+//! for operators in `config/reference.toml`; a test holds the two together.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::time::Duration;
+
+use serde::{Deserialize, Serialize};
+
+use super::values::{ByteSize, Secret, duration};
+
+/// Everything that can be configured. Each role reads its own sections and those that all share.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Settings {
+    /// The cluster's name, a label of every series.
+    pub cluster: String,
+    /// How to reach ZooKeeper.
+    pub zookeeper: Zookeeper,
+    /// Read by coordinators.
+    pub coordinator: Coordinator,
+    /// Read by workers.
+    pub worker: Worker,
+    /// What holds for tasks that do not say otherwise.
+    pub task: Task,
+    /// Metrics and health pages of the services.
+    pub http: Http,
+    /// What is logged.
+    pub log: Log,
+    /// Read by the command and the client library.
+    pub client: Client,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            cluster: "default".into(),
+            zookeeper: Zookeeper::default(),
+            coordinator: Coordinator::default(),
+            worker: Worker::default(),
+            task: Task::default(),
+            http: Http::default(),
+            log: Log::default(),
+            client: Client::default(),
+        }
+    }
+}
+
+/// How to reach ZooKeeper.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Zookeeper {
+    /// `host:port,host:port/chroot`; the chroot comes before [`root`](Self::root).
+    pub connect: String,
+    /// The znode under which the cluster lives.
+    pub root: String,
+    /// How long the servers keep a silent session. They may grant another time.
+    #[serde(with = "duration")]
+    pub session_timeout: Duration,
+    /// `digest`, or what else the servers know; empty for no authentication.
+    pub auth_scheme: String,
+    /// The file that holds the secret, for `digest` a line `user:password`.
+    pub auth_file: String,
+    /// How long to go on without a session before the process ends with exit code 69.
+    #[serde(with = "duration")]
+    pub give_up_after: Duration,
+    /// What stood in [`auth_file`](Self::auth_file) when the settings were loaded.
+    #[serde(skip)]
+    pub secret: Option<Secret>,
+}
+
+impl Default for Zookeeper {
+    fn default() -> Self {
+        Self {
+            connect: "127.0.0.1:2181".into(),
+            root: "/".into(),
+            session_timeout: Duration::from_secs(10),
+            auth_scheme: String::new(),
+            auth_file: String::new(),
+            give_up_after: Duration::from_secs(5 * 60),
+            secret: None,
+        }
+    }
+}
+
+impl Zookeeper {
+    /// Scheme and secret, if the session shall authenticate itself.
+    #[must_use]
+    pub fn auth(&self) -> Option<(String, Vec<u8>)> {
+        self.secret.as_ref().map(|secret| (self.auth_scheme.clone(), secret.reveal().to_vec()))
+    }
+}
+
+/// Read by coordinators.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Coordinator {
+    /// What operators call it; empty for the host's name.
+    pub name: String,
+    /// Most assignments in one transaction.
+    pub assign_batch: u32,
+    /// How many tasks a worker may be given beyond its slots, so that a slot does not wait for the master.
+    pub lookahead: u32,
+    /// How many workers a task may take down with it before it is dead.
+    pub max_worker_losses: u32,
+    /// How often everything is compared with ZooKeeper without a cause.
+    #[serde(with = "duration")]
+    pub reconcile_interval: Duration,
+    /// How long the second standby leaves a vacancy to the first.
+    #[serde(with = "duration")]
+    pub standby_delay: Duration,
+    /// Whether workers of the book's example get work, which they only print.
+    pub classic_workers: ClassicWorkers,
+}
+
+impl Default for Coordinator {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            assign_batch: 128,
+            lookahead: 0,
+            max_worker_losses: 3,
+            reconcile_interval: Duration::from_secs(60),
+            standby_delay: Duration::from_millis(300),
+            classic_workers: ClassicWorkers::Deny,
+        }
+    }
+}
+
+/// Read by workers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Worker {
+    /// What operators call it; empty for the host's name.
+    pub name: String,
+    /// How many tasks run at once; 0 for one per core.
+    pub slots: u32,
+    /// What tasks may require of their worker.
+    pub labels: BTreeMap<String, String>,
+    /// What runs shell lines, with `-c` and the line.
+    pub shell: String,
+    /// What happens to running tasks when the session may have ended unnoticed.
+    pub on_doubt: OnDoubt,
+    /// How long running tasks may take to end when the worker is asked to stop.
+    #[serde(with = "duration")]
+    pub drain_timeout: Duration,
+    /// Time between SIGTERM and SIGKILL.
+    #[serde(with = "duration")]
+    pub kill_grace: Duration,
+    /// Where whole outputs are kept; empty for the state directory.
+    pub output_dir: String,
+    /// How much of the end of each output goes into the result.
+    pub output_tail: ByteSize,
+    /// Where the file of an output is cut off.
+    pub output_max: ByteSize,
+}
+
+impl Default for Worker {
+    fn default() -> Self {
+        Self {
+            name: String::new(),
+            slots: 0,
+            labels: BTreeMap::new(),
+            shell: "/bin/sh".into(),
+            on_doubt: OnDoubt::Kill,
+            drain_timeout: Duration::from_secs(60),
+            kill_grace: Duration::from_secs(10),
+            output_dir: String::new(),
+            output_tail: ByteSize::kib(16),
+            output_max: ByteSize::mib(64),
+        }
+    }
+}
+
+/// What holds for tasks that do not say otherwise.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Task {
+    /// How long an attempt may run; zero for as long as it likes.
+    #[serde(with = "duration")]
+    pub timeout: Duration,
+    /// Longest payload that is accepted.
+    pub payload_max: ByteSize,
+}
+
+impl Default for Task {
+    fn default() -> Self {
+        Self { timeout: Duration::ZERO, payload_max: ByteSize::kib(512) }
+    }
+}
+
+/// Metrics and health pages of the services.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Http {
+    /// `address:port` to listen on; empty for the role's port on loopback.
+    pub listen: String,
+    /// `host:port` under which others reach it; empty for what it listens on.
+    pub advertise: String,
+}
+
+/// What is logged.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Log {
+    /// The least important lines that are still written.
+    pub level: LogLevel,
+    /// What a line looks like.
+    pub format: LogFormat,
+}
+
+/// Read by the command and the client library.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(default, deny_unknown_fields)]
+pub struct Client {
+    /// What the command prints.
+    pub output: Output,
+    /// Most submissions in flight at once.
+    pub submit_window: u32,
+}
+
+impl Default for Client {
+    fn default() -> Self {
+        Self { output: Output::Table, submit_window: 256 }
+    }
+}
+
+/// Whether workers of the book's example get work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum ClassicWorkers {
+    /// They are left idle.
+    #[default]
+    Deny,
+    /// They are given tasks.
+    Allow,
+}
+
+/// What happens to running tasks when the session may have ended unnoticed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum OnDoubt {
+    /// They are killed: no task runs twice at the same time.
+    #[default]
+    Kill,
+    /// They run on: long work survives an outage, at the price of a possible overlap.
+    Keep,
+}
+
+/// The least important lines that are still written.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogLevel {
+    /// What failed.
+    Error,
+    /// What is wrong.
+    Warn,
+    /// What an operator wants to know.
+    #[default]
+    Info,
+    /// What a developer wants to know.
+    Debug,
+    /// Everything.
+    Trace,
+}
+
+impl LogLevel {
+    /// The level as filters spell it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Error => "error",
+            Self::Warn => "warn",
+            Self::Info => "info",
+            Self::Debug => "debug",
+            Self::Trace => "trace",
+        }
+    }
+}
+
+impl fmt::Display for LogLevel {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.as_str())
+    }
+}
+
+/// What a line of the log looks like.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// For people.
+    #[default]
+    Text,
+    /// One JSON object per line, for programs.
+    Json,
+}
+
+/// What the command prints.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[serde(rename_all = "lowercase")]
+pub enum Output {
+    /// Columns, for people.
+    #[default]
+    Table,
+    /// JSON, for programs.
+    Json,
+    /// Names alone, one per line, for pipes.
+    Name,
+}

@@ -1,0 +1,44 @@
+//! Bulk reads: many paths, pipelined, a bounded number in flight. What the answers mean is the caller's affair.
+
+use std::future::Future;
+
+use bellwether_core::protocol::Node;
+use futures::{StreamExt, stream};
+
+use crate::store::{ReadError, Store};
+use crate::zk_runtime;
+
+/// How many reads are in flight at once: enough to hide the round trip, few enough to leave room for writes.
+pub const WINDOW: usize = 256;
+
+/// Each path with what was found there, in the order of the question.
+pub type Answers<T> = Vec<(String, Result<Option<T>, ReadError>)>;
+
+/// Reads data and state of many nodes. Runs on the ZooKeeper runtime, as one task, to the end even if nobody awaits it. When the
+/// session is suspended meanwhile, the rest is [`ReadError::Interrupted`] at once.
+pub fn read_nodes(store: &Store, paths: Vec<String>) -> impl Future<Output = Answers<Node>> + Send + use<> {
+    let store = store.clone();
+    ask_all(paths, move |path| store.get(path))
+}
+
+/// Lists the children of many nodes; otherwise as [`read_nodes`].
+pub fn list_many(store: &Store, paths: Vec<String>) -> impl Future<Output = Answers<Vec<String>>> + Send + use<> {
+    let store = store.clone();
+    ask_all(paths, move |path| store.children(path))
+}
+
+fn ask_all<T, F, A>(paths: Vec<String>, ask: A) -> impl Future<Output = Answers<T>> + Send + use<T, F, A>
+where
+    T: Send + 'static,
+    F: Future<Output = Result<Option<T>, ReadError>> + Send + 'static,
+    A: Fn(&str) -> F + Send + Sync + 'static,
+{
+    let task = zk_runtime::spawn(async move {
+        let questions = stream::iter(paths).map(|path| {
+            let answer = ask(&path);
+            async move { (path, answer.await) }
+        });
+        questions.buffered(WINDOW).collect::<Vec<_>>().await
+    });
+    async move { task.await.expect("nothing here panics, and nobody aborts it") }
+}

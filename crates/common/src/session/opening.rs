@@ -1,0 +1,295 @@
+//! One attempt to open a session: connect, make the root, prove the rights. Who tries again, and when, is the actor's affair.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use bellwether_core::protocol::{Multi, Op, Outcome, Refusal, Why, layout, path};
+use tokio::net::TcpStream;
+use zookeeper_client::{Client, Error, SessionState, StateWatcher};
+
+use super::{Needs, SessionSettings};
+use crate::store::{LayoutError, ReadError, Store};
+
+/// Where a session is to be opened, read out of the settings.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(super) struct Place {
+    /// Comma-separated servers, without a chroot.
+    pub(super) servers: String,
+    /// Absolute path of the root.
+    pub(super) root: String,
+}
+
+/// How an attempt ended.
+pub(super) enum Attempt {
+    /// The session is open, its root exists, and what was asked of it is allowed.
+    Open { client: Arc<Client>, states: StateWatcher },
+    /// Not now.
+    Retry(String),
+    /// Not with these rights.
+    Denied { path: String, right: &'static str, why: String },
+    /// Not with these settings.
+    BadSettings(String),
+}
+
+impl Place {
+    /// Splits the connect string and joins its chroot with the configured root.
+    pub(super) fn of(settings: &SessionSettings) -> Result<Self, String> {
+        let connect = settings.connect.trim();
+        let last = connect.rfind(',').map_or(0, |comma| comma + 1);
+        let host = last + connect[last..].find("://").map_or(0, |scheme| scheme + "://".len());
+        let (servers, chroot) = match connect[host..].find('/') {
+            Some(slash) => connect.split_at(host + slash),
+            None => (connect, ""),
+        };
+        check_servers(servers)?;
+        let root = format!("{}{}", chroot.trim_end_matches('/'), settings.root.trim_end_matches('/'));
+        check_root(&root)?;
+        Ok(Self { servers: servers.to_owned(), root: if root.is_empty() { "/".to_owned() } else { root } })
+    }
+
+    fn absolute(&self, path: &str) -> String {
+        match (self.root.as_str(), path) {
+            ("/", path) => path.to_owned(),
+            (root, "/") => root.to_owned(),
+            (root, path) => format!("{root}{path}"),
+        }
+    }
+}
+
+fn check_servers(servers: &str) -> Result<(), String> {
+    for server in servers.split(',') {
+        if server.trim().is_empty() {
+            return Err(format!("the connect string {servers:?} names no server, or has a stray comma: write host:port,host:port/root"));
+        }
+        let port = server.rsplit_once(':').map(|(_, port)| port).filter(|port| !port.ends_with(']') && !port.starts_with("//"));
+        if port.is_some_and(|port| port.parse::<u16>().map_or(true, |port| port == 0)) {
+            return Err(format!("the server {server:?} in the connect string has no valid port: write host:port"));
+        }
+    }
+    Ok(())
+}
+
+fn check_root(root: &str) -> Result<(), String> {
+    if root.is_empty() {
+        return Ok(());
+    }
+    let bad = |why| Err(format!("the root {root:?} is no path of a znode: {why}"));
+    let Some(rest) = root.strip_prefix('/') else { return bad("it must start with /") };
+    for part in rest.split('/') {
+        match part {
+            "" => return bad("it has an empty part"),
+            "." | ".." => return bad("it must not be relative"),
+            part if part.chars().any(char::is_control) => return bad("it has a control character"),
+            _ => {}
+        }
+    }
+    if rest == "zookeeper" || rest.starts_with("zookeeper/") {
+        return bad("ZooKeeper keeps that one for itself");
+    }
+    Ok(())
+}
+
+/// Tries once.
+pub(super) async fn attempt(settings: &SessionSettings, place: &Place) -> Attempt {
+    match try_once(settings, place).await {
+        Ok((client, states)) => Attempt::Open { client, states },
+        Err(attempt) => attempt,
+    }
+}
+
+async fn try_once(settings: &SessionSettings, place: &Place) -> Result<(Arc<Client>, StateWatcher), Attempt> {
+    let unrooted = Arc::new(connect(settings, place).await?);
+    let mut states = unrooted.state_watcher();
+    make_root(&Store::new(0, &unrooted), &place.root).await?;
+    let rooted = Client::clone(&unrooted).chroot(place.root.as_str());
+    let client = Arc::new(rooted.map_err(|_| Attempt::BadSettings(format!("{:?} cannot be a root", place.root)))?);
+    drop(unrooted);
+    let store = Store::new(0, &client);
+    match settings.needs {
+        Needs::Service => {
+            store.ensure_layout().await.map_err(|error| of_layout(error, place))?;
+            prove(&store, place, Rights::of_service(store.session_id())).await?;
+        }
+        Needs::Client => prove(&store, place, Rights::of_client()).await?,
+    }
+    match states.state() {
+        SessionState::SyncConnected => Ok((client, states)),
+        state => Err(Attempt::Retry(format!("the new session became {state} at once"))),
+    }
+}
+
+async fn connect(settings: &SessionSettings, place: &Place) -> Result<Client, Attempt> {
+    let mut connector = Client::connector().with_session_timeout(settings.session_timeout).with_fail_eagerly();
+    if let Some((scheme, secret)) = &settings.auth {
+        connector = connector.with_auth(scheme, secret);
+    }
+    match connector.connect(&place.servers).await {
+        Ok(client) => Ok(client),
+        Err(Error::AuthFailed) => Err(Attempt::Denied {
+            path: place.root.clone(),
+            right: "authentication",
+            why: "ZooKeeper refused the credentials, or does not know the scheme".to_owned(),
+        }),
+        Err(Error::BadArguments(why)) => Err(Attempt::BadSettings(format!("bad connect string {:?}: {why}", place.servers))),
+        Err(Error::NoHosts | Error::Timeout | Error::ConnectionLoss) => Err(Attempt::Retry(diagnose(&place.servers).await)),
+        Err(error) => Err(Attempt::Retry(error.to_string())),
+    }
+}
+
+/// Says of each server why it gave no session: the client only says that none did.
+async fn diagnose(servers: &str) -> String {
+    const PATIENCE: Duration = Duration::from_millis(500);
+    let mut reasons = Vec::new();
+    for server in servers.split(',') {
+        let address = server.rsplit_once("://").map_or(server, |(_, address)| address);
+        let address = if address.contains(':') { address.to_owned() } else { format!("{address}:2181") };
+        let reason = match tokio::time::timeout(PATIENCE, TcpStream::connect(&address)).await {
+            Ok(Ok(_)) => "accepts connections but opens no session (no quorum, or not a ZooKeeper)".to_owned(),
+            Ok(Err(error)) => error.to_string().to_lowercase(),
+            Err(_) => "does not answer".to_owned(),
+        };
+        reasons.push(format!("{address}: {reason}"));
+    }
+    reasons.join("; ")
+}
+
+/// Creates the root and its parents where they are missing.
+async fn make_root(store: &Store, root: &str) -> Result<(), Attempt> {
+    let ends = root.char_indices().skip(1).filter(|(_, character)| *character == '/').map(|(index, _)| index);
+    for end in ends.chain([root.len()]).filter(|end| *end > 1) {
+        let part = &root[..end];
+        if store.stat(part).await.map_err(retry)?.is_some() {
+            continue;
+        }
+        match store.commit(Multi::new().create(part, Vec::new())).await {
+            Outcome::Applied(_) | Outcome::Refused(Refusal::At { why: Why::NodeExists, .. }) => {}
+            Outcome::Refused(Refusal::At { why: Why::NoAuth, .. }) => {
+                return Err(denied(part.to_owned(), "CREATE", "the root does not exist, and this session may not create it"));
+            }
+            Outcome::Refused(refusal) => return Err(Attempt::Retry(format!("cannot create the root {part}: {refusal}"))),
+            Outcome::Unknown => return Err(Attempt::Retry(format!("the connection broke while creating the root {part}"))),
+        }
+    }
+    Ok(())
+}
+
+fn retry(error: ReadError) -> Attempt {
+    Attempt::Retry(error.to_string())
+}
+
+fn denied(path: String, right: &'static str, what: &str) -> Attempt {
+    let why = format!("{what}; look at zookeeper.auth_scheme and zookeeper.auth_file, and at the node's ACL");
+    Attempt::Denied { path, right, why }
+}
+
+fn of_layout(error: LayoutError, place: &Place) -> Attempt {
+    match error {
+        LayoutError::Denied { path, right } => {
+            denied(place.absolute(&path), right, "a node of the layout is missing, and this session may not create it")
+        }
+        LayoutError::Refused { .. } | LayoutError::Read(_) => Attempt::Retry(error.to_string()),
+    }
+}
+
+/// A transaction that asks for rights without using them: its last operation is always refused, so that none is applied, and if
+/// an earlier one is refused, its index tells which right is missing. Necessary because a wrong digest password connects happily.
+struct Rights {
+    probe: Multi,
+}
+
+impl Rights {
+    /// READ on what everybody reads.
+    fn of_client() -> Self {
+        Self { probe: Multi::new().check_exists(path::TASKS).check_exists(path::STATUS) }
+    }
+
+    /// READ, CREATE and DELETE wherever a service works.
+    fn of_service(session: i64) -> Self {
+        let mut probe = Multi::new();
+        for parent in std::iter::once("").chain(layout::NODES) {
+            let child = format!("{parent}/.probe-{session:016x}");
+            if !parent.is_empty() {
+                probe = probe.check_exists(parent);
+            }
+            probe = probe.create(child.as_str(), Vec::new()).delete(child, None);
+        }
+        Self { probe }
+    }
+}
+
+async fn prove(store: &Store, place: &Place, rights: Rights) -> Result<(), Attempt> {
+    let missing = format!("/.never-{:016x}", store.session_id());
+    let probe = rights.probe.check_exists(missing);
+    let last = probe.len() - 1;
+    match store.commit(probe.clone()).await {
+        Outcome::Refused(Refusal::At { index, why: Why::NoAuth }) => Err(missing_right(&probe.ops[index], place)),
+        Outcome::Refused(Refusal::At { index, why: Why::NoNode }) if index == last => Ok(()),
+        // A client may come before the first service has made the layout: then there is nothing that could be forbidden.
+        Outcome::Refused(Refusal::At { why: Why::NoNode, .. }) if matches!(&probe.ops[0], Op::Check { .. }) => Ok(()),
+        Outcome::Refused(refusal) => Err(Attempt::Retry(format!("the layout changed while the rights were proven: {refusal}"))),
+        Outcome::Applied(_) | Outcome::Unknown => Err(Attempt::Retry("the connection broke while the rights were proven".to_owned())),
+    }
+}
+
+fn missing_right(op: &Op, place: &Place) -> Attempt {
+    let (right, path) = match op {
+        Op::Check { path, .. } => ("READ", path.as_str()),
+        Op::Create { path, .. } => ("CREATE", parent(path)),
+        Op::Delete { path, .. } => ("DELETE", parent(path)),
+        Op::Set { path, .. } => ("WRITE", path.as_str()),
+    };
+    denied(place.absolute(path), right, "this session may not work there")
+}
+
+fn parent(path: &str) -> &str {
+    match path.rfind('/') {
+        None | Some(0) => "/",
+        Some(slash) => &path[..slash],
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn place(connect: &str, root: &str) -> Result<Place, String> {
+        Place::of(&SessionSettings { connect: connect.into(), root: root.into(), ..SessionSettings::default() })
+    }
+
+    fn expect(servers: &str, root: &str) -> Result<Place, String> {
+        Ok(Place { servers: servers.into(), root: root.into() })
+    }
+
+    #[test]
+    fn the_chroot_of_the_connect_string_comes_before_the_root() {
+        assert_eq!(place("a:1,b:2", "/"), expect("a:1,b:2", "/"));
+        assert_eq!(place("a:1,b:2/prod", "/"), expect("a:1,b:2", "/prod"));
+        assert_eq!(place("a:1,b:2/prod/", "/x/"), expect("a:1,b:2", "/prod/x"));
+        assert_eq!(place("tcp://a:1/prod", ""), expect("tcp://a:1", "/prod"));
+        assert_eq!(place("[::1]:2181", "/r"), expect("[::1]:2181", "/r"));
+        assert_eq!(place("a", "/r"), expect("a", "/r"));
+    }
+
+    #[test]
+    fn what_cannot_be_a_place_is_named() {
+        for (connect, root, named) in
+            [("", "/", "names no server"), ("a:1,,b:2", "/", "stray comma"), ("a:x", "/", "valid port"), ("a:0", "/", "valid port")]
+        {
+            let error = place(connect, root).expect_err("not a place");
+            assert!(error.contains(named), "{connect}: {error}");
+        }
+        for root in ["r", "/a//b", "/a/../b", "/zookeeper"] {
+            assert!(place("a:1", root).expect_err("not a root").contains("no path of a znode"), "{root}");
+        }
+    }
+
+    #[test]
+    fn a_denied_operation_names_the_node_that_needs_the_right() {
+        let place = Place { servers: "a:1".into(), root: "/r".into() };
+        let probe = Rights::of_service(1).probe;
+        let Attempt::Denied { path, right, .. } = missing_right(&probe.ops[0], &place) else { panic!("denied") };
+        assert_eq!((path.as_str(), right), ("/r", "CREATE"));
+        let Attempt::Denied { path, right, .. } = missing_right(&probe.ops[4], &place) else { panic!("denied") };
+        assert_eq!((path.as_str(), right), ("/r/workers", "DELETE"));
+    }
+}
