@@ -1,1 +1,11 @@
-//! placeholder
+//! The coordinator: a process that stands for election, and as the master assigns tasks to workers.
+//!
+//! Its rules are `bellwether_core::election` and `bellwether_core::master`; here are the actors around them. `supervisor` is the
+//! family tree: who lives when, and what a suspended or lost session means for each.
+
+mod master;
+mod observe;
+mod office;
+mod supervisor;
+
+pub use supervisor::run;

@@ -1,0 +1,218 @@
+//! The master's shell, one for each term: feeds [`Master`] with what ZooKeeper says, and carries out what it orders.
+//!
+//! Bulk reads run as tasks on ZooKeeper's runtime and post their answers in portions; the actor only feeds core.
+
+mod asking;
+
+use std::time::Duration;
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
+use bellwether_common::clock;
+use bellwether_common::config::{ClassicWorkers, Coordinator};
+use bellwether_common::pen::Pen;
+use bellwether_common::watch::{ChangesSeen, Watch};
+use bellwether_core::election;
+use bellwether_core::master::{Effect, Event, Master, Settings};
+use bellwether_core::protocol::{Outcome, Refusal, Why};
+
+use crate::observe::{MasterObserver, TermClock};
+use crate::office::{Office, Told};
+
+/// How often the gauges are set.
+const GAUGES_INTERVAL: Duration = Duration::from_millis(500);
+
+/// What the office orders.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Order {
+    /// The session is suspended: all watches are gone.
+    Suspended,
+    /// Stop writing.
+    Pause,
+    /// The office is proven again: watch and read again, then write.
+    Resume,
+    /// The term is over.
+    End,
+}
+
+impl Message for Order {
+    type Result = ();
+}
+
+/// Answers to what core asked, in the order of the questions.
+pub(crate) struct Answers(Vec<Event>);
+
+impl Message for Answers {
+    type Result = ();
+}
+
+/// All watches of this round are armed.
+struct WatchesArmed {
+    round: u64,
+    watches: Vec<Watch>,
+}
+
+impl Message for WatchesArmed {
+    type Result = ();
+}
+
+/// What of the configuration is the master's affair.
+pub(crate) fn settings(coordinator: &Coordinator) -> Settings {
+    Settings {
+        assign_batch: coordinator.assign_batch as usize,
+        lookahead: coordinator.lookahead,
+        max_worker_losses: coordinator.max_worker_losses,
+        classic_workers: coordinator.classic_workers == ClassicWorkers::Allow,
+    }
+}
+
+/// The actor around a master.
+pub(crate) struct MasterActor {
+    master: Master,
+    pen: Pen,
+    office: Addr<Office>,
+    observer: MasterObserver,
+    reconcile_interval: Duration,
+    watches: Vec<Watch>,
+    /// Counts how often the watches were armed: an answer of an earlier round is dropped.
+    round: u64,
+}
+
+impl MasterActor {
+    pub(crate) fn new(
+        epoch: i32,
+        settings: Settings,
+        pen: Pen,
+        office: Addr<Office>,
+        reconcile_interval: Duration,
+        term: TermClock,
+    ) -> Self {
+        let master = Master::new(epoch, settings);
+        Self { master, pen, office, observer: MasterObserver::new(term), reconcile_interval, watches: Vec::new(), round: 0 }
+    }
+
+    fn serial(&self) -> u64 {
+        self.pen.store().serial()
+    }
+
+    fn feed(&mut self, event: Event, context: &Context<Self>) {
+        self.feed_all(vec![event], context);
+    }
+
+    fn feed_all(&mut self, events: Vec<Event>, context: &Context<Self>) {
+        let effects = self.master.on_all(events, clock::now());
+        debug_assert_eq!(self.master.sanity_check(), Ok(()));
+        self.run(effects, context);
+    }
+
+    fn run(&mut self, effects: Vec<Effect>, context: &Context<Self>) {
+        let mut questions = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::Write(id, multi) => self.write(id, multi, context),
+                Effect::MendLayout => self.mend_layout(context),
+                Effect::Tell(fact) => self.observer.tell(&fact),
+                Effect::ListBoxes(_)
+                | Effect::ListWorkers(_)
+                | Effect::ListBox(..)
+                | Effect::ListTasks(_)
+                | Effect::ListCancels(_)
+                | Effect::ReadWorker(..)
+                | Effect::ReadTask(..)
+                | Effect::ReadAssignment(..)
+                | Effect::ReadCancel(..) => questions.push(effect),
+            }
+        }
+        self.ask(questions, context);
+    }
+
+    fn tell_office(&self, event: election::Event) {
+        // One per transaction or read that ended badly, and those in flight are bounded.
+        self.office.do_send(Told { serial: self.serial(), event });
+    }
+
+    fn begin(&mut self, context: &mut Context<Self>) {
+        if self.watches.is_empty() {
+            self.arm_watches(context);
+        } else {
+            self.observer.resync("unknown_outcome");
+            self.feed(Event::Began, context);
+        }
+    }
+}
+
+impl Actor for MasterActor {
+    type Context = Context<Self>;
+
+    fn started(&mut self, context: &mut Context<Self>) {
+        self.begin(context);
+        context.run_interval(GAUGES_INTERVAL, |actor, _| actor.observer.gauges(&actor.master));
+        context.run_interval(self.reconcile_interval, |actor, context| actor.feed(Event::ReconcileDue, context));
+    }
+}
+
+impl Handler<Order> for MasterActor {
+    type Result = ();
+
+    fn handle(&mut self, order: Order, context: &mut Context<Self>) {
+        match order {
+            Order::Suspended => {
+                self.watches.clear();
+                self.round += 1;
+            }
+            Order::Pause => {
+                self.pen.close();
+                self.observer.pause();
+                self.feed(Event::Paused, context);
+            }
+            Order::Resume => {
+                self.pen.reopen();
+                self.observer.resume();
+                self.begin(context);
+            }
+            Order::End => {
+                self.observer.end();
+                context.stop();
+            }
+        }
+    }
+}
+
+impl Handler<WatchesArmed> for MasterActor {
+    type Result = ();
+
+    fn handle(&mut self, armed: WatchesArmed, context: &mut Context<Self>) {
+        if armed.round == self.round {
+            self.watches = armed.watches;
+            self.observer.resync(if self.observer.started() { "resumed" } else { "takeover" });
+            self.feed(Event::Began, context);
+        }
+    }
+}
+
+impl Handler<ChangesSeen> for MasterActor {
+    type Result = ();
+
+    fn handle(&mut self, seen: ChangesSeen, context: &mut Context<Self>) {
+        if seen.serial == self.serial() {
+            self.feed(Event::Changed(seen.changes), context);
+        }
+    }
+}
+
+impl Handler<Answers> for MasterActor {
+    type Result = ();
+
+    fn handle(&mut self, answers: Answers, context: &mut Context<Self>) {
+        for event in &answers.0 {
+            let Event::WriteEnded(_, outcome) = event else { continue };
+            match outcome {
+                // Not sent is as good as unknown here: the pen closed itself, and only a new proof opens it.
+                Outcome::Unknown | Outcome::Refused(Refusal::Whole(Why::NotSent)) => self.tell_office(election::Event::WriteUnknown),
+                Outcome::Refused(Refusal::Fence(_)) => self.tell_office(election::Event::WriteFenced),
+                Outcome::Applied(_) | Outcome::Refused(_) => {}
+            }
+            self.observer.write_ended(event);
+        }
+        self.feed_all(answers.0, context);
+    }
+}

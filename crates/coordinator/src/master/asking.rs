@@ -1,0 +1,167 @@
+//! What the master asks of ZooKeeper: watches, lists, reads and transactions, as tasks on ZooKeeper's runtime.
+
+use std::time::Duration;
+
+use actix::{AsyncContext, Context};
+use bellwether_common::pen::{Resolution, count_resolution};
+use bellwether_common::store::{ReadError, Store};
+use bellwether_common::zk_runtime;
+use bellwether_core::election;
+use bellwether_core::master::{Effect, Event, Reading};
+use bellwether_core::protocol::{Multi, Node, Outcome, TaskName, WorkerId, path};
+use futures::stream::{self, StreamExt};
+use tracing::{debug, warn};
+
+use super::{Answers, MasterActor, WatchesArmed};
+
+/// What a master watches, each with all that is below it. Not `/status`: the end of an assignment says that a slot is free.
+const WATCHED: [&str; 5] = [path::TASKS, path::ASSIGN, path::WORKERS, path::CANCEL, path::HELD];
+/// Most questions in flight, and most answers in one message.
+const WINDOW: usize = 256;
+/// How long to wait before a layout that could not be mended is tried again.
+const MEND_AGAIN_AFTER: Duration = Duration::from_secs(1);
+
+impl MasterActor {
+    pub(super) fn arm_watches(&mut self, context: &Context<Self>) {
+        self.round += 1;
+        let (round, own, store) = (self.round, context.address(), self.pen.store().clone());
+        let (office, serial) = (self.office.clone(), self.serial());
+        let arming: Vec<_> = WATCHED.iter().map(|tree| store.watch_tree(tree, own.clone().recipient())).collect();
+        zk_runtime::spawn(async move {
+            let mut watches = Vec::with_capacity(arming.len());
+            for watch in arming {
+                match watch.await {
+                    Ok(watch) => watches.push(watch),
+                    Err(error) => {
+                        debug!(%error, "a watch could not be armed");
+                        office.do_send(super::Told { serial, event: election::Event::WriteUnknown });
+                        return;
+                    }
+                }
+            }
+            own.do_send(WatchesArmed { round, watches });
+        });
+    }
+
+    /// Sends questions in core's order and posts the answers in portions. An answer that was cut off is no answer: the office
+    /// proves itself anew, and everything is read again.
+    pub(super) fn ask(&mut self, questions: Vec<Effect>, context: &Context<Self>) {
+        if questions.is_empty() {
+            return;
+        }
+        let (own, store) = (context.address(), self.pen.store().clone());
+        let (office, serial) = (self.office.clone(), self.serial());
+        zk_runtime::spawn(async move {
+            let answers = stream::iter(questions).map(|question| answer(&store, question)).buffered(WINDOW);
+            let mut portions = answers.ready_chunks(WINDOW);
+            while let Some(portion) = portions.next().await {
+                let asked = portion.len();
+                let events: Vec<Event> = portion.into_iter().flatten().collect();
+                let cut_off = events.len() < asked;
+                // Waits until the actor has taken it in: so many answers and no more lie in its mailbox.
+                if own.send(Answers(events)).await.is_err() {
+                    return;
+                }
+                if cut_off {
+                    office.do_send(super::Told { serial, event: election::Event::WriteUnknown });
+                    return;
+                }
+            }
+        });
+    }
+
+    pub(super) fn write(&mut self, id: u64, multi: Multi, context: &Context<Self>) {
+        self.observer.writing(id);
+        let own = context.address();
+        let op = purpose(&multi);
+        let writing = self.pen.write_as(op, multi);
+        zk_runtime::spawn(async move {
+            let outcome = writing.await;
+            if outcome == Outcome::Unknown {
+                // Everything is read again after it; which of the two it was is not looked into.
+                count_resolution(op, Resolution::Abandoned);
+            }
+            // Bounded by the transactions that core lets fly.
+            own.do_send(Answers(vec![Event::WriteEnded(id, outcome)]));
+        });
+    }
+
+    pub(super) fn mend_layout(&mut self, context: &Context<Self>) {
+        let (own, store) = (context.address(), self.pen.store().clone());
+        zk_runtime::spawn(async move {
+            // What waits for the layout would be refused again at once if it were told too early.
+            while let Err(error) = store.ensure_layout().await {
+                warn!(%error, "the layout is incomplete and could not be mended");
+                tokio::time::sleep(MEND_AGAIN_AFTER).await;
+                if !own.connected() {
+                    return;
+                }
+            }
+            own.do_send(Answers(vec![Event::LayoutMended]));
+        });
+    }
+}
+
+/// The label under which a transaction is counted: the purpose of its first operation that says one.
+fn purpose(multi: &Multi) -> &'static str {
+    use bellwether_core::protocol::Op;
+    let purpose = |op: &Op| match op {
+        Op::Create { path, .. } if path.starts_with("/assign/") => Some("assign"),
+        Op::Create { path, .. } if path.starts_with("/tasks/") => Some("take_back"),
+        Op::Delete { path, .. } if path.starts_with(path::CANCEL) => Some("cancel"),
+        Op::Create { .. } | Op::Delete { .. } | Op::Set { .. } | Op::Check { .. } => None,
+    };
+    multi.ops.iter().find_map(purpose).unwrap_or("housekeeping")
+}
+
+async fn answer(store: &Store, question: Effect) -> Option<Event> {
+    match question {
+        Effect::ListBoxes(q) => names(store, path::ASSIGN, WorkerId::listed).await.map(|boxes| Event::BoxesListed(q, boxes)),
+        Effect::ListWorkers(q) => names(store, path::WORKERS, WorkerId::listed).await.map(|workers| Event::WorkersListed(q, workers)),
+        Effect::ListTasks(q) => names(store, path::TASKS, TaskName::listed).await.map(|tasks| Event::TasksListed(q, tasks)),
+        Effect::ListCancels(q) => names(store, path::CANCEL, TaskName::listed).await.map(|tasks| Event::CancelsListed(q, tasks)),
+        Effect::ListBox(q, worker) => {
+            let tasks = match store.children(&path::assign_box(&worker)).await {
+                Ok(names) => names.map(|names| names.iter().map(|name| TaskName::listed(name)).collect()),
+                // A box that may not be read is no box: nothing is put into it, and nothing can be taken from it.
+                Err(error @ (ReadError::NoAuth { .. } | ReadError::BadPath { .. })) => {
+                    warn!(%worker, %error, "the box of a worker may not be read; it is given no work");
+                    None
+                }
+                Err(ReadError::Interrupted) => return None,
+            };
+            Some(Event::BoxListed(q, worker, tasks))
+        }
+        Effect::ReadWorker(q, worker) => reading(store.get(&path::worker(&worker)).await).map(|found| Event::WorkerRead(q, worker, found)),
+        Effect::ReadTask(q, task) => reading(store.get(&path::task(&task)).await).map(|found| Event::TaskRead(q, task, found)),
+        Effect::ReadAssignment(q, worker, task) => {
+            let found = reading(store.get(&path::assignment(&worker, &task)).await)?;
+            Some(Event::AssignmentRead(q, worker, task, found))
+        }
+        Effect::ReadCancel(q, task) => reading(store.get(&path::cancel(&task)).await).map(|found| Event::CancelRead(q, task, found)),
+        Effect::Write(..) | Effect::MendLayout | Effect::Tell(_) => None,
+    }
+}
+
+async fn names<Name>(store: &Store, parent: &str, name: fn(&str) -> Name) -> Option<Vec<Name>> {
+    let listed = match store.children(parent).await {
+        Ok(listed) => listed,
+        Err(error @ (ReadError::NoAuth { .. } | ReadError::BadPath { .. })) => {
+            warn!(parent, %error, "what lies there may not be read, and is left out");
+            None
+        }
+        Err(ReadError::Interrupted) => return None,
+    };
+    Some(listed.unwrap_or_default().iter().map(|child| name(child)).collect())
+}
+
+fn reading(answer: Result<Option<Node>, ReadError>) -> Option<Reading> {
+    match answer {
+        Ok(Some(node)) => Some(Reading::Found(node)),
+        Ok(None) => Some(Reading::Absent),
+        Err(ReadError::NoAuth { .. }) => Some(Reading::Denied),
+        // A name that ZooKeeper listed but that its client will not send cannot be moved either.
+        Err(ReadError::BadPath { .. }) => Some(Reading::Denied),
+        Err(ReadError::Interrupted) => None,
+    }
+}

@@ -1,0 +1,278 @@
+//! What operators see of a coordinator: metrics and logs. Decides nothing.
+
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use bellwether_common::{clock, metrics as names};
+use bellwether_core::election::{self, Election, End, Stage};
+use bellwether_core::master::{Event, Fact, Master};
+use bellwether_core::protocol::record::{Farewell, History};
+use bellwether_core::protocol::result::TaskOutcome;
+use metrics::{counter, gauge, histogram};
+use tracing::{debug, error, info, warn};
+
+/// When the last vacancy was seen, and when this term began.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct TermClock {
+    began: Option<Instant>,
+    surveyed: Arc<Mutex<bool>>,
+}
+
+/// What the election looks like from outside.
+pub(crate) struct OfficeObserver {
+    vacancy: Option<Instant>,
+    term: TermClock,
+    state: &'static str,
+}
+
+impl OfficeObserver {
+    pub(crate) fn new() -> Self {
+        let mut observer = Self { vacancy: None, term: TermClock::default(), state: "" };
+        observer.show("connecting");
+        observer
+    }
+
+    pub(crate) fn vacancy(&mut self) {
+        self.vacancy = Some(Instant::now());
+    }
+
+    pub(crate) fn standing(&self) {
+        debug!("standing for office");
+    }
+
+    pub(crate) fn term(&mut self) -> TermClock {
+        self.term.clone()
+    }
+
+    /// Sets the gauges; says whether the service is ready, and what it does.
+    pub(crate) fn look_at(&mut self, election: &Election) -> (bool, String) {
+        let recovering = !*self.term.surveyed.lock().unwrap_or_else(PoisonError::into_inner);
+        let (state, ready, text) = match election.stage() {
+            Stage::Outside => ("connecting", false, "finding its place among the coordinators".to_owned()),
+            Stage::StandingBy { .. } if is_obstructed(election) => {
+                ("standby", false, "standing by: the office belongs to no session, look at /master".to_owned())
+            }
+            Stage::StandingBy { position, .. } => ("standby", true, format!("standing by at position {position}")),
+            Stage::Standing { .. } | Stage::Claiming { .. } => ("candidate", false, "standing for office".to_owned()),
+            Stage::Ruling { doubted: true, epoch, .. } => ("suspended", false, format!("in doubt about its office, epoch {epoch}")),
+            Stage::Ruling { epoch, .. } if recovering => ("recovering", true, format!("taking over, epoch {epoch}")),
+            Stage::Ruling { epoch, .. } => ("leading", true, format!("leading, epoch {epoch}")),
+            Stage::Leaving => ("connecting", false, "stopping".to_owned()),
+        };
+        self.show(state);
+        let confirmed = election.confirmed_epoch();
+        gauge!(names::MASTER_IS_ACTIVE).set(f64::from(u8::from(confirmed.is_some())));
+        let seen = election.office().and_then(|office| office.epoch.as_ref()).map_or(0, |(version, _)| *version);
+        gauge!(names::MASTER_EPOCH).set(f64::from(confirmed.unwrap_or(seen)));
+        (ready, text)
+    }
+
+    fn show(&mut self, state: &'static str) {
+        if std::mem::replace(&mut self.state, state) != state {
+            names::set_one(names::COORDINATOR_STATE, names::label::STATE, &names::COORDINATOR_STATES, state);
+        }
+    }
+
+    pub(crate) fn tell(&mut self, fact: &election::Fact, election: &Election) {
+        match fact {
+            election::Fact::Elected { .. } => self.elected(election),
+            election::Fact::NotElected => counter!(names::ELECTIONS_TOTAL, "result" => "lost").increment(1),
+            election::Fact::FoundInOffice => {
+                counter!(names::ELECTIONS_TOTAL, "result" => "unknown").increment(1);
+                info!("found in office: only the answer to the candidacy was lost");
+            }
+            election::Fact::OfficeObstructed => {
+                error!("the office belongs to no session, so that nobody can rule; look at /master, then delete it");
+            }
+            election::Fact::WentBackwards { seen, found } => {
+                error!(seen, found, "zookeeper state went backwards: the epoch is lower than one that was seen");
+            }
+        }
+    }
+
+    fn elected(&mut self, election: &Election) {
+        counter!(names::ELECTIONS_TOTAL, "result" => "won").increment(1);
+        gauge!(names::MASTER_ELECTED_TIMESTAMP_SECONDS).set(clock::wall().as_millisecond() as f64 / 1000.0);
+        if let Some(reason) = previous_end(election) {
+            counter!(names::FAILOVERS_TOTAL, "reason" => reason).increment(1);
+        }
+        if let Some(vacancy) = self.vacancy.take() {
+            histogram!(names::FAILOVER_DURATION_SECONDS, "phase" => "election").record(vacancy.elapsed());
+        }
+        self.term = TermClock { began: Some(Instant::now()), surveyed: Arc::default() };
+    }
+
+    pub(crate) fn ended(&mut self, end: End) {
+        let reason = match end {
+            End::SessionLost => "session_lost",
+            End::Fenced => "fenced",
+            End::SteppedDown => "stepped_down",
+        };
+        match end {
+            End::SteppedDown => info!(reason, "the term is over"),
+            End::SessionLost | End::Fenced => warn!(reason, "the term is over"),
+        }
+        counter!(names::LEADERSHIP_LOST_TOTAL, "reason" => reason).increment(1);
+        gauge!(names::MASTER_IS_ACTIVE).set(0.0);
+        gauge!(names::MASTER_ELECTED_TIMESTAMP_SECONDS).set(0.0);
+        zero_gauges();
+        self.term = TermClock::default();
+    }
+}
+
+/// Whether `/master` is persistent, so that nobody can rule.
+fn is_obstructed(election: &Election) -> bool {
+    election.office().and_then(|office| office.holder.as_ref()).is_some_and(|holder| holder.owner == 0)
+}
+
+/// Why the term before this one ended, if there was one.
+fn previous_end(election: &Election) -> Option<&'static str> {
+    let office = election.office()?;
+    let history = History::decode(&office.epoch.as_ref()?.1);
+    let previous = history.terms.last()?.epoch;
+    let farewell = serde_json::from_slice::<Farewell>(&office.farewell).ok();
+    Some(if farewell.is_some_and(|said| said.epoch == previous) { "stepped_down" } else { "session_ended" })
+}
+
+fn zero_gauges() {
+    for state in names::TASK_STATES {
+        gauge!(names::TASKS, "state" => state).set(0.0);
+    }
+    for state in names::WORKER_STATES {
+        gauge!(names::WORKERS, "state" => state).set(0.0);
+    }
+    gauge!(names::OLDEST_PENDING_TASK_AGE_SECONDS).set(0.0);
+}
+
+/// What a term looks like from outside.
+pub(crate) struct MasterObserver {
+    term: TermClock,
+    resynced: bool,
+    assigned: bool,
+    paused: bool,
+    writes: HashMap<u64, Instant>,
+}
+
+impl MasterObserver {
+    pub(crate) fn new(term: TermClock) -> Self {
+        Self { term, resynced: false, assigned: false, paused: false, writes: HashMap::new() }
+    }
+
+    pub(crate) fn started(&self) -> bool {
+        self.resynced
+    }
+
+    pub(crate) fn resync(&mut self, cause: &'static str) {
+        self.resynced = true;
+        self.writes.clear();
+        counter!(names::RESYNCS_TOTAL, "cause" => cause).increment(1);
+    }
+
+    pub(crate) fn pause(&mut self) {
+        self.paused = true;
+        zero_gauges();
+        warn!("writing is suspended until the office is proven again");
+    }
+
+    pub(crate) fn resume(&mut self) {
+        self.paused = false;
+        info!("the office is proven again");
+    }
+
+    pub(crate) fn end(&mut self) {
+        self.paused = true;
+        zero_gauges();
+    }
+
+    pub(crate) fn writing(&mut self, id: u64) {
+        self.writes.insert(id, Instant::now());
+    }
+
+    pub(crate) fn write_ended(&mut self, event: &Event) {
+        if let Event::WriteEnded(id, _) = event
+            && let Some(sent) = self.writes.remove(id)
+        {
+            histogram!(names::TASK_ASSIGN_DURATION_SECONDS).record(sent.elapsed());
+        }
+    }
+
+    pub(crate) fn gauges(&self, master: &Master) {
+        if self.paused {
+            return;
+        }
+        let counts = master.view().counts();
+        gauge!(names::TASKS, "state" => "pending").set(counts.pending as f64);
+        gauge!(names::TASKS, "state" => "assigned").set(counts.assigned as f64);
+        gauge!(names::WORKERS, "state" => "active").set(counts.usable as f64);
+        gauge!(names::WORKERS, "state" => "draining").set(counts.draining as f64);
+        gauge!(names::WORKERS, "state" => "unusable").set(counts.workers.saturating_sub(counts.usable + counts.draining) as f64);
+        let oldest = master.view().oldest_seen().map_or(Duration::ZERO, |seen| clock::now().since(seen));
+        gauge!(names::OLDEST_PENDING_TASK_AGE_SECONDS).set(oldest.as_secs_f64());
+    }
+
+    pub(crate) fn tell(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Assigned { task, worker, waited } => {
+                debug!(%task, %worker, "assigned");
+                counter!(names::TASKS_ASSIGNED_TOTAL).increment(1);
+                histogram!(names::TASK_QUEUE_DURATION_SECONDS).record(*waited);
+                if !std::mem::replace(&mut self.assigned, true) {
+                    self.phase("first_assignment");
+                }
+            }
+            Fact::Ended { task, outcome } => {
+                info!(%task, %outcome, "ended by the master");
+                counter!(names::TASKS_ENDED_TOTAL, "result" => ending(*outcome)).increment(1);
+            }
+            Fact::TakenBack { task, worker } => {
+                info!(%task, %worker, "taken back from a worker that is gone");
+                counter!(names::RECOVERED_TASKS_TOTAL, "from" => "gone_worker").increment(1);
+            }
+            Fact::WorkerJoined(worker) => {
+                info!(%worker, "worker joined");
+                counter!(names::WORKER_JOINS_TOTAL).increment(1);
+            }
+            Fact::WorkerLost { worker, drained: true } => {
+                info!(%worker, "worker left");
+                counter!(names::WORKER_LOSSES_TOTAL, "reason" => "stopped").increment(1);
+            }
+            Fact::WorkerLost { worker, drained: false } => {
+                warn!(%worker, "worker gone");
+                counter!(names::WORKER_LOSSES_TOTAL, "reason" => "vanished").increment(1);
+            }
+            Fact::WorkerUnusable { worker, why } => warn!(%worker, why, "worker is given no work"),
+            Fact::Stuck { task, why } => warn!(%task, %why, "task cannot be moved, and is left where it is"),
+            Fact::Surprised { path, why } => warn!(path, %why, "zookeeper refused a write that should have been possible"),
+            Fact::LayoutDamaged(node) => error!(node, "a node of the layout was deleted; it is created again"),
+            Fact::Surveyed(counts) => {
+                *self.term.surveyed.lock().unwrap_or_else(PoisonError::into_inner) = true;
+                info!(pending = counts.pending, assigned = counts.assigned, workers = counts.workers, "took over");
+                counter!(names::RECOVERED_TASKS_TOTAL, "from" => "pending").increment(counts.pending as u64);
+                counter!(names::RECOVERED_TASKS_TOTAL, "from" => "assigned").increment(counts.assigned as u64);
+                self.phase("recovery");
+            }
+            Fact::Differences(differences) => {
+                counter!(names::RESYNCS_TOTAL, "cause" => "periodic").increment(1);
+                counter!(names::RESYNC_DIFFERENCES_TOTAL).increment(*differences);
+                if *differences > 0 {
+                    warn!(differences, "the periodic comparison found what no watch had told");
+                }
+            }
+        }
+    }
+
+    fn phase(&self, phase: &'static str) {
+        if let Some(began) = self.term.began {
+            histogram!(names::FAILOVER_DURATION_SECONDS, "phase" => phase).record(began.elapsed());
+        }
+    }
+}
+
+fn ending(outcome: TaskOutcome) -> &'static str {
+    match outcome {
+        TaskOutcome::Cancelled => "cancelled",
+        TaskOutcome::Dead => "dead",
+        TaskOutcome::Rejected | TaskOutcome::Succeeded | TaskOutcome::Failed | TaskOutcome::TimedOut => "rejected",
+    }
+}
