@@ -1,0 +1,314 @@
+//! The agent's shell: feeds [`Agent`] with what ZooKeeper and the executor say, and carries out what it orders.
+//!
+//! Decisions are core's. What comes from ZooKeeper carries the serial of its session; what belongs to an earlier one is dropped at the
+//! door. What comes from the executor names the assignment, and is always welcome: a group that is dead frees its slot. Timers are
+//! the arbiter's own, so that doubt strikes even while ZooKeeper's runtime is stuck.
+
+mod asking;
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
+use bellwether_common::config::{self, OnDoubt};
+use bellwether_common::pen::Pen;
+use bellwether_common::session::SessionEvent;
+use bellwether_common::store::{ReadError, Store};
+use bellwether_common::watch::{ChangesSeen, Watch};
+use bellwether_common::{boot, clock};
+use bellwether_core::agent::{self as core, Agent, Effect, Event, Order, Timer};
+use bellwether_core::lifecycle::RunId;
+use bellwether_core::protocol::PROTOCOL_VERSION;
+use bellwether_core::protocol::record::WorkerRecord;
+use tracing::{debug, warn};
+
+use crate::executor::{Executor, KillAll, Killer, Report, Signalling, Start, Stop};
+use crate::guardian::GuardianMode;
+use crate::observe::Observer;
+use crate::order;
+use crate::supervisor::Request;
+use asking::{Answer, Posted};
+
+/// How long to wait before what failed is tried again.
+const RETRY_AFTER: Duration = Duration::from_millis(500);
+
+/// The operator wants this process to stop.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct StopRequested;
+
+impl Message for StopRequested {
+    type Result = ();
+}
+
+/// The actor around an agent.
+pub(crate) struct AgentActor {
+    agent: Agent,
+    settings: core::Settings,
+    /// For tasks that name none; zero for none.
+    task_timeout: Duration,
+    live: Option<Live>,
+    executor: Addr<Executor>,
+    killer: Killer,
+    guardian: GuardianMode,
+    supervisor: Recipient<Request>,
+    observer: Observer,
+    timers: HashMap<Timer, SpawnHandle>,
+}
+
+/// What belongs to one session.
+struct Live {
+    store: Store,
+    pen: Pen,
+    connected: bool,
+    /// Counts its connections: what was armed on an earlier one is dead.
+    connection: u64,
+    /// Dead after each suspension: then empty.
+    watches: Vec<Watch>,
+    /// Whether the layout is being mended.
+    mending: bool,
+}
+
+impl AgentActor {
+    pub(crate) fn new(
+        context: &boot::Context,
+        executor: Addr<Executor>,
+        killer: Killer,
+        guardian: GuardianMode,
+        supervisor: Recipient<Request>,
+    ) -> Self {
+        let settings = settings(context);
+        Self {
+            agent: Agent::new(settings.clone()),
+            task_timeout: context.settings.task.timeout,
+            live: None,
+            executor,
+            killer,
+            guardian,
+            supervisor,
+            observer: Observer::new(settings.record.slots),
+            timers: HashMap::new(),
+            settings,
+        }
+    }
+
+    fn feed(&mut self, event: Event, context: &mut Context<Self>) {
+        self.observer.hear(&event);
+        let effects = self.agent.on(event, clock::now());
+        self.run(effects, context);
+        debug_assert!(self.agent.slots_in_use() <= self.settings.record.slots as usize, "more runs than there are slots");
+        let connected = self.live.as_ref().is_some_and(|live| live.connected);
+        if let Some((ready, text)) = self.observer.look_at(&self.agent, connected) {
+            // One per change of what it says.
+            self.supervisor.do_send(Request::Ready(ready, text));
+        }
+    }
+
+    fn run(&mut self, effects: Vec<Effect>, context: &mut Context<Self>) {
+        let mut reads = Vec::new();
+        for effect in effects {
+            match effect {
+                Effect::KillAll => self.kill_all(),
+                Effect::Start(order) => self.start(&order),
+                Effect::Stop(id, how) => self.stop(id, how),
+                Effect::Arm(timer, at) => self.arm(timer, at, context),
+                Effect::Register(multi) => self.register(multi, context),
+                Effect::ReadRegistration => self.read_registration(context),
+                Effect::Resync(question) => self.resync(question, context),
+                Effect::ReadAssignment(question, task) => reads.push((question, task)),
+                Effect::ReadRecord(question, task, path) => self.read_record(question, task, &path, context),
+                Effect::ReadEpoch => self.read_epoch(context),
+                Effect::Write(id, multi) => self.write(id, multi, context),
+                Effect::Prove(nonce) => self.prove(nonce, context),
+                Effect::MendLayout => self.mend_layout(context),
+                Effect::ReopenSession => self.reopen_session(),
+                Effect::Leave => self.supervisor.do_send(Request::Leave),
+                Effect::Tell(fact) => self.observer.tell(&fact),
+            }
+        }
+        self.read_assignments(reads, context);
+    }
+
+    /// At once, and once more behind the starts that the executor has not taken in yet.
+    fn kill_all(&self) {
+        self.killer.kill_all();
+        self.executor.do_send(KillAll);
+    }
+
+    fn start(&mut self, order: &Order) {
+        self.observer.starting(order);
+        // Bounded by the slots.
+        self.executor.do_send(Start(order::run_of(order, self.task_timeout)));
+    }
+
+    fn stop(&self, id: RunId, how: core::Stop) {
+        let signal = match how {
+            core::Stop::Terminate => Signalling::Terminate { grace: self.settings.kill_grace },
+            core::Stop::Kill => Signalling::Kill,
+        };
+        // Bounded by the slots.
+        self.executor.do_send(Stop { id, signal });
+    }
+
+    fn arm(&mut self, timer: Timer, at: Duration, context: &mut Context<Self>) {
+        self.disarm(timer, context);
+        let ring = move |actor: &mut Self, context: &mut Context<Self>| {
+            actor.timers.remove(&timer);
+            actor.feed(Event::Rang(timer), context);
+        };
+        self.timers.insert(timer, context.run_later(clock::until(at), ring));
+    }
+
+    fn disarm(&mut self, timer: Timer, context: &mut Context<Self>) {
+        if let Some(earlier) = self.timers.remove(&timer) {
+            context.cancel_future(earlier);
+        }
+    }
+
+    /// A read without an answer. After a suspension or a loss everything is read again anyway; otherwise somebody has to ask.
+    fn cut_off(&mut self, error: &ReadError, context: &mut Context<Self>) {
+        match error {
+            ReadError::Interrupted => debug!(%error, "a read was cut off"),
+            ReadError::NoAuth { .. } | ReadError::BadPath { .. } => warn!(%error, "a read was refused, trying again"),
+        }
+        let connected = self.live.as_ref().is_some_and(|live| live.connected);
+        if connected && !self.timers.contains_key(&Timer::Retry) {
+            self.arm(Timer::Retry, clock::now().mono + RETRY_AFTER, context);
+        }
+    }
+
+    fn reopen_session(&mut self) {
+        // What it still says is of no interest any more.
+        self.live = None;
+        self.supervisor.do_send(Request::Reopen);
+    }
+
+    fn opened(&mut self, store: Store, context: &mut Context<Self>) {
+        let opened = Event::SessionOpened { session: store.session_id(), timeout: store.timeout() };
+        let pen = Pen::plain(store.clone());
+        let me = bellwether_core::protocol::WorkerId::incarnation(&self.settings.record.name, store.session_id());
+        // Before anything can be started in its name.
+        self.guardian.set_worker(me.as_str());
+        self.live = Some(Live { store, pen, connected: true, connection: 0, watches: Vec::new(), mending: false });
+        self.feed(opened, context);
+    }
+
+    /// The live session, if it is the one with this serial.
+    fn of(&mut self, serial: u64) -> Option<&mut Live> {
+        self.live.as_mut().filter(|live| live.store.serial() == serial)
+    }
+}
+
+fn settings(context: &boot::Context) -> core::Settings {
+    let worker = &context.settings.worker;
+    let record = WorkerRecord {
+        bellwether: PROTOCOL_VERSION,
+        name: context.settings.worker_name(),
+        host: config::host_name(),
+        pid: std::process::id(),
+        slots: u32::try_from(context.settings.worker_slots()).unwrap_or(u32::MAX),
+        labels: worker.labels.clone(),
+        http: context.settings.http_advertise(context.http_address),
+        version: env!("CARGO_PKG_VERSION").to_owned(),
+        replaces: None,
+        since: None,
+    };
+    let on_doubt = match worker.on_doubt {
+        OnDoubt::Kill => core::OnDoubt::Kill,
+        OnDoubt::Keep => core::OnDoubt::Keep,
+    };
+    core::Settings { record, on_doubt, drain_timeout: worker.drain_timeout, kill_grace: worker.kill_grace, retry_after: RETRY_AFTER }
+}
+
+impl Actor for AgentActor {
+    type Context = Context<Self>;
+}
+
+impl Handler<SessionEvent> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, event: SessionEvent, context: &mut Context<Self>) {
+        match event {
+            SessionEvent::Opened(store) => self.opened(store, context),
+            SessionEvent::Suspended { serial } => {
+                let Some(live) = self.of(serial) else { return };
+                live.connected = false;
+                live.connection += 1;
+                live.watches.clear();
+                // Everything is read again when the session resumes.
+                self.disarm(Timer::Retry, context);
+                self.feed(Event::SessionSuspended, context);
+            }
+            SessionEvent::Resumed { serial } => {
+                let Some(live) = self.of(serial) else { return };
+                live.connected = true;
+                self.feed(Event::SessionResumed, context);
+            }
+            // Also of one that we gave up ourselves: another follows.
+            SessionEvent::Lost { .. } => {
+                self.live = None;
+                [Timer::Retry, Timer::ProofDue, Timer::Doubt].into_iter().for_each(|timer| self.disarm(timer, context));
+                self.feed(Event::SessionLost, context);
+            }
+            SessionEvent::Closed { .. }
+            | SessionEvent::Unreachable { .. }
+            | SessionEvent::GaveUp { .. }
+            | SessionEvent::Denied { .. }
+            | SessionEvent::BadSettings(_) => {}
+        }
+    }
+}
+
+impl Handler<ChangesSeen> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, seen: ChangesSeen, context: &mut Context<Self>) {
+        if self.of(seen.serial).is_some() {
+            self.feed(Event::Changed(seen.changes), context);
+        }
+    }
+}
+
+impl Handler<Posted> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, posted: Posted, context: &mut Context<Self>) {
+        let Some(live) = self.of(posted.serial) else { return };
+        match posted.answer {
+            Answer::Told(event) => self.feed(event, context),
+            Answer::Read(events, cut_off) => {
+                events.into_iter().for_each(|event| self.feed(event, context));
+                cut_off.iter().for_each(|error| self.cut_off(error, context));
+            }
+            Answer::Watching(connection, watches, event) if connection == live.connection => {
+                live.watches.extend(watches);
+                self.feed(event, context);
+            }
+            // Everything is read again when the session resumes.
+            Answer::Watching(..) => {}
+            Answer::Mended(mended) => self.mended(mended, context),
+        }
+    }
+}
+
+impl Handler<Report> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, report: Report, context: &mut Context<Self>) {
+        match report {
+            Report::Started(started) => debug!(task = %started.id.task, pid = started.pid, "task started"),
+            Report::Ended(ended) => {
+                self.observer.run_ended(&ended);
+                let (id, ran) = order::ran_of(*ended);
+                self.feed(Event::RunEnded(id, Box::new(ran)), context);
+            }
+        }
+    }
+}
+
+impl Handler<StopRequested> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, _: StopRequested, context: &mut Context<Self>) {
+        self.feed(Event::DrainRequested, context);
+    }
+}

@@ -1,0 +1,218 @@
+//! The executor: runs commands, stops them, and reports how they ended. It knows nothing of ZooKeeper.
+//!
+//! [`Executor`] is the actor; the processes and their pipes are served by one tokio task per run, on a runtime that the
+//! caller names, because starting a process blocks its thread for some hundred microseconds.
+//!
+//! A run has ended when its process group is dead. Processes that escape from their group are hunted down, before the
+//! end is reported where something hints at them, otherwise some tens of milliseconds after it. When the whole worker is killed,
+//! its [guardian](crate::guardian) kills what runs.
+
+mod capture;
+mod command;
+mod control;
+mod file_name;
+mod run;
+mod serve;
+mod split;
+mod stray;
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use actix::{Actor, Context, Handler, Message, Recipient};
+use nix::sys::prctl::set_child_subreaper;
+use nix::sys::stat::{Mode, umask};
+use tracing::warn;
+
+use crate::guardian::GuardianMode;
+use control::Control;
+use serve::{Workshop, serve};
+use stray::{Marker, Sweeper};
+
+pub(crate) use control::FAMILY;
+pub use control::Signalling;
+pub use file_name::escape;
+pub use run::{Ending, Program, Report, Run, RunEnded, RunId, RunStarted, Tail};
+
+/// How commands are run.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The shell for [`Program::Shell`], an absolute path.
+    pub shell: String,
+    /// What a task that takes too long gets between SIGTERM and SIGKILL.
+    pub kill_grace: Duration,
+    /// Bytes of each output that are reported.
+    pub output_tail: usize,
+    /// Bytes of each output that are written to its file.
+    pub output_max: u64,
+    /// Where outputs are written, as `<task>/<czxid in hex>.stdout` and `.stderr`; nowhere if `None`.
+    pub output_dir: Option<PathBuf>,
+    /// Whether processes that escape from their run are adopted and killed. It makes this process a child subreaper, which reaps
+    /// and kills children that it does not know, except those in its own process group. Without it, daemons outlive their task
+    /// and end with the worker (through the guardian).
+    pub adopt_orphans: bool,
+}
+
+impl Default for Settings {
+    fn default() -> Self {
+        Self {
+            shell: "/bin/sh".to_owned(),
+            kill_grace: Duration::from_secs(10),
+            output_tail: 16 * 1024,
+            output_max: 64 * 1024 * 1024,
+            output_dir: None,
+            adopt_orphans: true,
+        }
+    }
+}
+
+type Runs = Arc<Mutex<HashMap<RunId, Arc<Control>>>>;
+
+/// The actor.
+#[derive(Debug)]
+pub struct Executor {
+    shop: Arc<Workshop>,
+    runs: Runs,
+    runtime: tokio::runtime::Handle,
+    reports: Recipient<Report>,
+}
+
+/// Kills without a mailbox between: from any thread, whatever the actor is doing.
+#[derive(Debug, Clone)]
+pub struct Killer(Runs);
+
+impl Killer {
+    /// Sends SIGKILL to the group of every run before it returns, and waits for nothing. A run that is just being started is
+    /// killed as soon as it has a number. How many there were; each is reported as [`Ending::Killed`].
+    pub fn kill_all(&self) -> usize {
+        let runs = locked(&self.0);
+        for control in runs.values() {
+            control.order(Signalling::Kill);
+        }
+        runs.len()
+    }
+}
+
+impl Executor {
+    /// An executor whose runs are served by `runtime`, which should have several threads.
+    ///
+    /// Sets this process's umask to 022 (tasks inherit it), and makes it a child subreaper if the settings say so. At least
+    /// one message per run reaches `reports` for each [`Start`], in order: [`Report::Started`] if there is a process, and
+    /// [`Report::Ended`].
+    #[must_use]
+    pub fn new(settings: Settings, guardian: GuardianMode, runtime: tokio::runtime::Handle, reports: Recipient<Report>) -> Self {
+        umask(Mode::from_bits_truncate(0o022));
+        let mut sweeper = None;
+        if settings.adopt_orphans {
+            match set_child_subreaper(true) {
+                Ok(()) => sweeper = Some(Sweeper::start(&runtime)),
+                Err(error) => warn!(%error, "orphans cannot be adopted: daemons outlive their task"),
+            }
+        }
+        guardian.keep_alive(&runtime);
+        let shop = Workshop { settings, environment: command::Environment::scrubbed(), guardian, sweeper };
+        Self { shop: Arc::new(shop), runs: Runs::default(), runtime, reports }
+    }
+
+    /// A handle that kills from any thread.
+    #[must_use]
+    pub fn killer(&self) -> Killer {
+        Killer(Arc::clone(&self.runs))
+    }
+
+    fn begin(&self, run: Run) {
+        let control = Arc::new(Control::new(Marker::of_run(&run.env)));
+        let mut runs = locked(&self.runs);
+        if runs.contains_key(&run.id) {
+            drop(runs);
+            warn!(task = %run.id.task, czxid = run.id.czxid, "told to start what runs already");
+            return;
+        }
+        runs.insert(run.id.clone(), Arc::clone(&control));
+        drop(runs);
+        static SERIAL: AtomicU64 = AtomicU64::new(0);
+        let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
+        FAMILY.join(serial, Arc::clone(&control));
+        let (reports, runs) = (self.reports.clone(), Arc::clone(&self.runs));
+        let report = move |report: Report| {
+            if let Report::Ended(ended) = &report {
+                locked(&runs).remove(&ended.id);
+            }
+            // Bounded by the number of runs: two messages each.
+            reports.do_send(report);
+        };
+        self.runtime.spawn(serve(Arc::clone(&self.shop), run, control, serial, report));
+    }
+}
+
+fn locked(runs: &Runs) -> std::sync::MutexGuard<'_, HashMap<RunId, Arc<Control>>> {
+    runs.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl Actor for Executor {
+    type Context = Context<Self>;
+
+    fn stopped(&mut self, _: &mut Self::Context) {
+        self.killer().kill_all();
+    }
+}
+
+/// Start a run. Told twice, the second is ignored.
+#[derive(Debug, Clone)]
+pub struct Start(pub Run);
+
+impl Message for Start {
+    type Result = ();
+}
+
+impl Handler<Start> for Executor {
+    type Result = ();
+
+    fn handle(&mut self, Start(run): Start, _: &mut Self::Context) {
+        self.begin(run);
+    }
+}
+
+/// Stop a run. Its end is reported as [`Ending::Killed`]; nothing happens if it has ended.
+#[derive(Debug, Clone)]
+pub struct Stop {
+    /// Which one.
+    pub id: RunId,
+    /// How; a later order replaces an earlier one, but for SIGKILL.
+    pub signal: Signalling,
+}
+
+impl Message for Stop {
+    type Result = ();
+}
+
+impl Handler<Stop> for Executor {
+    type Result = ();
+
+    fn handle(&mut self, stop: Stop, _: &mut Self::Context) {
+        if let Some(control) = locked(&self.runs).get(&stop.id) {
+            control.order(stop.signal);
+        }
+    }
+}
+
+/// Kill every run with SIGKILL, as [`Killer::kill_all`] does. Answers how many there were.
+#[derive(Debug, Clone, Copy)]
+pub struct KillAll;
+
+impl Message for KillAll {
+    type Result = usize;
+}
+
+impl Handler<KillAll> for Executor {
+    type Result = usize;
+
+    fn handle(&mut self, KillAll: KillAll, _: &mut Self::Context) -> usize {
+        self.killer().kill_all()
+    }
+}

@@ -1,0 +1,196 @@
+//! Who runs, and how it is stopped: the part of a run that any thread may touch.
+//!
+//! A process group is signalled only while its leader is known to be unreaped, under the lock that reaping takes: a number that
+//! the kernel has given to somebody else is never signalled. Nothing here waits for anything.
+
+use std::collections::{HashMap, HashSet};
+use std::future::poll_fn;
+use std::io;
+use std::pin::pin;
+use std::process::{Child, ExitStatus};
+use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use nix::sys::signal::{Signal, killpg};
+use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
+use nix::unistd::Pid;
+use tokio::sync::Notify;
+
+use super::stray::Marker;
+
+/// How a run is stopped.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Signalling {
+    /// SIGTERM, and SIGKILL when `grace` is over.
+    Terminate {
+        /// How long the task may take to end.
+        grace: Duration,
+    },
+    /// SIGKILL.
+    Kill,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Leader {
+    Starting,
+    Alive(Pid),
+    Gone,
+}
+
+#[derive(Debug)]
+struct State {
+    leader: Leader,
+    order: Option<Signalling>,
+}
+
+/// One run, as seen from outside.
+#[derive(Debug)]
+pub(super) struct Control {
+    state: Mutex<State>,
+    ordered: Notify,
+    marker: Marker,
+    since: Instant,
+}
+
+impl Control {
+    pub(super) fn new(marker: Marker) -> Self {
+        let state = State { leader: Leader::Starting, order: None };
+        Self { state: Mutex::new(state), ordered: Notify::new(), marker, since: Instant::now() }
+    }
+
+    /// Orders the run to stop; the last order counts, but nothing takes back a SIGKILL. That one is sent before this returns,
+    /// or, if the process is just being started, as soon as it has a number.
+    pub(super) fn order(&self, order: Signalling) {
+        let mut state = lock(&self.state);
+        if state.order != Some(Signalling::Kill) {
+            state.order = Some(order);
+        }
+        if order == Signalling::Kill {
+            state.signal(Signal::SIGKILL);
+        }
+        drop(state);
+        self.ordered.notify_one();
+    }
+
+    /// What was ordered so far.
+    pub(super) fn ordered(&self) -> Option<Signalling> {
+        lock(&self.state).order
+    }
+
+    /// Waits until something new may have been ordered.
+    pub(super) async fn wait_for_order(&self) {
+        self.ordered.notified().await;
+    }
+
+    /// The process exists.
+    pub(super) fn started(&self, pid: Pid) {
+        let mut state = lock(&self.state);
+        state.leader = Leader::Alive(pid);
+        if state.order == Some(Signalling::Kill) {
+            state.signal(Signal::SIGKILL);
+        }
+    }
+
+    /// Signals the group, if its leader still pins its number.
+    pub(super) fn signal(&self, signal: Signal) {
+        lock(&self.state).signal(signal);
+    }
+
+    /// Waits for the leader with `wait`, which reaps it, and kills what it left in its group, before its number can become free.
+    pub(super) async fn exit(&self, leader: Pid, wait: impl Future<Output = io::Result<ExitStatus>>) -> io::Result<ExitStatus> {
+        let mut wait = pin!(wait);
+        poll_fn(|context| {
+            let mut state = lock(&self.state);
+            let look = WaitPidFlag::WEXITED | WaitPidFlag::WNOHANG | WaitPidFlag::WNOWAIT;
+            if waitid(Id::Pid(leader), look).is_ok_and(|status| status != WaitStatus::StillAlive) {
+                state.signal(Signal::SIGKILL);
+            }
+            let exit = wait.as_mut().poll(context);
+            if exit.is_ready() {
+                state.leader = Leader::Gone;
+            }
+            exit
+        })
+        .await
+    }
+}
+
+impl State {
+    fn signal(&self, signal: Signal) {
+        if let Leader::Alive(pid) = self.leader {
+            // ESRCH cannot be (the leader is not reaped), EPERM only if all of the group changed its user: nothing to do.
+            let _ = killpg(pid, signal);
+        }
+    }
+}
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+/// All processes that this process has started on purpose, whichever executor it was: what else is our child was adopted.
+#[derive(Debug, Default)]
+pub(crate) struct Family {
+    runs: Mutex<HashMap<u64, Arc<Control>>>,
+    others: Mutex<HashSet<i32>>,
+}
+
+/// The one family of this process: the kernel knows only one, too.
+pub(crate) static FAMILY: LazyLock<Family> = LazyLock::new(Family::default);
+
+/// What the family looked like at one moment.
+#[derive(Debug)]
+pub(super) struct Portrait {
+    /// Leaders that are not reaped, and other processes of ours.
+    pub(super) known: HashSet<i32>,
+    /// Markers of the runs that go on.
+    pub(super) markers: HashSet<Marker>,
+    /// Whether some process exists whose number is not known yet.
+    pub(super) starting: bool,
+    /// Since when the oldest run goes on.
+    pub(super) oldest: Option<Instant>,
+}
+
+impl Family {
+    pub(super) fn join(&self, serial: u64, control: Arc<Control>) {
+        lock(&self.runs).insert(serial, control);
+    }
+
+    pub(super) fn leave(&self, serial: u64) {
+        lock(&self.runs).remove(&serial);
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        lock(&self.runs).is_empty()
+    }
+
+    /// Starts a process that is no run: nobody sees it before it is known.
+    pub(crate) fn start_other(&self, start: impl FnOnce() -> io::Result<Child>) -> io::Result<Child> {
+        let mut others = lock(&self.others);
+        let child = start()?;
+        others.insert(child.id().cast_signed());
+        Ok(child)
+    }
+
+    /// That process is reaped.
+    pub(crate) fn other_ended(&self, pid: u32) {
+        lock(&self.others).remove(&pid.cast_signed());
+    }
+
+    pub(super) fn portrait(&self) -> Portrait {
+        let mut known = lock(&self.others).clone();
+        let (mut markers, mut starting, mut oldest) = (HashSet::new(), false, None::<Instant>);
+        for control in lock(&self.runs).values() {
+            match lock(&control.state).leader {
+                Leader::Starting => starting = true,
+                Leader::Alive(pid) => {
+                    known.insert(pid.as_raw());
+                }
+                Leader::Gone => {}
+            }
+            markers.insert(control.marker.clone());
+            oldest = Some(oldest.map_or(control.since, |oldest| oldest.min(control.since)));
+        }
+        Portrait { known, markers, starting, oldest }
+    }
+}

@@ -1,0 +1,90 @@
+//! What the executor is told and what it tells: plain values.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+pub use bellwether_core::lifecycle::{Ending, RunId};
+use jiff::Timestamp;
+
+/// What to run, and how.
+#[derive(Debug, Clone)]
+pub struct Run {
+    /// Which assignment this is.
+    pub id: RunId,
+    /// What to run.
+    pub program: Program,
+    /// Set on top of the worker's own environment, from which every `BELLWETHER*` is removed. The caller passes `BELLWETHER_TASK`,
+    /// `_ATTEMPT`, `_WORKER` and `_EPOCH` here: by the first three, processes that escaped from their run are recognised.
+    pub env: Vec<(String, String)>,
+    /// Working directory; the worker's own if `None`.
+    pub cwd: Option<String>,
+    /// What the program reads; nothing (`/dev/null`) if `None`.
+    pub stdin: Option<Vec<u8>>,
+    /// When to give up: SIGTERM, the settings' grace, SIGKILL.
+    pub timeout: Option<Duration>,
+}
+
+/// What is run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Program {
+    /// A program and its arguments, run as they are.
+    Argv(Vec<String>),
+    /// A line for the shell.
+    Shell(String),
+    /// Nothing: it succeeds at once, without a process.
+    Noop,
+}
+
+/// A process was started for a run. A [`Program::Noop`] and a run that cannot be started end without this.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct RunStarted {
+    /// Which assignment.
+    pub id: RunId,
+    /// The process, which is also the process group.
+    pub pid: i32,
+}
+
+/// A run is over, and its process group is dead.
+#[derive(Debug, Clone)]
+pub struct RunEnded {
+    /// Which assignment.
+    pub id: RunId,
+    /// How it ended.
+    pub how: Ending,
+    /// What it wrote to standard output.
+    pub stdout: Tail,
+    /// What it wrote to standard error.
+    pub stderr: Tail,
+    /// Wall clock at the start, for people.
+    pub started: Timestamp,
+    /// Wall clock at the end, for people.
+    pub ended: Timestamp,
+    /// How long it took, by the monotonic clock.
+    pub took: Duration,
+}
+
+/// The end of an output, and where the whole of it is.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Tail {
+    /// The last bytes, at most as many as the settings say.
+    pub kept: Vec<u8>,
+    /// How many bytes were written in total.
+    pub total: u64,
+    /// Whether `kept` is less than all.
+    pub truncated: bool,
+    /// The file with the output (up to the settings' maximum); `None` if there was no output or it could not be written.
+    pub file: Option<PathBuf>,
+}
+
+/// What the executor reports.
+#[derive(Debug, Clone)]
+pub enum Report {
+    /// A process was started.
+    Started(RunStarted),
+    /// A run is over: the last word about it.
+    Ended(Box<RunEnded>),
+}
+
+impl actix::Message for Report {
+    type Result = ();
+}

@@ -1,0 +1,254 @@
+//! The guardian: a small process that kills what a worker runs when the worker is gone, `kill -9` included.
+//!
+//! It is the worker's own executable, started with a hidden first argument, and learns over a pipe what runs. When the pipe closes
+//! it sends SIGKILL to every group that is still registered, then to every process that bears the worker's incarnation in its
+//! environment, and exits. What changes its session *and* clears its environment escapes.
+//!
+//! A program whose `main` does not call [`run_if_asked`] cannot have one: [`GuardianMode::None`] then means that its tasks go on
+//! when it is killed.
+
+mod watch;
+
+use std::collections::{BTreeSet, HashSet};
+use std::ffi::OsString;
+use std::io::{self, Read, Write};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
+use std::time::{Duration, Instant};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::unistd::Pid;
+use tokio::net::unix::pipe::Receiver;
+use tracing::{error, warn};
+
+use crate::executor::FAMILY;
+
+pub use watch::run_if_asked;
+
+const ARGUMENT: &str = "--guardian";
+const READY: &[u8] = b"ready\n";
+/// How long a new guardian may take to say that it is one.
+const PATIENCE: Duration = Duration::from_secs(5);
+/// How long to wait before another attempt to start one.
+const PAUSE: Duration = Duration::from_secs(1);
+
+/// Whether somebody kills the tasks of a worker that was killed itself.
+#[derive(Debug, Clone)]
+pub enum GuardianMode {
+    /// A guardian does.
+    Process(Arc<Guardian>),
+    /// Nobody: for programs that embed a worker and whose `main` does not call [`run_if_asked`]. When such a program is killed
+    /// with SIGKILL its tasks go on, and may then run twice at the same time.
+    None,
+}
+
+/// Why there is no guardian.
+#[derive(Debug, thiserror::Error)]
+pub enum GuardianError {
+    /// The process could not be started.
+    #[error("the guardian cannot be started: {0}")]
+    Start(#[from] io::Error),
+    /// The executable does something else: its `main` does not call [`run_if_asked`] first.
+    #[error("{0} does not act as a guardian when it is asked to")]
+    NotOne(PathBuf),
+}
+
+/// A running guardian, replaced when it dies.
+#[derive(Debug)]
+pub struct Guardian {
+    program: PathBuf,
+    state: Mutex<State>,
+}
+
+#[derive(Debug)]
+struct State {
+    child: Child,
+    /// Taken when we let go.
+    pipe: Option<ChildStdin>,
+    /// Says nothing more, but closes when it dies. Taken by whoever waits for that.
+    voice: Option<ChildStdout>,
+    groups: HashSet<i32>,
+    workers: BTreeSet<String>,
+}
+
+impl Guardian {
+    /// Starts a guardian from this process's own executable, even if the file was replaced since. Waits until it is ready: some
+    /// milliseconds.
+    ///
+    /// # Errors
+    /// [`GuardianError`]: run without, as [`GuardianMode::None`], or not at all.
+    pub fn spawn() -> Result<Arc<Self>, GuardianError> {
+        Self::spawn_from("/proc/self/exe")
+    }
+
+    /// Starts a guardian from another executable, whose `main` calls [`run_if_asked`] first.
+    ///
+    /// # Errors
+    /// As [`Guardian::spawn`].
+    pub fn spawn_from(program: impl AsRef<Path>) -> Result<Arc<Self>, GuardianError> {
+        let program = program.as_ref().to_owned();
+        let (child, pipe, voice) = start(&program)?;
+        let state = State { child, pipe: Some(pipe), voice: Some(voice), groups: HashSet::new(), workers: BTreeSet::new() };
+        Ok(Arc::new(Self { program, state: Mutex::new(state) }))
+    }
+
+    /// Tells by which incarnation's mark (`BELLWETHER_WORKER`) tasks are recognised. An earlier one stays valid.
+    pub fn set_worker(&self, incarnation: &str) {
+        let mut state = self.lock();
+        state.workers.insert(incarnation.to_owned());
+        self.tell(&mut state, &format!("worker {incarnation}\n"));
+    }
+
+    /// The process, which changes when it is replaced.
+    pub fn pid(&self) -> u32 {
+        self.lock().child.id()
+    }
+
+    fn add(&self, group: i32) {
+        let mut state = self.lock();
+        state.groups.insert(group);
+        self.tell(&mut state, &format!("+{group}\n"));
+    }
+
+    fn remove(&self, group: i32) {
+        let mut state = self.lock();
+        state.groups.remove(&group);
+        self.tell(&mut state, &format!("-{group}\n"));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    // A line is shorter than PIPE_BUF: it is written whole or not at all. A pipe that is full or broken means that nobody reads it.
+    fn tell(&self, state: &mut State, line: &str) {
+        if let Err(error) = state.write(line) {
+            warn!(%error, "the guardian does not listen");
+            self.replace(state);
+        }
+    }
+
+    fn replace(&self, state: &mut State) {
+        let _ = state.child.kill();
+        let _ = state.child.wait();
+        FAMILY.other_ended(state.child.id());
+        match start(&self.program) {
+            Ok((child, pipe, voice)) => {
+                warn!(pid = child.id(), "the guardian was replaced");
+                (state.child, state.pipe, state.voice) = (child, Some(pipe), Some(voice));
+                let workers = state.workers.iter().map(|worker| format!("worker {worker}\n"));
+                let all: String = workers.chain(state.groups.iter().map(|group| format!("+{group}\n"))).collect();
+                if let Err(error) = state.write(&all) {
+                    error!(%error, "the new guardian does not listen either");
+                }
+            }
+            Err(error) => error!(%error, "no guardian: tasks would outlive a killed worker"),
+        }
+    }
+
+    fn replace_if_dead(&self) {
+        let mut state = self.lock();
+        if !matches!(state.child.try_wait(), Ok(None)) {
+            self.replace(&mut state);
+        }
+    }
+
+    fn take_voice(&self) -> Option<ChildStdout> {
+        self.lock().voice.take()
+    }
+}
+
+impl State {
+    fn write(&mut self, text: &str) -> io::Result<()> {
+        self.pipe.as_mut().map_or(Ok(()), |pipe| pipe.write_all(text.as_bytes()))
+    }
+}
+
+impl Drop for Guardian {
+    // An orderly end: the pipe closes, the guardian kills what is left and exits by itself. It is reaped here, or left to init.
+    fn drop(&mut self) {
+        let state = self.state.get_mut().unwrap_or_else(PoisonError::into_inner);
+        state.pipe = None;
+        let deadline = Instant::now() + PAUSE;
+        while matches!(state.child.try_wait(), Ok(None)) && Instant::now() < deadline {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+        FAMILY.other_ended(state.child.id());
+    }
+}
+
+impl GuardianMode {
+    /// Tells by which incarnation's mark tasks are recognised.
+    pub fn set_worker(&self, incarnation: &str) {
+        if let Self::Process(guardian) = self {
+            guardian.set_worker(incarnation);
+        }
+    }
+
+    pub(crate) fn add(&self, group: Pid) {
+        if let Self::Process(guardian) = self {
+            guardian.add(group.as_raw());
+        }
+    }
+
+    pub(crate) fn remove(&self, group: Pid) {
+        if let Self::Process(guardian) = self {
+            guardian.remove(group.as_raw());
+        }
+    }
+
+    /// Replaces the guardian whenever it dies, as long as it has an owner.
+    pub(crate) fn keep_alive(&self, runtime: &tokio::runtime::Handle) {
+        let Self::Process(guardian) = self else { return };
+        let guardian = Arc::downgrade(guardian);
+        runtime.spawn(async move {
+            loop {
+                // Not its owner while we wait: it must be able to end.
+                let Some(voice) = guardian.upgrade().map(|guardian| guardian.take_voice()) else { return };
+                if let Some(pipe) = voice.and_then(|voice| Receiver::from_owned_fd(voice.into()).ok()) {
+                    let _ = pipe.readable().await;
+                }
+                let Some(guardian) = guardian.upgrade() else { return };
+                if tokio::task::spawn_blocking(move || guardian.replace_if_dead()).await.is_err() {
+                    return;
+                }
+                // One that dies again and again must not keep us busy.
+                tokio::time::sleep(PAUSE).await;
+            }
+        });
+    }
+}
+
+fn start(program: &Path) -> Result<(Child, ChildStdin, ChildStdout), GuardianError> {
+    let named = || std::env::current_exe().ok().filter(|_| program.starts_with("/proc/self")).unwrap_or_else(|| program.to_owned());
+    // A program that ignores its arguments and starts a guardian, and so on without end.
+    if std::env::args_os().nth(1).is_some_and(|first| first == ARGUMENT) {
+        return Err(GuardianError::NotOne(named()));
+    }
+    let name = std::env::args_os().next().unwrap_or_else(|| OsString::from("bellwether-worker"));
+    let mut command = Command::new(program);
+    command.arg0(name).arg(ARGUMENT).env_clear().current_dir("/").process_group(0);
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::null());
+    let mut child = FAMILY.start_other(|| command.spawn())?;
+    if let (Some(pipe), Some(voice)) = (child.stdin.take(), child.stdout.take().and_then(hear)) {
+        fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(io::Error::from)?;
+        return Ok((child, pipe, voice));
+    }
+    let _ = child.kill();
+    let _ = child.wait();
+    FAMILY.other_ended(child.id());
+    Err(GuardianError::NotOne(named()))
+}
+
+// Whether it says the right word in time.
+fn hear(mut voice: ChildStdout) -> Option<ChildStdout> {
+    let (heard, answer) = mpsc::channel();
+    let listener = std::thread::Builder::new().name("guardian-start".to_owned()).spawn(move || {
+        let mut word = [0; READY.len()];
+        let right = voice.read_exact(&mut word).is_ok() && word == READY;
+        let _ = heard.send(right.then_some(voice));
+    });
+    listener.ok().and_then(|_| answer.recv_timeout(PATIENCE).ok().flatten())
+}

@@ -1,0 +1,236 @@
+//! What operators see of a worker: metrics, logs and the line of its health page. Decides nothing.
+
+use std::collections::HashMap;
+
+use bellwether_common::metrics as names;
+use bellwether_common::pen::{Resolution, count_resolution};
+use bellwether_core::agent::{Agent, Event, Fact, KillReason, Order, Timer};
+use bellwether_core::lifecycle::Ending;
+use bellwether_core::protocol::payload::Command;
+use bellwether_core::protocol::result::{TaskOutcome, TaskResult};
+use bellwether_core::protocol::{Multi, Op, Outcome, TaskName, path};
+use metrics::{counter, gauge, histogram};
+use tracing::{debug, error, info, warn};
+
+use crate::executor::RunEnded;
+
+/// What is remembered to tell one series from another.
+pub(crate) struct Observer {
+    slots: u32,
+    /// Of tasks that run, or whose results are not recorded yet: which attempt, and what sort of task it is.
+    kinds: HashMap<TaskName, (i64, &'static str)>,
+    /// Transactions that are not answered: their purpose, and a task whose assignment they delete.
+    writing: HashMap<u64, Written>,
+    /// Transactions of which nobody knows yet whether they were applied.
+    unknown: Vec<Written>,
+    /// Why everything would be read again now.
+    cause: &'static str,
+    said: Option<(bool, String)>,
+}
+
+type Written = (&'static str, Option<TaskName>);
+
+impl Observer {
+    pub(crate) fn new(slots: u32) -> Self {
+        gauge!(names::WORKER_SLOTS).set(slots);
+        Self { slots, kinds: HashMap::new(), writing: HashMap::new(), unknown: Vec::new(), cause: "start", said: None }
+    }
+
+    /// Before core hears of it.
+    pub(crate) fn hear(&mut self, event: &Event) {
+        match event {
+            Event::SessionResumed => self.cause = "resumed",
+            Event::Rang(Timer::Retry) => self.cause = "unknown_outcome",
+            Event::RegisterEnded(outcome) => {
+                self.cause = "start";
+                if *outcome == Outcome::Unknown {
+                    self.unknown.push(("register", None));
+                }
+            }
+            Event::RegistrationRead(there) => {
+                self.cause = "start";
+                self.resolve(|(op, _)| (*op == "register").then_some(*there));
+            }
+            Event::WriteEnded(id, outcome) => {
+                let written = self.writing.remove(id);
+                self.unknown.extend(written.filter(|_| *outcome == Outcome::Unknown));
+            }
+            Event::BoxListed(_, Some(tasks)) => self.resolve(|(_, deletes)| deletes.as_ref().map(|task| !tasks.contains(task))),
+            Event::SessionLost => self.lost(),
+            Event::EpochRead { epoch, .. } => gauge!(names::MASTER_EPOCH).set(*epoch),
+            _ => {}
+        }
+    }
+
+    /// Counts what is known now: `Some(true)` for applied. What has no mark of its own that could be read was never told.
+    fn resolve(&mut self, applied: impl Fn(&Written) -> Option<bool>) {
+        self.unknown.retain(|written| match applied(written) {
+            Some(applied) => {
+                count_resolution(written.0, if applied { Resolution::Applied } else { Resolution::NotApplied });
+                false
+            }
+            None => true,
+        });
+    }
+
+    fn lost(&mut self) {
+        let unanswered = self.writing.drain().map(|(_, written)| written);
+        self.unknown.drain(..).chain(unanswered).for_each(|(op, _)| count_resolution(op, Resolution::Abandoned));
+        self.kinds.clear();
+    }
+
+    pub(crate) fn resync(&self) {
+        counter!(names::RESYNCS_TOTAL, "cause" => self.cause).increment(1);
+    }
+
+    pub(crate) fn writing(&mut self, id: u64, multi: &Multi) {
+        let deleted = multi.ops.iter().find_map(|op| match op {
+            Op::Delete { path, .. } => path.rsplit('/').next().map(TaskName::listed),
+            Op::Check { .. } | Op::Create { .. } | Op::Set { .. } => None,
+        });
+        self.writing.insert(id, (purpose(multi), deleted));
+    }
+
+    pub(crate) fn starting(&mut self, order: &Order) {
+        debug!(task = %order.id.task, attempt = order.task.envelope.attempt(), epoch = order.epoch, "starting task");
+        let kind = match order.task.command {
+            Command::Argv(_) => "argv",
+            Command::Shell(_) => "shell",
+        };
+        self.kinds.insert(order.id.task.clone(), (order.id.czxid, kind));
+    }
+
+    pub(crate) fn run_ended(&mut self, ended: &RunEnded) {
+        debug!(task = %ended.id.task, how = ?ended.how, took_seconds = ended.took.as_secs_f64(), "run ended");
+        let kind = self.kinds.get(&ended.id.task).filter(|(czxid, _)| *czxid == ended.id.czxid).map(|(_, kind)| *kind);
+        let result = match ended.how {
+            Ending::Exited(0) => "succeeded",
+            Ending::Exited(_) | Ending::Signalled(_) | Ending::NotStarted { .. } => "failed",
+            Ending::TimedOut => "timed-out",
+            // It has no result.
+            Ending::Killed => {
+                if kind.is_some() {
+                    self.kinds.remove(&ended.id.task);
+                }
+                return;
+            }
+        };
+        if ended.how == Ending::TimedOut {
+            warn!(task = %ended.id.task, "task killed: it ran longer than it may");
+            killed(1, "timeout");
+        }
+        let took = ended.took.as_secs_f64();
+        histogram!(names::TASK_RUN_DURATION_SECONDS, "kind" => kind.unwrap_or("unknown"), "result" => result).record(took);
+    }
+
+    pub(crate) fn tell(&mut self, fact: &Fact) {
+        match fact {
+            Fact::Registered(worker) => info!(%worker, slots = self.slots, "registered"),
+            Fact::Recorded(result) => self.recorded(result),
+            Fact::Stale(task) => {
+                info!(%task, "result dropped: the assignment is not ours any more");
+                self.kinds.remove(task);
+                counter!(names::STALE_RESULTS_TOTAL).increment(1);
+            }
+            Fact::GaveBack(task) => {
+                info!(%task, "task given back");
+                self.kinds.remove(task);
+            }
+            Fact::Killed { commands, reason } => {
+                let (label, why) = words(*reason);
+                warn!(commands, reason = label, "commands killed: {why}");
+                killed(*commands, label);
+            }
+            Fact::Surprised { path, why } => error!(path, %why, "zookeeper refused what it should not; left as it is"),
+        }
+    }
+
+    fn recorded(&mut self, result: &TaskResult) {
+        let TaskResult { task, outcome, attempt, exit, signal, .. } = result;
+        info!(%task, %outcome, attempt, exit, signal, "task ended");
+        // What was rejected never ran.
+        let kind = self.kinds.remove(task).map_or("unknown", |(_, kind)| kind);
+        let result = match outcome {
+            TaskOutcome::Succeeded => "succeeded",
+            TaskOutcome::TimedOut => "timed-out",
+            TaskOutcome::Rejected => "rejected",
+            TaskOutcome::Failed | TaskOutcome::Cancelled | TaskOutcome::Dead => "failed",
+        };
+        counter!(names::TASKS_COMPLETED_TOTAL, "kind" => kind, "result" => result).increment(1);
+    }
+
+    /// Sets the gauges; says whether the service is ready and what it does, if that is news.
+    pub(crate) fn look_at(&mut self, agent: &Agent, connected: bool) -> Option<(bool, String)> {
+        let used = agent.slots_in_use();
+        gauge!(names::WORKER_SLOTS_IN_USE).set(used as f64);
+        let slots = format!("{used}/{} slots", self.slots);
+        let says = match agent.me() {
+            None if agent.is_draining() => (false, "stopping".to_owned()),
+            None => (false, "no session with zookeeper".to_owned()),
+            Some(me) if agent.is_draining() => (false, format!("worker {me} draining, {slots}")),
+            Some(me) if agent.is_registered() => (true, format!("worker {me} registered, {slots}")),
+            Some(me) if connected => (false, format!("worker {me} registering")),
+            Some(me) => (false, format!("worker {me} suspended, {slots}")),
+        };
+        let news = self.said.as_ref() != Some(&says);
+        news.then(|| self.said.insert(says).clone())
+    }
+}
+
+/// The label under which a transaction is counted: the first of its purposes that is worth a name.
+pub(crate) fn purpose(multi: &Multi) -> &'static str {
+    let creates = |parent: &str| {
+        let below = |path: &str| path.strip_prefix(parent).is_some_and(|rest| rest.starts_with('/'));
+        multi.ops.iter().any(|op| matches!(op, Op::Create { path, .. } if below(path)))
+    };
+    if creates(path::STATUS) {
+        "record"
+    } else if creates(path::TASKS) {
+        "give_back"
+    } else {
+        "housekeeping"
+    }
+}
+
+fn killed(commands: usize, reason: &'static str) {
+    counter!(names::TASK_KILLS_TOTAL, "reason" => reason).increment(commands as u64);
+}
+
+/// A label, and a sentence.
+fn words(reason: KillReason) -> (&'static str, &'static str) {
+    match reason {
+        KillReason::Doubt => ("doubt", "the session could not be proven alive"),
+        KillReason::SessionLost => ("session_lost", "the session was lost"),
+        // The incarnation ends in the same way.
+        KillReason::Unregistered => ("session_lost", "the registration or the box was deleted under us"),
+        KillReason::Withdrawn => ("cancelled", "the assignment was taken away"),
+        KillReason::Drained => ("drain", "the time to drain is over"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_transaction_is_counted_by_what_it_is_for() {
+        let delete = Multi::new().check_exists("/workers/w").delete("/assign/w/t", Some(0));
+        assert_eq!(purpose(&delete), "housekeeping");
+        assert_eq!(purpose(&delete.clone().create("/tasks/t", "x")), "give_back");
+        assert_eq!(purpose(&delete.create("/tasks/t", "x").create("/status/u", "done")), "record");
+    }
+
+    #[test]
+    fn an_unknown_write_is_resolved_by_the_list_of_the_box() {
+        let mut observer = Observer::new(1);
+        for (id, task) in [(1, "a"), (2, "b")] {
+            observer.writing(id, &Multi::new().check_exists("/workers/w").delete(format!("/assign/w/{task}"), Some(0)));
+            observer.hear(&Event::WriteEnded(id, Outcome::Unknown));
+        }
+        observer.writing(3, &Multi::new().set("/workers/w", "", None));
+        observer.hear(&Event::WriteEnded(3, Outcome::applied()));
+        assert_eq!(observer.unknown.len(), 2);
+        observer.hear(&Event::BoxListed(1, Some(vec![TaskName::listed("b")])));
+        assert!(observer.unknown.is_empty() && observer.writing.is_empty());
+    }
+}

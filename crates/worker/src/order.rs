@@ -1,0 +1,128 @@
+//! Between core and the executor: an order becomes a run, and how a run ended becomes what core knows of it. Pure.
+
+use std::time::Duration;
+
+use bellwether_core::agent::Order;
+use bellwether_core::lifecycle::{Ran, RunId};
+use bellwether_core::protocol::payload::{Command, Envelope};
+use bellwether_core::protocol::result::Stream;
+
+use crate::executor::{Program, Run, RunEnded, Tail};
+
+/// What the names of our own variables begin with. A task does not choose these: by them its processes are recognised.
+const OURS: &str = "BELLWETHER";
+
+/// The run that an order asks for. `default_timeout` is for tasks that name none; zero, here and there, is for as long as it likes.
+pub(crate) fn run_of(order: &Order, default_timeout: Duration) -> Run {
+    let envelope = &order.task.envelope;
+    let timeout = envelope.timeout_ms.map_or(default_timeout, Duration::from_millis);
+    Run {
+        id: order.id.clone(),
+        program: match &order.task.command {
+            Command::Argv(words) => Program::Argv(words.clone()),
+            Command::Shell(line) => Program::Shell(line.clone()),
+        },
+        env: environment(order, envelope),
+        cwd: envelope.cwd.clone(),
+        stdin: envelope.stdin.clone().map(String::into_bytes),
+        timeout: (!timeout.is_zero()).then_some(timeout),
+    }
+}
+
+fn environment(order: &Order, envelope: &Envelope) -> Vec<(String, String)> {
+    let theirs = envelope.env.iter().filter(|(name, _)| !name.starts_with(OURS));
+    let mut environment: Vec<_> = theirs.map(|(name, value)| (name.clone(), value.clone())).collect();
+    let mut ours = |name: &str, value: String| environment.push((format!("{OURS}_{name}"), value));
+    ours("TASK", order.id.task.to_string());
+    ours("ATTEMPT", envelope.attempt().to_string());
+    ours("WORKER", order.worker.to_string());
+    if let Some(epoch) = order.epoch {
+        ours("EPOCH", epoch.to_string());
+    }
+    environment
+}
+
+/// What core learns of a run that is over. It ended as long after its start as the monotonic clock says, so that a wall clock that
+/// was set meanwhile makes no attempt end before it began.
+pub(crate) fn ran_of(ended: RunEnded) -> (RunId, Ran) {
+    let file = ended.stdout.file.as_ref().or(ended.stderr.file.as_ref());
+    let directory = file.and_then(|file| file.parent()).map(|directory| directory.display().to_string());
+    let ran = Ran {
+        ending: ended.how,
+        started: ended.started,
+        ended: ended.started.checked_add(ended.took).unwrap_or(ended.ended),
+        stdout: stream_of(&ended.stdout),
+        stderr: stream_of(&ended.stderr),
+        output: directory,
+    };
+    (ended.id, ran)
+}
+
+fn stream_of(tail: &Tail) -> Stream {
+    Stream::of_tail(&tail.kept, tail.total)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::PathBuf;
+
+    use bellwether_core::lifecycle::Ending;
+    use bellwether_core::protocol::{TaskName, WorkerId, payload};
+    use jiff::Timestamp;
+
+    use super::*;
+
+    fn order(payload: &str, epoch: Option<i32>) -> Order {
+        Order {
+            id: RunId { task: TaskName::listed("t"), czxid: 7 },
+            task: payload::decode(payload.as_bytes()).expect("a task"),
+            worker: WorkerId::listed("w-1"),
+            epoch,
+        }
+    }
+
+    fn set(run: &Run) -> Vec<String> {
+        run.env.iter().map(|(name, value)| format!("{name}={value}")).collect()
+    }
+
+    #[test]
+    fn a_plain_line_gets_our_variables_and_the_default_timeout() {
+        let run = run_of(&order("sleep 1", None), Duration::from_secs(5));
+        assert_eq!(run.program, Program::Shell("sleep 1".into()));
+        assert_eq!(set(&run), ["BELLWETHER_TASK=t", "BELLWETHER_ATTEMPT=1", "BELLWETHER_WORKER=w-1"]);
+        assert_eq!((run.cwd, run.stdin, run.timeout), (None, None, Some(Duration::from_secs(5))));
+        assert_eq!(run_of(&order("sleep 1", None), Duration::ZERO).timeout, None);
+    }
+
+    #[test]
+    fn an_envelope_is_obeyed_but_sets_none_of_our_variables() {
+        let envelope = r#"{"bellwether":1,"argv":["a","b"],"env":{"A":"1","BELLWETHER_TASK":"x","BELLWETHER":"y"},
+            "cwd":"/tmp","stdin":"in","timeout_ms":20,"losses":2}"#;
+        let run = run_of(&order(envelope, Some(9)), Duration::from_secs(5));
+        assert_eq!(run.program, Program::Argv(vec!["a".into(), "b".into()]));
+        let expected = ["A=1", "BELLWETHER_TASK=t", "BELLWETHER_ATTEMPT=3", "BELLWETHER_WORKER=w-1", "BELLWETHER_EPOCH=9"];
+        assert_eq!(set(&run), expected);
+        assert_eq!((run.cwd.as_deref(), run.stdin.as_deref()), (Some("/tmp"), Some(b"in".as_slice())));
+        assert_eq!(run.timeout, Some(Duration::from_millis(20)));
+        let unlimited = run_of(&order(r#"{"bellwether":1,"argv":["a"],"timeout_ms":0}"#, None), Duration::from_secs(5));
+        assert_eq!(unlimited.timeout, None);
+    }
+
+    #[test]
+    fn an_attempt_ends_after_its_start_and_names_the_directory_of_its_output() {
+        let tail = Tail { kept: b"out".to_vec(), total: 5, truncated: true, file: Some(PathBuf::from("/o/t/7.stdout")) };
+        let ended = RunEnded {
+            id: RunId { task: TaskName::listed("t"), czxid: 7 },
+            how: Ending::Exited(0),
+            stdout: tail,
+            stderr: Tail::default(),
+            started: Timestamp::from_second(100).expect("a time"),
+            ended: Timestamp::from_second(3).expect("a time"),
+            took: Duration::from_secs(2),
+        };
+        let (id, ran) = ran_of(ended);
+        assert_eq!((id.czxid, ran.ended), (7, Timestamp::from_second(102).expect("a time")));
+        assert_eq!((ran.output.as_deref(), ran.stdout.tail.as_str(), ran.stdout.bytes), (Some("/o/t"), "out", 5));
+        assert!(ran.stdout.truncated && !ran.stderr.truncated);
+    }
+}

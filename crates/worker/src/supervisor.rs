@@ -1,0 +1,246 @@
+//! The family tree of a worker's process.
+//!
+//! ```text
+//! Supervisor            as long as the process
+//! ├── SessionActor      as long as the process; opens one session after the other
+//! ├── AgentActor        as long as the process; one incarnation per session
+//! └── Executor          as long as the process; its runs live on a runtime of their own
+//! guardian              a process of its own, which outlives this one by the moment that it takes to kill what ran
+//! ```
+//!
+//! | the session is | AgentActor | Executor |
+//! |---|---|---|
+//! | suspended | starts nothing and holds results; its timers go on: half a session timeout after the last proof of life it kills | runs on |
+//! | resumed | proves, watches and reads again, then reports | runs on |
+//! | lost | drops the incarnation with all its results | kills everything at once |
+//! | closed by us | has drained before, or was out of time | was told to kill what is left before |
+//!
+//! | the process ends with | because |
+//! |---|---|
+//! | 0 | somebody asked, and the agent has nothing left to run or to report |
+//! | 69 | there was no session for `zookeeper.give_up_after` |
+//! | 70 | something panicked: nothing is restarted, the ephemerals and the guardian do the rest |
+//! | 77 | ZooKeeper denies a right |
+//! | 78 | the settings lead to no session, or there is no guardian |
+
+use std::sync::Arc;
+
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture};
+use bellwether_common::boot;
+use bellwether_common::config::Settings;
+use bellwether_common::exit::Exit;
+use bellwether_common::http::Health;
+use bellwether_common::session::{Close, Needs, Reopen, SessionActor, SessionEvent, SessionSettings};
+use futures::FutureExt;
+use tokio::runtime::{Builder, Handle};
+use tokio::sync::oneshot;
+use tracing::{error, info, warn};
+
+use crate::agent::{AgentActor, StopRequested};
+use crate::executor::{self, Executor, Killer};
+use crate::guardian::{Guardian, GuardianMode};
+
+/// One thread starts a process while the other reads outputs.
+const RUN_THREADS: usize = 2;
+
+/// Runs a worker until it is asked to stop, or cannot go on. The program's `main` must have called
+/// [`guardian::run_if_asked`](crate::guardian::run_if_asked) first.
+pub async fn run(context: boot::Context) -> Exit {
+    let guardian = match Guardian::spawn() {
+        Ok(guardian) => GuardianMode::Process(guardian),
+        Err(error) => {
+            error!(%error, "without a guardian, tasks would outlive a worker that is killed");
+            return Exit::Config;
+        }
+    };
+    let runs = match Builder::new_multi_thread().worker_threads(RUN_THREADS).thread_name("runs").enable_all().build() {
+        Ok(runs) => runs,
+        Err(error) => {
+            error!(%error, "the threads that serve commands cannot be started");
+            return Exit::Config;
+        }
+    };
+    let (exit, ended) = oneshot::channel();
+    let shutdown = context.shutdown.clone();
+    let supervisor = Supervisor::start(context, guardian, runs.handle().clone(), exit);
+    actix::spawn(async move {
+        shutdown.asked().await;
+        // Once in the life of a process: a full mailbox is no reason not to hear it.
+        supervisor.do_send(StopRequested);
+    });
+    // The channel is dropped unanswered only if the supervisor is: then there is nothing left that could run.
+    let exit = ended.await.unwrap_or(Exit::Panic);
+    // Not dropped here, where no thread may block. What it served was killed before.
+    runs.shutdown_background();
+    exit
+}
+
+struct Supervisor {
+    session: Addr<SessionActor>,
+    agent: Addr<AgentActor>,
+    killer: Killer,
+    health: Health,
+    leaving: bool,
+    exit: Option<oneshot::Sender<Exit>>,
+}
+
+/// What the agent asks of its supervisor. At most one of each per session or change of state.
+#[derive(Debug)]
+pub(crate) enum Request {
+    /// Close this session and open another.
+    Reopen,
+    /// Close the session and end the process.
+    Leave,
+    /// Whether the service is ready, and what it does.
+    Ready(bool, String),
+}
+
+impl Message for Request {
+    type Result = ();
+}
+
+/// Answered while the supervisor's mailbox is served: what "live" means.
+struct Alive;
+
+impl Message for Alive {
+    type Result = bool;
+}
+
+impl Supervisor {
+    fn start(context: boot::Context, guardian: GuardianMode, runs: Handle, exit: oneshot::Sender<Exit>) -> Addr<Self> {
+        Self::create(|own: &mut Context<Self>| {
+            // First the addresses, then what runs: nobody speaks to somebody who is not there yet.
+            let address = own.address();
+            let place = Context::<AgentActor>::new();
+            let executor = Executor::new(executor_settings(&context.settings), guardian.clone(), runs, place.address().recipient());
+            let killer = executor.killer();
+            let agent = AgentActor::new(&context, executor.start(), killer.clone(), guardian, address.clone().recipient());
+            let agent = place.run(agent);
+            let settings = SessionSettings::of(&context.settings, Needs::Service);
+            context.health.set_ready(false, "opening a session");
+            let session = SessionActor::new(settings, address.clone().recipient()).start();
+            context.health.set_probe(Arc::new(move || {
+                let answer = address.send(Alive);
+                async move { answer.await.unwrap_or(false) }.boxed()
+            }));
+            Self { session, agent, killer, health: context.health, leaving: false, exit: Some(exit) }
+        })
+    }
+
+    fn finish(&mut self, exit: Exit, context: &mut Context<Self>) {
+        self.killer.kill_all();
+        if let Some(sender) = self.exit.take() {
+            // Nobody waits any more only if the process ends already.
+            let _ = sender.send(exit);
+        }
+        context.stop();
+    }
+
+    /// What is left is killed before the ephemeral goes, and with it the claim to it. The process must not end before ZooKeeper has
+    /// heard of it: otherwise the ephemeral stays for a session timeout.
+    fn leave(&mut self, context: &mut Context<Self>) {
+        if std::mem::replace(&mut self.leaving, true) {
+            return;
+        }
+        let killed = self.killer.kill_all();
+        if killed > 0 {
+            warn!(killed, "commands were left when the time to drain was over");
+        }
+        let closed = self.session.send(Close);
+        let own = context.address();
+        let close = async move {
+            if !closed.await.unwrap_or(false) {
+                warn!("the session was not closed in time; what it owns goes with its timeout");
+            }
+            own.do_send(Left);
+        };
+        context.spawn(close.into_actor(self));
+    }
+}
+
+fn executor_settings(settings: &Settings) -> executor::Settings {
+    let worker = &settings.worker;
+    executor::Settings {
+        shell: worker.shell.clone(),
+        kill_grace: worker.kill_grace,
+        output_tail: worker.output_tail.as_usize(),
+        output_max: worker.output_max.bytes(),
+        output_dir: Some(settings.output_dir()),
+        adopt_orphans: true,
+    }
+}
+
+impl Actor for Supervisor {
+    type Context = Context<Self>;
+}
+
+impl Handler<SessionEvent> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, event: SessionEvent, context: &mut Context<Self>) {
+        match event {
+            SessionEvent::Opened(_) | SessionEvent::Suspended { .. } | SessionEvent::Resumed { .. } | SessionEvent::Lost { .. } => {
+                // A handful per session.
+                self.agent.do_send(event);
+            }
+            SessionEvent::Closed { .. } => {}
+            SessionEvent::Unreachable { why, .. } => self.health.set_ready(false, format!("zookeeper cannot be reached: {why}")),
+            SessionEvent::GaveUp { after, why } => {
+                error!(after_seconds = after.as_secs_f64(), why, "zookeeper could not be reached within zookeeper.give_up_after");
+                self.finish(Exit::Unreachable, context);
+            }
+            SessionEvent::Denied { path, right, why } => {
+                error!(path, right, why, "zookeeper denies this worker a right");
+                self.finish(Exit::Denied, context);
+            }
+            SessionEvent::BadSettings(why) => {
+                error!(why, "the [zookeeper] settings lead to no session");
+                self.finish(Exit::Config, context);
+            }
+        }
+    }
+}
+
+impl Handler<StopRequested> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: StopRequested, _: &mut Context<Self>) {
+        info!("draining: nothing new is started, what was not started is given back");
+        self.agent.do_send(message);
+    }
+}
+
+impl Handler<Request> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, request: Request, context: &mut Context<Self>) {
+        match request {
+            Request::Reopen => self.session.do_send(Reopen),
+            Request::Leave => self.leave(context),
+            Request::Ready(ready, text) => self.health.set_ready(ready, text),
+        }
+    }
+}
+
+/// The session is closed.
+struct Left;
+
+impl Message for Left {
+    type Result = ();
+}
+
+impl Handler<Left> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, _: Left, context: &mut Context<Self>) {
+        self.finish(Exit::Asked, context);
+    }
+}
+
+impl Handler<Alive> for Supervisor {
+    type Result = MessageResult<Alive>;
+
+    fn handle(&mut self, _: Alive, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(true)
+    }
+}
