@@ -1,1 +1,49 @@
-//! placeholder
+//! The client library: submit commands, wait for their results, look at the cluster.
+//!
+//! ```no_run
+//! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+//! use bellwether_client::{Awaited, Client, NewTask};
+//!
+//! let client = Client::connect("zk1:2181,zk2:2181/prod").await?;
+//! let tasks = client.submit(vec![NewTask::argv(["make", "test"]), NewTask::shell("sleep 1 | wc -c")]).await?;
+//! let mut waiter = client.wait(tasks).await;
+//! while let Some((task, awaited)) = waiter.next().await {
+//!     if let Awaited::Ended(result) = awaited {
+//!         println!("{task}: {}", result.outcome);
+//!     }
+//! }
+//! client.close().await;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! A [`Client`] is a handle. Behind it lives a thread of its own with an actix system: the family tree of its actors stands in
+//! `supervisor.rs`. The methods are futures that any executor can run, and all of them survive lost connections and lost sessions:
+//! what was asked is asked again, a submission is repeated behind its guard and never doubled.
+//!
+//! What lives here: the actors around the core's `submission` and `waiting`, and what is read of the cluster. What does not: the
+//! `bellwether` command, which uses this library as any program would.
+
+mod asking;
+mod client;
+mod clock;
+mod error;
+mod finding;
+mod link;
+mod listing;
+mod names;
+mod overview;
+mod reading;
+mod settings;
+mod submissions;
+mod supervisor;
+mod task;
+mod waiting;
+
+pub use client::{Cancel, Client};
+pub use error::{ClosedBecause, Error, SubmitError};
+pub use listing::{Filter, Listing};
+pub use overview::{Master, Overview, Queue, WorkerView};
+pub use settings::ClientSettings;
+pub use task::{NewTask, TaskState, TaskView};
+pub use waiting::{Awaited, Waiter};

@@ -1,0 +1,247 @@
+//! The handle that programs hold.
+
+use std::sync::Arc;
+
+use bellwether_common::store::{LayoutError, ReadError, Store};
+use bellwether_common::zk_runtime;
+use bellwether_core::protocol::result::TaskResult;
+use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, path};
+use serde::Serialize;
+
+use crate::asking;
+use crate::error::{ClosedBecause, Error, SubmitError};
+use crate::finding;
+use crate::link;
+use crate::listing::{self, Filter, Listing};
+use crate::names::Names;
+use crate::overview::{self, Overview};
+use crate::settings::ClientSettings;
+use crate::submissions::Submit;
+use crate::supervisor::{self, Family, Leave};
+use crate::task::{NewTask, TaskView};
+use crate::waiting::Waiter;
+
+/// A client of one cluster. Clones are the same client; when the last is dropped, its session ends.
+#[derive(Debug, Clone)]
+pub struct Client {
+    inner: Arc<Inner>,
+}
+
+#[derive(Debug)]
+struct Inner {
+    family: Family,
+    settings: ClientSettings,
+    names: Names,
+}
+
+/// What a wish to cancel led to.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Cancel {
+    /// The wish is recorded; the master fulfils it.
+    Asked,
+    /// It was recorded before.
+    AskedBefore,
+    /// The task had ended.
+    Ended(Box<TaskResult>),
+}
+
+/// The mark that a task is to be cancelled.
+#[derive(Serialize)]
+struct CancelMark<'a> {
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<&'a str>,
+    by: &'a str,
+}
+
+/// How much longer than its request timeout a submission is waited for, so that its withdrawal is heard.
+const WITHDRAWAL: std::time::Duration = std::time::Duration::from_millis(500);
+
+impl Client {
+    /// Starts a client and waits until it has a session.
+    ///
+    /// # Errors
+    /// [`ClosedBecause`]: why there is none.
+    pub async fn connect(settings: impl Into<ClientSettings>) -> Result<Self, ClosedBecause> {
+        let client = Self::start(settings.into())?;
+        client.connected().await?;
+        Ok(client)
+    }
+
+    /// Starts a client, which goes on to open a session by itself.
+    ///
+    /// # Errors
+    /// The process cannot start a thread.
+    pub fn start(settings: ClientSettings) -> Result<Self, ClosedBecause> {
+        let family = supervisor::start(settings.clone())?;
+        Ok(Self { inner: Arc::new(Inner { family, settings, names: Names::new() }) })
+    }
+
+    /// Waits until there is a session and a connection.
+    ///
+    /// # Errors
+    /// [`ClosedBecause`]: why there will be none.
+    pub async fn connected(&self) -> Result<(), ClosedBecause> {
+        link::connected(&mut self.inner.family.links.clone()).await.map(drop)
+    }
+
+    /// What is wrong with the connection at this moment, for people; `None` if requests can be sent.
+    #[must_use]
+    pub fn outage(&self) -> Option<String> {
+        self.inner.family.links.borrow().outage()
+    }
+
+    /// What it was started with.
+    #[must_use]
+    pub fn settings(&self) -> &ClientSettings {
+        &self.inner.settings
+    }
+
+    /// Submits tasks, all of them or none, and gives their names. Repeated until it is confirmed, and never doubled. Each task gets
+    /// a name of its own; all together must fit into one transaction of 900 KiB.
+    ///
+    /// # Errors
+    /// [`SubmitError`]. After all but [`SubmitError::Unconfirmed`] nothing was submitted.
+    pub async fn submit(&self, tasks: Vec<NewTask>) -> Result<Vec<TaskName>, SubmitError> {
+        let names = tasks.iter().map(|_| self.inner.names.task()).collect();
+        self.submit_as(names, tasks).await
+    }
+
+    /// A new unique name, for [`submit_as`](Self::submit_as).
+    #[must_use]
+    pub fn new_name(&self) -> TaskName {
+        self.inner.names.task()
+    }
+
+    /// As [`submit`](Self::submit), under names of the caller's: one that an interrupted program knew before it submitted tells
+    /// afterwards whether it was submitted. `names` has as many as `tasks`.
+    ///
+    /// # Errors
+    /// As [`submit`](Self::submit); a name that is taken is [`Failure::NameTaken`](bellwether_core::submission::Failure::NameTaken).
+    pub async fn submit_as(&self, names: Vec<TaskName>, tasks: Vec<NewTask>) -> Result<Vec<TaskName>, SubmitError> {
+        let settings = &self.inner.settings;
+        let payloads = tasks.into_iter().map(|task| task.payload(&settings.submitter, settings.payload_max));
+        let payloads = payloads.collect::<Result<Vec<_>, _>>()?;
+        if payloads.is_empty() {
+            return Ok(Vec::new());
+        }
+        let unsent_for = settings.request_timeout;
+        let submit = Submit { guard: self.inner.names.guard(), tasks: names.iter().cloned().zip(payloads).collect(), unsent_for };
+        let sent = self.inner.family.submissions.send(submit);
+        // What was never sent is withdrawn first, so that it does not run behind the back of somebody who tries again.
+        let patience = settings.request_timeout + WITHDRAWAL;
+        let answered = zk_runtime::spawn(async move { tokio::time::timeout(patience, sent).await });
+        match answered.await {
+            Ok(Ok(Ok(answer))) => answer.map(|()| names),
+            Ok(Ok(Err(_))) | Err(_) => Err(ClosedBecause::Thread("it ended".to_owned()).into()),
+            Ok(Err(_)) => Err(SubmitError::Unconfirmed { tasks: names, why: self.reason("it gave no answer in time") }),
+        }
+    }
+
+    /// Waits for tasks, however long they take; survives sessions. Each is answered once.
+    pub async fn wait(&self, tasks: Vec<TaskName>) -> Waiter {
+        Waiter::new(tasks, self.inner.family.waiting.clone())
+    }
+
+    /// How a task ended; `None` if it has not.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTask`], or why there is no answer.
+    pub async fn result(&self, task: &TaskName) -> Result<Option<TaskResult>, Error> {
+        let view = self.status(task).await?;
+        Ok(view.result.map(|result| *result))
+    }
+
+    /// Where a task is.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTask`], or why there is no answer.
+    pub async fn status(&self, task: &TaskName) -> Result<TaskView, Error> {
+        let asked = task.clone();
+        let found = self.ask(move |store| {
+            let asked = asked.clone();
+            async move { finding::find(&store, &asked).await }
+        });
+        found.await?.ok_or_else(|| Error::NoSuchTask(task.clone()))
+    }
+
+    /// The cluster at a glance.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn overview(&self) -> Result<Overview, Error> {
+        let address = self.inner.settings.address();
+        self.ask(move |store| {
+            let address = address.clone();
+            async move { overview::read(&store, address).await }
+        })
+        .await
+    }
+
+    /// Tasks, filtered.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn list(&self, filter: Filter) -> Result<Listing, Error> {
+        self.ask(move |store| {
+            let filter = filter.clone();
+            async move { listing::list(&store, &filter).await }
+        })
+        .await
+    }
+
+    /// Wants a task cancelled. The wish is durable: whoever rules fulfils it, and the task's result says so.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTask`], [`Error::Denied`], or why there is no answer.
+    pub async fn cancel(&self, task: &TaskName, reason: Option<&str>) -> Result<Cancel, Error> {
+        if let Some(result) = self.status(task).await?.result {
+            return Ok(Cancel::Ended(result));
+        }
+        let mark = CancelMark { reason, by: &self.inner.settings.submitter };
+        let mark = Multi::new().create(path::cancel(task), bellwether_core::protocol::record::encode(&mark));
+        let marked = self.ask(move |store| {
+            let mark = mark.clone();
+            async move { commit_mark(&store, mark).await }
+        });
+        marked.await?
+    }
+
+    /// Closes the session and waits for ZooKeeper's word. Whoever waits still is told that the client was closed.
+    pub async fn close(&self) {
+        // The thread may be gone already.
+        let _ = self.inner.family.supervisor.send(Leave).await;
+    }
+
+    fn reason(&self, otherwise: &str) -> String {
+        link::reason(&self.inner.family.links, otherwise)
+    }
+
+    async fn ask<T, F, Q>(&self, question: Q) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        Q: Fn(Store) -> F + Send + 'static,
+        F: Future<Output = Result<T, ReadError>> + Send + 'static,
+    {
+        asking::ask(self.inner.family.links.clone(), self.inner.settings.request_timeout, question).await
+    }
+}
+
+/// Creates the mark. Repeated after an unknown outcome: a mark that is there already is as good, and one that comes too late is
+/// removed by the master.
+async fn commit_mark(store: &Store, mark: Multi) -> Result<Result<Cancel, Error>, ReadError> {
+    let why = match store.commit(mark).await {
+        Outcome::Applied(_) => return Ok(Ok(Cancel::Asked)),
+        Outcome::Unknown | Outcome::Refused(Refusal::Whole(Why::NotSent)) => return Err(ReadError::Interrupted),
+        Outcome::Refused(Refusal::At { why, .. } | Refusal::Whole(why) | Refusal::Fence(why)) => why,
+    };
+    let denied = |what: String| Ok(Err(Error::Denied { what }));
+    match why {
+        Why::NodeExists => Ok(Ok(Cancel::AskedBefore)),
+        Why::NoAuth => denied(format!("create a mark below {}", path::CANCEL)),
+        Why::NoNode => match store.ensure_layout().await {
+            Ok(()) | Err(LayoutError::Read(_)) => Err(ReadError::Interrupted),
+            Err(error) => denied(format!("mark the task: {error}")),
+        },
+        why => Ok(Err(Error::Refused(format!("the mark below {}: {why}", path::CANCEL)))),
+    }
+}

@@ -1,0 +1,186 @@
+//! How a command fails: one word, one exit code, one message, and what to type next.
+
+use std::io::Write;
+
+use bellwether_client::{ClosedBecause, Error, SubmitError};
+use bellwether_common::config::ConfigError;
+use bellwether_core::submission::Failure as Refused;
+use serde_json::json;
+
+/// Bellwether itself, or ZooKeeper, failed.
+pub(crate) const FAILED: u8 = 125;
+/// The command line is wrong.
+pub(crate) const USAGE: u8 = 2;
+/// The configuration is.
+pub(crate) const CONFIG: u8 = 78;
+
+/// The end of a command that is not a task's own.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Failure {
+    /// What happened, in one word: the `code` of JSON errors.
+    pub(crate) word: &'static str,
+    /// The exit code.
+    pub(crate) code: u8,
+    /// What happened, to what; the last line of several is the summary.
+    pub(crate) message: String,
+    /// What to do or to type next.
+    pub(crate) hint: Option<String>,
+}
+
+impl Failure {
+    /// Bellwether or ZooKeeper failed.
+    pub(crate) fn error(word: &'static str, message: impl Into<String>) -> Self {
+        Self { word, code: FAILED, message: message.into(), hint: None }
+    }
+
+    /// The command line asks for something impossible.
+    pub(crate) fn usage(message: impl Into<String>) -> Self {
+        Self { word: "usage", code: USAGE, message: message.into(), hint: None }
+    }
+
+    pub(crate) fn hint(mut self, hint: impl Into<String>) -> Self {
+        self.hint = Some(hint.into());
+        self
+    }
+
+    /// For people: details, then the last line.
+    pub(crate) fn text(&self) -> String {
+        let hint = self.hint.as_ref().map(|hint| format!("; {hint}")).unwrap_or_default();
+        let (details, summary) =
+            self.message.rsplit_once('\n').map_or(("", self.message.as_str()), |(details, summary)| (details, summary));
+        let separator = if details.is_empty() { "" } else { "\n" };
+        format!("{details}{separator}bellwether: {}: {summary}{hint}", self.word)
+    }
+
+    /// For programs, in one line.
+    pub(crate) fn json(&self) -> String {
+        json!({"error": {"code": self.word, "message": self.message, "hint": self.hint}}).to_string()
+    }
+}
+
+impl From<ClosedBecause> for Failure {
+    fn from(because: ClosedBecause) -> Self {
+        let message = because.to_string();
+        match because {
+            ClosedBecause::Unreachable { .. } => {
+                Self::error("unreachable", message).hint("start ZooKeeper, or say where it is with -z or BELLWETHER_ZOOKEEPER")
+            }
+            ClosedBecause::Denied { .. } => Self::error("denied", message),
+            ClosedBecause::BadSettings(_) => Self { code: CONFIG, ..Self::error("bad-configuration", message) },
+            ClosedBecause::Asked | ClosedBecause::Thread(_) => Self::error("error", message),
+        }
+    }
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        let message = error.to_string();
+        match error {
+            Error::Closed(because) => because.into(),
+            Error::Late { .. } => {
+                Self::error("unreachable", message).hint("is ZooKeeper up? ask again, or wait longer with --request-timeout")
+            }
+            Error::Denied { .. } => Self::error("denied", message),
+            Error::NoSuchTask(_) => Self::error("no-such-task", message).hint("see what there is with: bellwether list"),
+            Error::Refused(_) => Self::error("refused", message),
+        }
+    }
+}
+
+impl From<SubmitError> for Failure {
+    fn from(error: SubmitError) -> Self {
+        let message = error.to_string();
+        match error {
+            SubmitError::Rejected(_) | SubmitError::TooLarge { .. } | SubmitError::Refused(Refused::TooLarge { .. }) => {
+                Self::usage(message)
+            }
+            SubmitError::Refused(Refused::Denied(_)) => Self::error("denied", message),
+            SubmitError::Refused(Refused::Withdrawn) => Self::error("not-submitted", message),
+            SubmitError::Refused(_) => Self::error("refused", message),
+            SubmitError::Unconfirmed { tasks, .. } => {
+                let status = tasks.first().map(|task| format!("see whether it is there with: bellwether status {task}"));
+                Self { hint: status, ..Self::error("unconfirmed", message) }
+            }
+            SubmitError::Closed(because) => because.into(),
+        }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        let summary = match error.problems.as_slice() {
+            [problem] => problem.to_string(),
+            problems => {
+                let lines: Vec<String> = problems.iter().map(ToString::to_string).collect();
+                format!("{}\n{} problems, see above", lines.join("\n"), problems.len())
+            }
+        };
+        Self { code: CONFIG, ..Self::error("bad-configuration", summary) }
+    }
+}
+
+/// Prints what clap says, and gives the exit code. Asking for help or for the version is no failure.
+pub(crate) fn usage(error: &clap::Error) -> u8 {
+    if !error.use_stderr() {
+        // A closed stdout is nobody's fault.
+        let _ = error.print();
+        return 0;
+    }
+    let mut stderr = std::io::stderr();
+    let rendered = error.render();
+    let rendered = rendered.to_string();
+    let summary = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
+        let _ = write!(stderr, "{rendered}");
+        return USAGE;
+    }
+    let failure = Failure::usage(summary).hint("see: bellwether --help");
+    if asks_for_json() {
+        let _ = writeln!(stderr, "{}", failure.json());
+    } else {
+        let rest: Vec<&str> = rendered.trim_end().lines().skip(1).collect();
+        let _ = writeln!(stderr, "{}\n{}", rest.join("\n").trim(), failure.text());
+    }
+    USAGE
+}
+
+/// Whether errors should be JSON, although the command line could not be read.
+fn asks_for_json() -> bool {
+    let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
+    let arguments: Vec<String> = arguments.take_while(|argument| argument != "--").collect();
+    let flag = |pair: &[String]| matches!(pair[0].as_str(), "-o" | "--output") && pair[1] == "json";
+    let joined = arguments.iter().any(|argument| matches!(argument.as_str(), "-ojson" | "-o=json" | "--output=json"));
+    joined || arguments.windows(2).any(flag) || std::env::var_os("BELLWETHER_OUTPUT").is_some_and(|output| output == "json")
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_core::protocol::TaskName;
+    use bellwether_core::protocol::payload::Rejection;
+
+    use super::*;
+
+    #[test]
+    fn the_last_line_names_the_outcome_and_what_to_type_next() {
+        let failure = Failure::from(Error::NoSuchTask(TaskName::listed("t")));
+        assert_eq!(failure.code, 125);
+        let text = "bellwether: no-such-task: there is no task t: it was never submitted, or its result was removed; \
+                    see what there is with: bellwether list";
+        assert_eq!(failure.text(), text);
+        let details = Failure::error("error", "one\ntwo\nthree").text();
+        assert_eq!(details, "one\ntwo\nbellwether: error: three");
+    }
+
+    #[test]
+    fn codes_tell_whose_fault_it_is() {
+        assert_eq!(Failure::from(SubmitError::Rejected(Rejection::Empty)).code, 2);
+        assert_eq!(Failure::from(ClosedBecause::BadSettings("x".into())).code, 78);
+        assert_eq!(Failure::from(ClosedBecause::Asked).code, 125);
+    }
+
+    #[test]
+    fn json_errors_have_code_message_and_hint() {
+        let json: serde_json::Value = serde_json::from_str(&Failure::usage("x").json()).expect("JSON");
+        assert_eq!(json, json!({"error": {"code": "usage", "message": "x", "hint": null}}));
+    }
+}

@@ -1,0 +1,102 @@
+//! What is printed where: results on stdout, everything else on stderr. A pipe that nobody reads any more is no failure.
+
+use std::io::{self, IsTerminal, Write};
+use std::sync::OnceLock;
+
+use bellwether_common::config::Output;
+use serde::Serialize;
+
+use super::arguments::{Color, Global};
+use super::failure::Failure;
+
+/// Why stdout could not be written, and the first line that was to stand there.
+static LOST: OnceLock<(String, String)> = OnceLock::new();
+
+/// Prints in the form that was asked for.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Printer {
+    /// The form of results.
+    pub(crate) output: Output,
+    /// Whether words of states are coloured.
+    pub(crate) colored: bool,
+    quiet: bool,
+}
+
+impl Printer {
+    /// Before the configuration was read.
+    pub(crate) fn early(global: &Global) -> Self {
+        Self::new(global, Output::default())
+    }
+
+    /// `configured` is what is printed unless a flag says otherwise.
+    pub(crate) fn new(global: &Global, configured: Output) -> Self {
+        let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        let colored = match global.color {
+            Color::Always => true,
+            Color::Never => false,
+            Color::Auto => !no_color && io::stdout().is_terminal(),
+        };
+        Self { output: global.output.unwrap_or(configured), colored, quiet: global.quiet }
+    }
+
+    /// A line of the result.
+    pub(crate) fn line(&self, line: &str) {
+        self.bytes(format!("{line}\n").as_bytes());
+    }
+
+    /// Bytes of the result, as they are.
+    pub(crate) fn bytes(&self, bytes: &[u8]) {
+        let mut stdout = io::stdout().lock();
+        match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
+            Ok(()) => {}
+            // Whoever closed the pipe has read enough.
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            // Told once, at the end, with the first of what was lost: it may be the id of a task.
+            Err(error) => {
+                let lost = String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().chars().take(200).collect();
+                let _ = LOST.set((error.to_string(), lost));
+            }
+        }
+    }
+
+    /// What could not be written to stdout, if anything.
+    pub(crate) fn lost() -> Option<Failure> {
+        let (why, lost) = LOST.get()?;
+        Some(Failure::error("output-lost", format!("standard output could not be written: {why}; it began with: {lost}")))
+    }
+
+    /// The whole result for programs.
+    pub(crate) fn json(&self, result: &impl Serialize) {
+        match serde_json::to_string_pretty(result) {
+            Ok(json) => self.line(&json),
+            Err(error) => self.error_line(&format!("cannot be printed as JSON: {error}")),
+        }
+    }
+
+    /// Something that a person may want to know; not said if told to be quiet.
+    pub(crate) fn note(&self, note: &str) {
+        if !self.quiet {
+            self.error_line(note);
+        }
+    }
+
+    /// Bytes on stderr, as they are.
+    pub(crate) fn error_bytes(&self, bytes: &[u8]) {
+        let mut stderr = io::stderr().lock();
+        let _ = stderr.write_all(bytes).and_then(|()| stderr.flush());
+    }
+
+    /// A line on stderr that is said in any case.
+    pub(crate) fn error_line(&self, line: &str) {
+        self.error_bytes(format!("{line}\n").as_bytes());
+    }
+
+    /// Says why the command failed, and gives its exit code.
+    pub(crate) fn failure(&self, failure: &Failure) -> u8 {
+        match self.output {
+            Output::Json => self.error_line(&failure.json()),
+            Output::Table | Output::Name => self.error_line(&failure.text()),
+        }
+        failure.code
+    }
+}

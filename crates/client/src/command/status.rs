@@ -1,0 +1,91 @@
+//! `bellwether status`: the cluster, or where one task is.
+
+use bellwether_client::{Overview, TaskView};
+use bellwether_common::config::Output;
+use bellwether_core::protocol::TaskName;
+use jiff::Timestamp;
+
+use super::context::{Context, Versioned};
+use super::failure::Failure;
+use super::master;
+use super::table::{Table, ago, or_dash, pairs};
+use super::worker;
+
+/// The cluster at a glance.
+pub(crate) async fn cluster(ctx: &Context) -> Result<u8, Failure> {
+    let overview = ctx.client().await?.overview().await?;
+    match ctx.printer.output {
+        Output::Json => ctx.printer.json(&Versioned::new(&overview)),
+        Output::Name => overview.workers.iter().for_each(|worker| ctx.printer.line(worker.worker.as_str())),
+        Output::Table => print_cluster(ctx, &overview),
+    }
+    Ok(0)
+}
+
+fn print_cluster(ctx: &Context, overview: &Overview) {
+    let queue = &overview.queue;
+    let mut table = Table::new(&[], &ctx.printer);
+    table.row(["zookeeper".to_owned(), overview.zookeeper.clone()]);
+    table.row(["master".to_owned(), master::in_one_line(overview)]);
+    let standbys: Vec<&str> = overview.standbys.iter().map(|standby| standby.name.as_str()).collect();
+    table.row(["standbys".to_owned(), if standbys.is_empty() { "none".to_owned() } else { standbys.join(", ") }]);
+    let slots: u32 = overview.workers.iter().map(|worker| worker.slots).sum();
+    table.row(["workers".to_owned(), format!("{}, {} of {slots} slots taken", overview.workers.len(), queue.assigned.min(slots))]);
+    let queued = format!("{} pending, {} assigned, {} held", queue.pending, queue.assigned, queue.held);
+    table.row(["tasks".to_owned(), format!("{queued}, {} ended, {} dead letters", queue.ended, queue.dead)]);
+    table.print(&ctx.printer);
+    if !overview.workers.is_empty() {
+        ctx.printer.line("");
+        worker::print(ctx, &overview.workers);
+    }
+}
+
+/// One task.
+pub(crate) async fn task(ctx: &Context, task: &TaskName) -> Result<u8, Failure> {
+    let view = ctx.client().await?.status(task).await?;
+    match ctx.printer.output {
+        Output::Json => ctx.printer.json(&Versioned::new(&view)),
+        Output::Name => ctx.printer.line(task.as_str()),
+        Output::Table => print_task(ctx, &view),
+    }
+    Ok(0)
+}
+
+fn print_task(ctx: &Context, view: &TaskView) {
+    let mut table = Table::new(&[], &ctx.printer);
+    let mut row = |key: &str, value: String| table.row([key.to_owned(), value]);
+    row("task", view.task.to_string());
+    row("state", view.state.to_string());
+    if let Some(result) = &view.result {
+        row("why", result.why());
+    }
+    row("worker", or_dash(view.worker.as_ref()));
+    row("attempt", format!("{}, {} lost with their worker", view.attempt, view.losses));
+    if view.cancelling {
+        row("cancelling", "yes, the master has not done it yet".to_owned());
+    }
+    for (key, value) in [("name", &view.name), ("command", &view.command), ("submitter", &view.submitter)] {
+        if let Some(value) = value {
+            row(key, value.clone());
+        }
+    }
+    if let Some(priority) = view.priority {
+        row("priority", priority.to_string());
+    }
+    for (key, labels) in [("labels", &view.labels), ("requires", &view.require)] {
+        if !labels.is_empty() {
+            row(key, pairs(labels));
+        }
+    }
+    row("since", format!("{} ({})", ago(view.since, now()), view.since));
+    table.print(&ctx.printer);
+    if view.result.is_some() {
+        ctx.printer.note(&format!("see its output with: bellwether result {}", view.task));
+    }
+}
+
+/// The wall clock, for people.
+pub(crate) fn now() -> Timestamp {
+    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
+    i64::try_from(since.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
+}

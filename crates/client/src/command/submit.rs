@@ -1,0 +1,144 @@
+//! `bellwether submit`, and what it has in common with `run`: a task out of its arguments.
+
+use std::io::Read;
+use std::path::Path;
+
+use bellwether_client::NewTask;
+use bellwether_common::config::Output;
+use bellwether_core::protocol::TaskName;
+use serde::Serialize;
+
+use super::arguments::TaskArgs;
+use super::context::{Context, Versioned};
+use super::failure::Failure;
+use super::wait;
+
+/// Prints the id, and with `wait` goes on as `bellwether wait`.
+pub(crate) async fn run(ctx: &Context, task: TaskArgs, wait: bool) -> Result<u8, Failure> {
+    let name = submit(ctx, task).await?;
+    match ctx.printer.output {
+        Output::Json if wait => {}
+        Output::Json => ctx.printer.json(&Versioned::new(Submitted { tasks: &[&name] })),
+        Output::Table | Output::Name => ctx.printer.line(name.as_str()),
+    }
+    if wait { wait::run(ctx, &[name], false).await } else { Ok(0) }
+}
+
+#[derive(Serialize)]
+struct Submitted<'a> {
+    tasks: &'a [&'a TaskName],
+}
+
+/// Submits one task. Once its name is known, an interruption names it.
+pub(crate) async fn submit(ctx: &Context, task: TaskArgs) -> Result<TaskName, Failure> {
+    let stdin_max = ctx.settings.task.payload_max.as_usize();
+    // Somebody may be typing its input, and must be able to interrupt that.
+    let task = tokio::task::spawn_blocking(move || new_task(task, stdin_max)).await;
+    let task = task.map_err(|error| Failure::error("error", error.to_string()))??;
+    let client = ctx.client().await?;
+    let name = client.new_name();
+    ctx.submitting(&name);
+    client.submit_as(vec![name.clone()], vec![task]).await?;
+    ctx.going_on(std::slice::from_ref(&name));
+    Ok(name)
+}
+
+fn new_task(task: TaskArgs, stdin_max: usize) -> Result<NewTask, Failure> {
+    let mut new = if task.shell { NewTask::shell(task.command.join(" ")) } else { NewTask::argv(task.command) };
+    if let Some(timeout) = task.timeout {
+        new = new.timeout(timeout);
+    }
+    let envelope = &mut new.envelope;
+    envelope.name = task.name;
+    envelope.env = task.env.into_iter().collect();
+    envelope.cwd = task.cwd;
+    envelope.stdin = task.stdin.map(|file| read_stdin(&file, stdin_max)).transpose()?;
+    envelope.priority = task.priority;
+    envelope.require = task.require.into_iter().collect();
+    envelope.labels = task.label.into_iter().collect();
+    envelope.max_worker_losses = task.max_worker_losses;
+    Ok(new)
+}
+
+/// At most `max` bytes, of which one more is read: the rest would be refused anyhow.
+fn read_stdin(file: &Path, max: usize) -> Result<String, Failure> {
+    let shown = file.display();
+    let cannot = |error: std::io::Error| Failure::usage(format!("--stdin {shown}: cannot be read: {error}"));
+    let mut bytes = Vec::new();
+    let limit = max as u64 + 1;
+    if file.as_os_str() == "-" {
+        std::io::stdin().lock().take(limit).read_to_end(&mut bytes).map_err(cannot)?;
+    } else {
+        std::fs::File::open(file).map_err(cannot)?.take(limit).read_to_end(&mut bytes).map_err(cannot)?;
+    }
+    let elsewhere = "put it where workers can read it, and redirect it with --shell";
+    if bytes.len() > max {
+        return Err(Failure::usage(format!("--stdin {shown}: it has more than {max} bytes")).hint(elsewhere));
+    }
+    String::from_utf8(bytes).map_err(|_| Failure::usage(format!("--stdin {shown}: it is not UTF-8 text")).hint(elsewhere))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::Write;
+
+    use bellwether_core::protocol::payload::Command;
+    use clap::Parser;
+
+    use super::*;
+    use crate::command::arguments::{Arguments, Command as Typed};
+
+    fn typed(line: &[&str]) -> TaskArgs {
+        let arguments = Arguments::try_parse_from(["bellwether", "run"].iter().chain(line)).expect("it parses");
+        let Typed::Run { task } = arguments.command else { panic!("it is run") };
+        task
+    }
+
+    #[test]
+    fn every_option_reaches_the_envelope() {
+        let line = [
+            "--name",
+            "n",
+            "--env",
+            "A=1",
+            "--cwd",
+            "/tmp",
+            "--priority",
+            "4",
+            "--require",
+            "zone=eu",
+            "--label",
+            "job=x",
+            "--timeout",
+            "2s",
+            "--max-worker-losses",
+            "2",
+            "--",
+            "ls",
+            "-l",
+        ];
+        let task = new_task(typed(&line), 1024).expect("a task");
+        let envelope = &task.envelope;
+        assert_eq!(task.command, Command::Argv(vec!["ls".into(), "-l".into()]));
+        assert_eq!((envelope.name.as_deref(), envelope.cwd.as_deref(), envelope.priority), (Some("n"), Some("/tmp"), 4));
+        assert_eq!((envelope.timeout_ms, envelope.max_worker_losses), (Some(2000), Some(2)));
+        assert_eq!((&envelope.env["A"], &envelope.require["zone"], &envelope.labels["job"]), (&"1".into(), &"eu".into(), &"x".into()));
+    }
+
+    #[test]
+    fn a_shell_gets_one_line() {
+        let task = new_task(typed(&["--shell", "echo", "a", "|", "wc"]), 1024).expect("a task");
+        assert_eq!(task.command, Command::Shell("echo a | wc".into()));
+    }
+
+    #[test]
+    fn stdin_is_text_and_not_too_much_of_it() {
+        let mut file = tempfile::NamedTempFile::new().expect("a file");
+        file.write_all(b"hello").expect("written");
+        assert_eq!(read_stdin(file.path(), 5).as_deref(), Ok("hello"));
+        assert!(read_stdin(file.path(), 4).expect_err("too long").message.contains("more than 4 bytes"));
+        file.write_all(b"\xff").expect("written");
+        assert!(read_stdin(file.path(), 100).expect_err("no text").message.contains("not UTF-8"));
+        assert!(read_stdin(Path::new("/does/not/exist"), 100).expect_err("no file").message.contains("cannot be read"));
+    }
+}

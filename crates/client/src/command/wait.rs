@@ -1,0 +1,149 @@
+//! `bellwether wait`: until tasks have ended. Says what it waits for when that takes long.
+
+mod hints;
+
+use bellwether_client::Awaited;
+use bellwether_common::config::Output;
+use bellwether_core::protocol::TaskName;
+use bellwether_core::protocol::result::{TaskOutcome, TaskResult};
+use serde::Serialize;
+
+use super::context::{Context, Versioned};
+use super::failure::{FAILED, Failure};
+use super::run::own_outcome;
+use super::table::{or_dash, printable, short};
+
+/// How many lines of a failed task's stderr are shown.
+const LAST_LINES: usize = 10;
+
+#[derive(Serialize)]
+struct Waited<'a> {
+    results: Vec<&'a TaskResult>,
+    missing: Vec<&'a TaskName>,
+}
+
+pub(crate) async fn run(ctx: &Context, tasks: &[TaskName], any: bool) -> Result<u8, Failure> {
+    ctx.going_on(tasks);
+    let alone = tasks.len() == 1;
+    let ended = until_ended(ctx, tasks, any, |task, awaited| report(ctx, task, awaited, alone)).await?;
+    if ctx.printer.output == Output::Json {
+        let results = ended.iter().filter_map(|(_, awaited)| result_of(awaited)).collect();
+        let missing = ended.iter().filter(|(_, awaited)| result_of(awaited).is_none()).map(|(task, _)| task).collect();
+        ctx.printer.json(&Versioned::new(Waited { results, missing }));
+    }
+    match ended.as_slice() {
+        [(_, Awaited::Ended(result))] => {
+            super::run::say_own_outcome(ctx, result);
+            Ok(result.exit_code())
+        }
+        [(task, Awaited::Nowhere)] => Err(bellwether_client::Error::NoSuchTask(task.clone()).into()),
+        ended => {
+            let succeeded =
+                ended.iter().all(|(_, awaited)| result_of(awaited).is_some_and(|result| result.outcome == TaskOutcome::Succeeded));
+            Ok(u8::from(!succeeded))
+        }
+    }
+}
+
+fn result_of(awaited: &Awaited) -> Option<&TaskResult> {
+    match awaited {
+        Awaited::Ended(result) => Some(result),
+        Awaited::Nowhere | Awaited::Failed(_) => None,
+    }
+}
+
+/// Waits for all of them, or for any, and gives those that ended or are nowhere, in that order. `each` hears of them at once.
+pub(crate) async fn until_ended(
+    ctx: &Context,
+    tasks: &[TaskName],
+    any: bool,
+    each: impl Fn(&TaskName, &Awaited),
+) -> Result<Vec<(TaskName, Awaited)>, Failure> {
+    let client = ctx.client().await?;
+    let mut waiter = client.wait(tasks.to_vec()).await;
+    let mut ended = Vec::new();
+    let waiting = async {
+        while let Some((task, awaited)) = waiter.next().await {
+            if let Awaited::Failed(error) = awaited {
+                let again = format!("the task goes on; come back with: bellwether wait {task}");
+                return Err(Failure::from(error).hint(again));
+            }
+            each(&task, &awaited);
+            ended.push((task, awaited));
+            if any {
+                break;
+            }
+        }
+        Ok(())
+    };
+    tokio::select! {
+        waited = waiting => waited?,
+        () = hints::while_waiting(ctx, client, tasks) => {}
+    }
+    match ended.is_empty() {
+        false => Ok(ended),
+        true => Err(Failure { code: FAILED, ..Failure::error("error", "the client ended before any task did") }),
+    }
+}
+
+/// What a last line is going to say of a task that is waited for `alone` is not said here.
+fn report(ctx: &Context, task: &TaskName, awaited: &Awaited, alone: bool) {
+    let result = match awaited {
+        Awaited::Ended(result) => result,
+        Awaited::Nowhere if !alone => return ctx.printer.note(&format!("there is no task {task}")),
+        Awaited::Nowhere | Awaited::Failed(_) => return,
+    };
+    match ctx.printer.output {
+        Output::Json => {}
+        Output::Name => ctx.printer.line(task.as_str()),
+        Output::Table => ctx.printer.line(&line(result)),
+    }
+    if result.outcome != TaskOutcome::Succeeded {
+        let tail = last_lines(result);
+        if !tail.is_empty() {
+            ctx.printer.note(&format!("the end of its stderr:\n{tail}"));
+        }
+        if !alone || own_outcome(result).is_none() {
+            ctx.printer.note(&format!("see more with: bellwether result {task}"));
+        }
+    }
+}
+
+/// One result in one line: id, outcome, why, worker, time.
+fn line(result: &TaskResult) -> String {
+    let took = result.started.map(|started| {
+        let ms = result.ended.as_millisecond().saturating_sub(started.as_millisecond());
+        short(std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
+    });
+    let worker = or_dash(result.worker.as_ref());
+    let why = if result.outcome == TaskOutcome::Failed { format!("  {}", result.why()) } else { String::new() };
+    printable(&format!("{}  {}{why}  {worker}  {}", result.task, result.outcome, or_dash(took)))
+}
+
+fn last_lines(result: &TaskResult) -> String {
+    let bytes = result.stderr.as_ref().map(|stderr| stderr.tail_bytes()).unwrap_or_default();
+    let text = String::from_utf8_lossy(&bytes);
+    let lines: Vec<String> = text.lines().map(|line| format!("  {}", printable(line))).collect();
+    lines[lines.len().saturating_sub(LAST_LINES)..].join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_core::protocol::result::Stream;
+    use jiff::Timestamp;
+
+    use super::*;
+
+    #[test]
+    fn a_result_fits_in_a_line_and_its_errors_in_ten() {
+        let mut result =
+            TaskResult::without_run(TaskName::listed("t"), TaskOutcome::Failed, "x".into(), Timestamp::from_second(3).expect("a time"));
+        result.exit = Some(3);
+        result.started = Some(Timestamp::from_second(1).expect("a time"));
+        assert_eq!(line(&result), "t  failed  exit=3  -  2s");
+        let errors: String = (1..=12).map(|i| format!("line {i}\n")).collect();
+        result.stderr = Some(Stream::of_tail(errors.as_bytes(), errors.len() as u64));
+        assert_eq!(last_lines(&result).lines().next(), Some("  line 3"));
+        assert_eq!(last_lines(&result).lines().count(), LAST_LINES);
+    }
+}

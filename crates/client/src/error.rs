@@ -1,0 +1,138 @@
+//! Why a client has no answer. Every text says what happened to what; what a person may type next is the command's affair.
+
+use std::time::Duration;
+
+use bellwether_common::store::ReadError;
+use bellwether_core::protocol::TaskName;
+use bellwether_core::protocol::payload::Rejection;
+use bellwether_core::submission::Failure;
+
+/// Why a client works no more. It never recovers: make a new one.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum ClosedBecause {
+    /// No session within the time that was granted.
+    #[error("no session with zookeeper at {connect} for {}: {why}", humantime::format_duration(whole(*after)))]
+    Unreachable {
+        /// Servers and root that were tried.
+        connect: String,
+        /// How long.
+        after: Duration,
+        /// What each server said last.
+        why: String,
+    },
+    /// The credentials or their rights do not suffice.
+    #[error("zookeeper denies {right} on {path}: {why}")]
+    Denied {
+        /// Absolute path of the node.
+        path: String,
+        /// What is missing there, in ZooKeeper's word.
+        right: &'static str,
+        /// What to look at.
+        why: String,
+    },
+    /// The settings can lead to no session.
+    #[error("{0}")]
+    BadSettings(String),
+    /// [`Client::close`](crate::Client::close) was called.
+    #[error("the client was closed")]
+    Asked,
+    /// The client's thread could not be started, or is gone.
+    #[error("the client's thread is gone: {0}")]
+    Thread(String),
+}
+
+fn whole(duration: Duration) -> Duration {
+    Duration::from_secs(duration.as_secs_f64().round() as u64)
+}
+
+/// Why a request has no answer.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum Error {
+    /// The client works no more.
+    #[error(transparent)]
+    Closed(#[from] ClosedBecause),
+    /// ZooKeeper gave no answer within the request timeout.
+    #[error("zookeeper gave no answer within {}: {why}", humantime::format_duration(whole(*after)))]
+    Late {
+        /// The request timeout.
+        after: Duration,
+        /// What is known about the reason.
+        why: String,
+    },
+    /// This session lacks a right.
+    #[error("no right to {what}; check the ACLs and the credentials in [zookeeper]")]
+    Denied {
+        /// To do what, on what.
+        what: String,
+    },
+    /// There is no such task: it was never submitted, or its result was removed.
+    #[error("there is no task {0}: it was never submitted, or its result was removed")]
+    NoSuchTask(TaskName),
+    /// ZooKeeper refused for a reason that should not occur.
+    #[error("zookeeper refused: {0}")]
+    Refused(String),
+}
+
+impl From<ReadError> for Error {
+    fn from(error: ReadError) -> Self {
+        match error {
+            ReadError::NoAuth { path } => Self::Denied { what: format!("read {path}") },
+            ReadError::Interrupted | ReadError::BadPath { .. } => Self::Refused(error.to_string()),
+        }
+    }
+}
+
+/// Why tasks were not submitted.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SubmitError {
+    /// One of them can never run. Nothing was sent.
+    #[error("the task cannot be submitted: {0}")]
+    Rejected(Rejection),
+    /// It has more bytes than this client was told to submit. Nothing was sent.
+    #[error("the task cannot be submitted: it has {bytes} bytes, task.payload_max is {max}; put the data into a file and pass its path")]
+    TooLarge {
+        /// How many it has.
+        bytes: usize,
+        /// How many it may have.
+        max: usize,
+    },
+    /// ZooKeeper refused them; nothing was submitted.
+    #[error(transparent)]
+    Refused(#[from] Failure),
+    /// Nobody answered in time: they may have been submitted, or not; their names tell.
+    #[error("zookeeper did not confirm the submission of {}: {why}", list(tasks))]
+    Unconfirmed {
+        /// Their names.
+        tasks: Vec<TaskName>,
+        /// What is known about the reason.
+        why: String,
+    },
+    /// The client worked no more before anything was sent.
+    #[error(transparent)]
+    Closed(#[from] ClosedBecause),
+}
+
+fn list(tasks: &[TaskName]) -> String {
+    match tasks {
+        [] => "nothing".to_owned(),
+        [task] => task.to_string(),
+        [first, others @ ..] => format!("{first} and {} more", others.len()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn texts_say_what_was_tried_and_for_how_long() {
+        let error = ClosedBecause::Unreachable {
+            connect: "a:1".into(),
+            after: Duration::from_millis(2_003),
+            why: "a:1: connection refused".into(),
+        };
+        assert_eq!(error.to_string(), "no session with zookeeper at a:1 for 2s: a:1: connection refused");
+        let error = SubmitError::Unconfirmed { tasks: vec![TaskName::listed("t"), TaskName::listed("u")], why: "late".into() };
+        assert_eq!(error.to_string(), "zookeeper did not confirm the submission of t and 1 more: late");
+    }
+}

@@ -1,0 +1,173 @@
+//! Lists of tasks: what lies where, filtered, in the order in which people look for it.
+
+use std::collections::BTreeMap;
+
+use bellwether_common::reader;
+use bellwether_common::store::{ReadError, Store};
+use bellwether_core::protocol::result::{Status, decode_status};
+use bellwether_core::protocol::{Node, TaskName, WorkerId, path};
+use serde::Serialize;
+
+use crate::finding::created;
+use crate::reading;
+use crate::task::{TaskState, TaskView};
+
+/// What to list.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Filter {
+    /// In one of these states; in any if there is none.
+    pub states: Vec<TaskState>,
+    /// With all of these labels. Results carry none, so that only tasks that have not ended can match.
+    pub labels: BTreeMap<String, String>,
+    /// At most so many; all if there is none.
+    pub limit: Option<usize>,
+}
+
+/// Tasks, in this order: assigned, pending and held ones by name, then ended ones, the last name first.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Listing {
+    /// Those that passed the filter, up to the limit.
+    pub tasks: Vec<TaskView>,
+    /// Whether there may be more.
+    pub more: bool,
+}
+
+/// Where a task was listed.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct Place {
+    state: Option<TaskState>,
+    task: TaskName,
+    worker: Option<WorkerId>,
+    path: String,
+}
+
+/// How many nodes are read before it is looked whether the limit is reached.
+const PAGE: usize = 500;
+
+impl Filter {
+    fn wants(&self, state: TaskState) -> bool {
+        self.states.is_empty() || self.states.contains(&state)
+    }
+
+    fn wants_ended(&self) -> bool {
+        self.labels.is_empty() && TaskState::ALL.into_iter().any(|state| state.is_final() && self.wants(state))
+    }
+
+    fn passes(&self, view: &TaskView) -> bool {
+        self.wants(view.state) && self.labels.iter().all(|(label, value)| view.labels.get(label) == Some(value))
+    }
+}
+
+/// Lists them. A task that moves meanwhile may be missing; one that was seen twice is shown once, where it came last.
+pub(crate) async fn list(store: &Store, filter: &Filter) -> Result<Listing, ReadError> {
+    store.sync().await?;
+    let places = places(store, filter).await?;
+    let limit = filter.limit.unwrap_or(usize::MAX);
+    let mut tasks: Vec<TaskView> = Vec::new();
+    for page in places.chunks(PAGE) {
+        for view in views(store, page).await? {
+            if filter.passes(&view) {
+                tasks.retain(|seen| seen.task != view.task || !view.state.is_final() || seen.state.is_final());
+                tasks.push(view);
+            }
+        }
+        if tasks.len() > limit {
+            break;
+        }
+    }
+    let more = tasks.len() > limit;
+    tasks.truncate(limit);
+    Ok(Listing { tasks, more })
+}
+
+async fn places(store: &Store, filter: &Filter) -> Result<Vec<Place>, ReadError> {
+    let mut places = Vec::new();
+    if filter.wants(TaskState::Assigned) {
+        let mut boxes = store.children(path::ASSIGN).await?.unwrap_or_default();
+        boxes.sort();
+        let paths = boxes.iter().map(|worker| path::assign_box(&WorkerId::listed(worker))).collect();
+        for (worker, (_, tasks)) in boxes.iter().zip(reader::list_many(store, paths).await) {
+            let worker = WorkerId::listed(worker);
+            for task in sorted(tasks?) {
+                let path = path::assignment(&worker, &task);
+                places.push(Place { state: Some(TaskState::Assigned), task, worker: Some(worker.clone()), path });
+            }
+        }
+    }
+    for (state, parent, path_of) in
+        [(TaskState::Pending, path::TASKS, path::task as fn(&TaskName) -> String), (TaskState::Held, path::HELD, path::held)]
+    {
+        if filter.wants(state) {
+            let tasks = sorted(store.children(parent).await?);
+            places.extend(tasks.into_iter().map(|task| Place { state: Some(state), worker: None, path: path_of(&task), task }));
+        }
+    }
+    if filter.wants_ended() {
+        let tasks = sorted(store.children(path::STATUS).await?).into_iter().rev();
+        places.extend(tasks.map(|task| Place { state: None, worker: None, path: path::status(&task), task }));
+    }
+    Ok(places)
+}
+
+fn sorted(names: Option<Vec<String>>) -> Vec<TaskName> {
+    let mut names = names.unwrap_or_default();
+    names.sort();
+    names.iter().map(|name| TaskName::listed(name)).collect()
+}
+
+async fn views(store: &Store, page: &[Place]) -> Result<Vec<TaskView>, ReadError> {
+    let nodes = reader::read_nodes(store, page.iter().map(|place| place.path.clone()).collect()).await;
+    let mut views = Vec::new();
+    for (place, (_, answer)) in page.iter().zip(nodes) {
+        match answer {
+            Ok(Some(node)) => views.push(view(place, &node)),
+            // It moved on, or its owner lets nobody read it.
+            Ok(None) | Err(ReadError::NoAuth { .. }) => {}
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(views)
+}
+
+fn view(place: &Place, node: &Node) -> TaskView {
+    let since = created(node);
+    match place.state {
+        Some(state) => TaskView::living(place.task.clone(), state, place.worker.clone(), &node.data, since),
+        None => {
+            // The details of plain results are not read for a list: the words have the outcome and the code.
+            let result = match decode_status(&node.data) {
+                Status::Full(result) => *result,
+                Status::Plain { words, .. } => reading::of_words(&place.task, &words, node),
+            };
+            TaskView::ended(result, since)
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_core::protocol::Stat;
+
+    use super::*;
+
+    #[test]
+    fn a_filter_by_labels_never_looks_at_results() {
+        let mut filter = Filter::default();
+        assert!(filter.wants_ended() && filter.wants(TaskState::Held));
+        filter.labels.insert("job".into(), "a".into());
+        assert!(!filter.wants_ended());
+        let filter = Filter { states: vec![TaskState::Failed], ..Filter::default() };
+        assert!(filter.wants_ended() && !filter.wants(TaskState::Pending));
+    }
+
+    #[test]
+    fn labels_must_all_match() {
+        let payload = br#"{"bellwether":1,"shell":"true","labels":{"job":"a","user":"b"}}"#;
+        let place = Place { state: Some(TaskState::Pending), task: TaskName::listed("t"), worker: None, path: String::new() };
+        let view = view(&place, &Node { data: payload.to_vec(), stat: Stat::default() });
+        let labels = |pairs: &[(&str, &str)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), (*v).to_owned())).collect();
+        let with = |pairs| Filter { labels: labels(pairs), ..Filter::default() };
+        assert!(with(&[("job", "a")]).passes(&view) && with(&[("job", "a"), ("user", "b")]).passes(&view));
+        assert!(!with(&[("job", "b")]).passes(&view) && !with(&[("job", "a"), ("x", "y")]).passes(&view));
+    }
+}

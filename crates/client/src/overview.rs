@@ -1,0 +1,207 @@
+//! The cluster at a glance: who rules, who stands by, who works, how much waits.
+
+use std::collections::BTreeMap;
+
+use bellwether_common::reader;
+use bellwether_common::store::{ReadError, Store};
+use bellwether_core::protocol::record::{CoordinatorRecord, WorkerData, decode_worker};
+use bellwether_core::protocol::{Node, WorkerId, path};
+use jiff::Timestamp;
+use serde::Serialize;
+
+/// The cluster at a glance. Its JSON is what `bellwether status` prints.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Overview {
+    /// Servers and root that were asked.
+    pub zookeeper: String,
+    /// Who rules; nobody if there is none.
+    pub master: Option<Master>,
+    /// Who stands by, the next one first.
+    pub standbys: Vec<CoordinatorRecord>,
+    /// Who is registered, by id.
+    pub workers: Vec<WorkerView>,
+    /// How much there is of what.
+    pub queue: Queue,
+}
+
+/// The master in office.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Master {
+    /// What the operator called it; unknown of a foreign one.
+    pub name: Option<String>,
+    /// Host it runs on.
+    pub host: Option<String>,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// Where it serves metrics and health.
+    pub http: Option<String>,
+    /// Its term.
+    pub epoch: Option<i32>,
+    /// Since when it rules.
+    pub since: Timestamp,
+    /// Whether it is one of ours.
+    pub foreign: bool,
+}
+
+/// A registered worker.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct WorkerView {
+    /// Its incarnation.
+    pub worker: WorkerId,
+    /// What the operator called it; unknown of a foreign one.
+    pub name: Option<String>,
+    /// Host it runs on.
+    pub host: Option<String>,
+    /// Its process.
+    pub pid: Option<u32>,
+    /// How many tasks it runs at a time; 0 while it drains.
+    pub slots: u32,
+    /// How many tasks it was given.
+    pub assigned: u32,
+    /// What tasks may require.
+    pub labels: BTreeMap<String, String>,
+    /// Where it serves metrics and health.
+    pub http: Option<String>,
+    /// Since when it is registered.
+    pub since: Timestamp,
+    /// Whether it is one of ours.
+    pub foreign: bool,
+}
+
+/// How much there is of what.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+pub struct Queue {
+    /// Tasks that wait for a free slot.
+    pub pending: u32,
+    /// Tasks that may not run yet.
+    pub held: u32,
+    /// Tasks that workers have, registered or gone.
+    pub assigned: u32,
+    /// Results that are kept.
+    pub ended: u32,
+    /// Dead letters that are kept.
+    pub dead: u32,
+}
+
+/// Reads all of it.
+pub(crate) async fn read(store: &Store, zookeeper: String) -> Result<Overview, ReadError> {
+    store.sync().await?;
+    let office = store.get(path::MASTER);
+    let counts = [path::TASKS, path::HELD, path::STATUS, path::DEAD].map(|place| store.stat(place));
+    let master = office.await?.map(|node| master_of(&node));
+    let mut numbers = [0; 4];
+    for (number, count) in numbers.iter_mut().zip(counts) {
+        *number = count.await?.map_or(0, |stat| u32::try_from(stat.children).unwrap_or(0));
+    }
+    let [pending, held, ended, dead] = numbers;
+    let boxes = boxes(store).await?;
+    let queue = Queue { pending, held, assigned: boxes.values().sum(), ended, dead };
+    let workers = workers(store, &boxes).await?;
+    Ok(Overview { zookeeper, master, standbys: standbys(store).await?, workers, queue })
+}
+
+fn master_of(node: &Node) -> Master {
+    let since = Timestamp::from_millisecond(node.stat.ctime_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    match serde_json::from_slice::<CoordinatorRecord>(&node.data) {
+        Ok(record) => Master {
+            name: Some(record.name),
+            host: Some(record.host),
+            pid: Some(record.pid),
+            http: Some(record.http),
+            epoch: record.epoch,
+            since: record.since.unwrap_or(since),
+            foreign: false,
+        },
+        Err(_) => Master { name: None, host: None, pid: None, http: None, epoch: None, since, foreign: true },
+    }
+}
+
+/// How many assignments lie in each box.
+async fn boxes(store: &Store) -> Result<BTreeMap<WorkerId, u32>, ReadError> {
+    let names = store.children(path::ASSIGN).await?.unwrap_or_default();
+    let stats: Vec<_> = names.iter().map(|name| store.stat(&path::assign_box(&WorkerId::listed(name)))).collect();
+    let mut boxes = BTreeMap::new();
+    for (name, stat) in names.iter().zip(stats) {
+        if let Some(stat) = stat.await? {
+            boxes.insert(WorkerId::listed(name), u32::try_from(stat.children).unwrap_or(0));
+        }
+    }
+    Ok(boxes)
+}
+
+async fn workers(store: &Store, boxes: &BTreeMap<WorkerId, u32>) -> Result<Vec<WorkerView>, ReadError> {
+    let mut names = store.children(path::WORKERS).await?.unwrap_or_default();
+    names.sort();
+    let paths = names.iter().map(|name| path::worker(&WorkerId::listed(name))).collect();
+    let mut workers = Vec::new();
+    for (name, (_, answer)) in names.iter().zip(reader::read_nodes(store, paths).await) {
+        if let Some(node) = answer? {
+            let id = WorkerId::listed(name);
+            let assigned = boxes.get(&id).copied().unwrap_or(0);
+            workers.push(worker_of(id, assigned, &node));
+        }
+    }
+    Ok(workers)
+}
+
+fn worker_of(worker: WorkerId, assigned: u32, node: &Node) -> WorkerView {
+    let since = Timestamp::from_millisecond(node.stat.ctime_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    match decode_worker(&node.data) {
+        WorkerData::Ours(record) => WorkerView {
+            worker,
+            name: Some(record.name),
+            host: Some(record.host),
+            pid: Some(record.pid),
+            slots: record.slots,
+            assigned,
+            labels: record.labels,
+            http: Some(record.http),
+            since,
+            foreign: false,
+        },
+        WorkerData::Foreign => {
+            let (labels, slots) = (BTreeMap::new(), 0);
+            WorkerView { worker, name: None, host: None, pid: None, slots, assigned, labels, http: None, since, foreign: true }
+        }
+    }
+}
+
+async fn standbys(store: &Store) -> Result<Vec<CoordinatorRecord>, ReadError> {
+    let mut names = store.children(path::STANDBYS).await?.unwrap_or_default();
+    // The queue's order is that of the numbers at the end, whatever the names begin with.
+    names.sort_by_key(|name| name.len().checked_sub(10).and_then(|at| name.get(at..)).map(str::to_owned));
+    let paths = names.iter().map(|name| path::standby(name)).collect();
+    let mut standbys = Vec::new();
+    for (_, answer) in reader::read_nodes(store, paths).await {
+        standbys.extend(answer?.and_then(|node| serde_json::from_slice(&node.data).ok()));
+    }
+    Ok(standbys)
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_core::protocol::Stat;
+
+    use super::*;
+
+    fn node(data: &[u8]) -> Node {
+        Node { data: data.to_vec(), stat: Stat { ctime_ms: 1000, ..Stat::default() } }
+    }
+
+    #[test]
+    fn foreign_masters_and_workers_are_shown_as_such() {
+        let master = master_of(&node(b"3a4f"));
+        assert!(master.foreign && master.name.is_none());
+        assert_eq!(master.since.as_millisecond(), 1000);
+        let worker = worker_of(WorkerId::listed("worker-7"), 1, &node(b"Idle"));
+        assert!(worker.foreign);
+        assert_eq!((worker.slots, worker.assigned), (0, 1));
+    }
+
+    #[test]
+    fn a_master_of_ours_is_shown_with_its_term() {
+        let data = br#"{"bellwether":1,"name":"c1","host":"h","pid":7,"http":"h:1","version":"0","epoch":12}"#;
+        let master = master_of(&node(data));
+        assert_eq!((master.name.as_deref(), master.epoch, master.foreign), (Some("c1"), Some(12), false));
+    }
+}

@@ -1,0 +1,88 @@
+//! What a client is told at its start.
+
+use std::time::Duration;
+
+use bellwether_common::config::Settings;
+use bellwether_common::session::{Needs, SessionSettings};
+use bellwether_core::protocol::payload::PAYLOAD_BYTES_MAX;
+
+/// What a client is told at its start. [`ClientSettings::new`] has what suits most.
+#[derive(Debug, Clone)]
+pub struct ClientSettings {
+    /// Where and how to open sessions. A client without a session for `give_up_after` gives up for good.
+    pub session: SessionSettings,
+    /// How long one request goes on being asked while ZooKeeper does not answer. Waiting for a result is not bounded by it.
+    pub request_timeout: Duration,
+    /// Most submissions in flight at once.
+    pub submit_window: usize,
+    /// Longest payload that is submitted, in bytes.
+    pub payload_max: usize,
+    /// Who submits and cancels; `user@host` unless told otherwise.
+    pub submitter: String,
+}
+
+impl ClientSettings {
+    /// Connects to `connect`, `host:port,host:port/root`, and goes on trying for 30 seconds.
+    #[must_use]
+    pub fn new(connect: &str) -> Self {
+        Self::of(&Settings::default(), Duration::from_secs(30)).connecting_to(connect)
+    }
+
+    /// As configured; `request_timeout` bounds requests and times without a session alike.
+    #[must_use]
+    pub fn of(settings: &Settings, request_timeout: Duration) -> Self {
+        let zookeeper = &settings.zookeeper;
+        let session = SessionSettings {
+            connect: zookeeper.connect.clone(),
+            root: zookeeper.root.clone(),
+            session_timeout: zookeeper.session_timeout,
+            auth: zookeeper.auth(),
+            give_up_after: request_timeout,
+            needs: Needs::Client,
+        };
+        Self {
+            session,
+            request_timeout,
+            submit_window: settings.client.submit_window as usize,
+            payload_max: settings.task.payload_max.as_usize().min(PAYLOAD_BYTES_MAX),
+            submitter: submitter(),
+        }
+    }
+
+    fn connecting_to(mut self, connect: &str) -> Self {
+        connect.clone_into(&mut self.session.connect);
+        self
+    }
+
+    /// Servers and root in one string, as people type it.
+    #[must_use]
+    pub fn address(&self) -> String {
+        format!("{}{}", self.session.connect.trim_end_matches('/'), self.session.root.trim_end_matches('/'))
+    }
+}
+
+impl From<&str> for ClientSettings {
+    fn from(connect: &str) -> Self {
+        Self::new(connect)
+    }
+}
+
+/// `user@host` of this process.
+fn submitter() -> String {
+    let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
+    let user = user.map_or_else(|| nix::unistd::geteuid().to_string(), |user| user.name);
+    let host = nix::unistd::gethostname().map(|host| host.to_string_lossy().into_owned());
+    format!("{user}@{}", host.unwrap_or_else(|_| "localhost".to_owned()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_connect_string_alone_suffices() {
+        let settings = ClientSettings::from("a:1,b:2/prod");
+        assert_eq!((settings.address().as_str(), settings.session.needs), ("a:1,b:2/prod", Needs::Client));
+        assert!(settings.submitter.contains('@'));
+    }
+}

@@ -1,0 +1,241 @@
+//! The actor of submissions: a thin shell around [`bellwether_core::submission`].
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, ResponseFuture, WrapFuture};
+use bellwether_common::store::{LayoutError, Store};
+use bellwether_common::zk_runtime;
+use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, path};
+use bellwether_core::submission::{self, Effect, Event};
+use futures::future::join_all;
+use tokio::sync::oneshot;
+use tracing::{debug, warn};
+
+use crate::clock::Clock;
+use crate::error::{ClosedBecause, SubmitError};
+use crate::supervisor::Turn;
+
+/// After an unknown outcome: how long to wait before the submission is repeated, unless the session tells earlier.
+const RETRY_AFTER: Duration = Duration::from_millis(200);
+/// How long the end of a client waits until guards are cleared away.
+const CLEAN_WITHIN: Duration = Duration::from_secs(2);
+
+/// Submit these tasks together.
+#[derive(Debug)]
+pub(crate) struct Submit {
+    /// A name that no other submission has.
+    pub(crate) guard: String,
+    /// Their payloads are checked.
+    pub(crate) tasks: Vec<(TaskName, Vec<u8>)>,
+    /// How long it may wait to be sent: what was not is withdrawn then, and certainly not submitted.
+    pub(crate) unsent_for: Duration,
+}
+
+impl Message for Submit {
+    type Result = Result<(), SubmitError>;
+}
+
+/// Nothing more will be submitted: clear away the guards that are needed no more.
+#[derive(Debug)]
+pub(crate) struct Finish;
+
+impl Message for Finish {
+    type Result = ();
+}
+
+/// What came back from ZooKeeper. Not stamped with a session: an answer that never came would leave its submission unanswered.
+#[derive(Debug)]
+struct Heard(Event);
+
+impl Message for Heard {
+    type Result = ();
+}
+
+/// Who waits for a submission, and the names of its tasks.
+type Asker = (Vec<TaskName>, oneshot::Sender<Result<(), SubmitError>>);
+
+/// Submissions that wait for an answer, and whoever waits for them.
+#[derive(Debug)]
+pub(crate) struct Submissions {
+    rules: submission::Submissions,
+    clock: Clock,
+    store: Option<Store>,
+    next_ticket: u64,
+    askers: HashMap<u64, Asker>,
+    /// What stands in the way of all of them.
+    over: Option<ClosedBecause>,
+}
+
+impl Actor for Submissions {
+    type Context = Context<Self>;
+}
+
+impl Submissions {
+    pub(crate) fn new(window: usize) -> Self {
+        Self {
+            rules: submission::Submissions::new(window, RETRY_AFTER),
+            clock: Clock::start(),
+            store: None,
+            next_ticket: 0,
+            askers: HashMap::new(),
+            over: None,
+        }
+    }
+
+    fn feed(&mut self, event: Event, ctx: &mut Context<Self>) {
+        for effect in self.rules.on(event, self.clock.now()) {
+            self.run(effect, ctx);
+        }
+    }
+
+    fn run(&mut self, effect: Effect, ctx: &mut Context<Self>) {
+        match effect {
+            Effect::Write(ticket, multi) => self.write(ticket, multi, ctx),
+            Effect::MendLayout => self.mend_layout(ctx),
+            Effect::RemoveGuards(guards) => drop(zk_runtime::spawn(self.remove(guards))),
+            Effect::Arm(at) => {
+                ctx.run_later(self.clock.until(at), |actor, ctx| {
+                    let connected = actor.store.is_some();
+                    actor.feed(Event::Rang { connected }, ctx);
+                });
+            }
+            Effect::Accepted(ticket) => self.answer(ticket, Ok(())),
+            Effect::Failed(ticket, failure) => self.answer(ticket, Err(failure.into())),
+        }
+    }
+
+    fn write(&self, ticket: u64, multi: Multi, ctx: &Context<Self>) {
+        let Some(store) = &self.store else {
+            let outcome = Outcome::Refused(Refusal::Whole(Why::NotSent));
+            return ctx.address().do_send(Heard(Event::WriteEnded { ticket, outcome }));
+        };
+        let written = store.commit(multi);
+        let actor = ctx.address();
+        // The window bounds how many such messages there can be at a time.
+        zk_runtime::spawn(async move { actor.do_send(Heard(Event::WriteEnded { ticket, outcome: written.await })) });
+    }
+
+    fn mend_layout(&self, ctx: &Context<Self>) {
+        let Some(store) = self.store.clone() else { return };
+        let actor = ctx.address();
+        zk_runtime::spawn(async move {
+            match store.ensure_layout().await {
+                Ok(()) => actor.do_send(Heard(Event::LayoutMended)),
+                Err(error @ (LayoutError::Denied { .. } | LayoutError::Refused { .. })) => actor.do_send(Obstacle(error.to_string())),
+                Err(LayoutError::Read(error)) => debug!(%error, "the layout is not mended yet"),
+            }
+        });
+    }
+
+    /// One by one: a guard that somebody else removed must not keep the others.
+    fn remove(&self, guards: Vec<String>) -> impl Future<Output = ()> + Send + use<> {
+        let removals = guards.iter().filter_map(|guard| {
+            let store = self.store.as_ref()?;
+            Some(store.commit(Multi::new().delete(path::submitted(guard), None)))
+        });
+        let removals: Vec<_> = removals.collect();
+        async move { drop(join_all(removals).await) }
+    }
+
+    fn answer(&mut self, ticket: u64, answer: Result<(), SubmitError>) {
+        if let Some((_, asker)) = self.askers.remove(&ticket) {
+            // Whoever asked may have gone away.
+            let _ = asker.send(answer);
+        }
+    }
+
+    fn fail_all(&mut self, why: &str) {
+        for (_, (tasks, asker)) in self.askers.drain() {
+            let _ = asker.send(Err(SubmitError::Unconfirmed { tasks, why: why.to_owned() }));
+        }
+    }
+}
+
+impl Handler<Submit> for Submissions {
+    type Result = ResponseFuture<Result<(), SubmitError>>;
+
+    fn handle(&mut self, Submit { guard, tasks, unsent_for }: Submit, ctx: &mut Self::Context) -> Self::Result {
+        if let Some(because) = self.over.clone() {
+            return Box::pin(async move { Err(because.into()) });
+        }
+        self.next_ticket += 1;
+        let ticket = self.next_ticket;
+        let (asker, answer) = oneshot::channel();
+        let names: Vec<TaskName> = tasks.iter().map(|(name, _)| name.clone()).collect();
+        self.askers.insert(ticket, (names.clone(), asker));
+        self.feed(Event::Submitted { ticket, guard, tasks }, ctx);
+        ctx.run_later(unsent_for, move |actor, ctx| actor.feed(Event::Withdrawn { ticket }, ctx));
+        Box::pin(async move {
+            let ended = SubmitError::Unconfirmed { tasks: names, why: "the client ended".to_owned() };
+            answer.await.unwrap_or(Err(ended))
+        })
+    }
+}
+
+impl Handler<Turn> for Submissions {
+    type Result = ();
+
+    fn handle(&mut self, turn: Turn, ctx: &mut Self::Context) {
+        match turn {
+            Turn::Connected(store) => {
+                self.store = Some(store);
+                self.feed(Event::Connected, ctx);
+            }
+            Turn::Disconnected => {
+                self.store = None;
+                self.feed(Event::Disconnected, ctx);
+            }
+            Turn::Over(because) => {
+                self.store = None;
+                self.feed(Event::Disconnected, ctx);
+                self.fail_all(&because.to_string());
+                self.over = Some(because);
+            }
+        }
+    }
+}
+
+impl Handler<Heard> for Submissions {
+    type Result = ();
+
+    fn handle(&mut self, Heard(event): Heard, ctx: &mut Self::Context) {
+        self.feed(event, ctx);
+    }
+}
+
+/// The layout is missing and cannot be mended: whoever waits must hear of it, for it does not mend itself.
+struct Obstacle(String);
+
+impl Message for Obstacle {
+    type Result = ();
+}
+
+impl Handler<Obstacle> for Submissions {
+    type Result = ();
+
+    fn handle(&mut self, Obstacle(why): Obstacle, _: &mut Self::Context) {
+        warn!(why, "the layout cannot be mended");
+        self.fail_all(&why);
+    }
+}
+
+impl Handler<Finish> for Submissions {
+    type Result = ResponseActFuture<Self, ()>;
+
+    fn handle(&mut self, _: Finish, ctx: &mut Self::Context) -> Self::Result {
+        let mut removals = Vec::new();
+        for effect in self.rules.on(Event::Closing, self.clock.now()) {
+            match effect {
+                Effect::RemoveGuards(guards) => removals.push(zk_runtime::spawn(self.remove(guards))),
+                effect => self.run(effect, ctx),
+            }
+        }
+        let cleared = async move { tokio::time::timeout(CLEAN_WITHIN, join_all(removals)).await };
+        Box::pin(cleared.into_actor(self).map(|cleared, _, _| {
+            if cleared.is_err() {
+                debug!("guards are left behind");
+            }
+        }))
+    }
+}

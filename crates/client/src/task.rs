@@ -1,0 +1,286 @@
+//! Tasks as programs make them, and as they are shown.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::str::FromStr;
+use std::time::Duration;
+
+use bellwether_core::protocol::payload::{self, Command, Envelope};
+use bellwether_core::protocol::result::{TaskOutcome, TaskResult};
+use bellwether_core::protocol::{TaskName, WorkerId};
+use serde::Serialize;
+
+use crate::error::SubmitError;
+
+/// Something to be run. What it says beyond the command stands in [`envelope`](Self::envelope).
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewTask {
+    /// What is run.
+    pub command: Command,
+    /// How it is run; its own command fields are not looked at.
+    pub envelope: Envelope,
+}
+
+impl NewTask {
+    /// A program and its arguments, run as they are.
+    #[must_use]
+    pub fn argv<I: IntoIterator<Item = S>, S: Into<String>>(argv: I) -> Self {
+        Self::new(Command::Argv(argv.into_iter().map(Into::into).collect()))
+    }
+
+    /// A line for the worker's shell.
+    #[must_use]
+    pub fn shell(line: impl Into<String>) -> Self {
+        Self::new(Command::Shell(line.into()))
+    }
+
+    fn new(command: Command) -> Self {
+        Self { envelope: Envelope::new(command.clone()), command }
+    }
+
+    /// Ends it when one attempt runs longer than this.
+    #[must_use]
+    pub fn timeout(mut self, timeout: Duration) -> Self {
+        self.envelope.timeout_ms = Some(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        self
+    }
+
+    /// What people call it.
+    #[must_use]
+    pub fn name(mut self, name: impl Into<String>) -> Self {
+        self.envelope.name = Some(name.into());
+        self
+    }
+
+    /// As it is written to ZooKeeper, if anybody can run it and it has at most `max` bytes.
+    pub(crate) fn payload(mut self, submitter: &str, max: usize) -> Result<Vec<u8>, SubmitError> {
+        payload::check_command(&self.command).map_err(SubmitError::Rejected)?;
+        (self.envelope.argv, self.envelope.shell, self.envelope.plain) = match self.command {
+            Command::Argv(argv) => (Some(argv), None, None),
+            Command::Shell(line) => (None, Some(line), None),
+        };
+        self.envelope.submitter.get_or_insert_with(|| submitter.to_owned());
+        let payload = self.envelope.encode();
+        if payload.len() > max {
+            return Err(SubmitError::TooLarge { bytes: payload.len(), max });
+        }
+        payload::decode(&payload).map(|_| payload).map_err(SubmitError::Rejected)
+    }
+}
+
+/// Where a task is in its life.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum TaskState {
+    /// A worker has it.
+    Assigned,
+    /// It waits for a free slot.
+    Pending,
+    /// It may not run yet.
+    Held,
+    /// It exited with 0.
+    Succeeded,
+    /// It exited with another code, by a signal, or could not be started.
+    Failed,
+    /// It ran longer than it may.
+    TimedOut,
+    /// Somebody cancelled it.
+    Cancelled,
+    /// It was no task.
+    Rejected,
+    /// It cost more workers than it may.
+    Dead,
+}
+
+impl TaskState {
+    /// All of them, in the order of lists.
+    pub const ALL: [Self; 9] = [
+        Self::Assigned,
+        Self::Pending,
+        Self::Held,
+        Self::Succeeded,
+        Self::Failed,
+        Self::TimedOut,
+        Self::Cancelled,
+        Self::Rejected,
+        Self::Dead,
+    ];
+
+    /// The word for it.
+    #[must_use]
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Assigned => "assigned",
+            Self::Pending => "pending",
+            Self::Held => "held",
+            Self::Succeeded => "succeeded",
+            Self::Failed => "failed",
+            Self::TimedOut => "timed-out",
+            Self::Cancelled => "cancelled",
+            Self::Rejected => "rejected",
+            Self::Dead => "dead",
+        }
+    }
+
+    /// Whether it is final.
+    #[must_use]
+    pub const fn is_final(self) -> bool {
+        !matches!(self, Self::Assigned | Self::Pending | Self::Held)
+    }
+}
+
+impl fmt::Display for TaskState {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.pad(self.as_str())
+    }
+}
+
+impl FromStr for TaskState {
+    type Err = String;
+
+    fn from_str(text: &str) -> Result<Self, String> {
+        let known = || Self::ALL.map(Self::as_str).join(", ");
+        Self::ALL.into_iter().find(|state| state.as_str() == text).ok_or_else(|| format!("the states are {}", known()))
+    }
+}
+
+impl From<TaskOutcome> for TaskState {
+    fn from(outcome: TaskOutcome) -> Self {
+        match outcome {
+            TaskOutcome::Succeeded => Self::Succeeded,
+            TaskOutcome::Failed => Self::Failed,
+            TaskOutcome::TimedOut => Self::TimedOut,
+            TaskOutcome::Cancelled => Self::Cancelled,
+            TaskOutcome::Rejected => Self::Rejected,
+            TaskOutcome::Dead => Self::Dead,
+        }
+    }
+}
+
+/// A task as it is shown: its JSON is what `bellwether status ID` and `bellwether list` print.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct TaskView {
+    /// Its id.
+    pub task: TaskName,
+    /// Where it is in its life.
+    pub state: TaskState,
+    /// Who has it, or had it last.
+    pub worker: Option<WorkerId>,
+    /// Ordinal of the attempt that runs, comes next or was the last; 0 if none was made.
+    pub attempt: u32,
+    /// How many attempts were lost with their worker.
+    pub losses: u32,
+    /// Whether somebody wants it cancelled and that is not done yet.
+    pub cancelling: bool,
+    /// What people call it.
+    pub name: Option<String>,
+    /// What it runs, in one line; unknown once it ended.
+    pub command: Option<String>,
+    /// Who submitted it.
+    pub submitter: Option<String>,
+    /// Higher goes first; unknown once it ended.
+    pub priority: Option<i32>,
+    /// Its labels; a result carries none.
+    pub labels: BTreeMap<String, String>,
+    /// What its worker must have; unknown once it ended.
+    pub require: BTreeMap<String, String>,
+    /// When its znode was created, by ZooKeeper's clock: when it was submitted, came to its worker, or ended.
+    pub since: jiff::Timestamp,
+    /// How it ended.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub result: Option<Box<TaskResult>>,
+}
+
+/// How much of a command is shown.
+const COMMAND_WIDTH: usize = 200;
+
+impl TaskView {
+    /// A task that has not ended, from its payload. What is no task is shown with what is known.
+    pub(crate) fn living(task: TaskName, state: TaskState, worker: Option<WorkerId>, data: &[u8], since: jiff::Timestamp) -> Self {
+        let decoded = payload::decode_assigned(data).ok();
+        let command = decoded.as_ref().map(|task| task.command.display(COMMAND_WIDTH));
+        let attempt = decoded.as_ref().map_or(1, |task| task.envelope.attempt());
+        let envelope = decoded.map(|task| task.envelope);
+        let losses = envelope.as_ref().map_or(0, |envelope| envelope.losses);
+        let priority = envelope.as_ref().map(|envelope| envelope.priority);
+        let (name, submitter, labels, require) =
+            envelope.map_or_else(Default::default, |envelope| (envelope.name, envelope.submitter, envelope.labels, envelope.require));
+        Self {
+            task,
+            state,
+            worker,
+            attempt,
+            losses,
+            cancelling: false,
+            name,
+            command,
+            submitter,
+            priority,
+            labels,
+            require,
+            since,
+            result: None,
+        }
+    }
+
+    /// A task that has ended.
+    pub(crate) fn ended(result: TaskResult, since: jiff::Timestamp) -> Self {
+        let losses = result.attempts.iter().filter(|attempt| attempt.why == "worker-lost").count();
+        Self {
+            task: result.task.clone(),
+            state: result.outcome.into(),
+            worker: result.worker.clone(),
+            attempt: result.attempt,
+            losses: u32::try_from(losses).unwrap_or(u32::MAX),
+            cancelling: false,
+            name: None,
+            command: None,
+            submitter: result.submitter.clone(),
+            priority: None,
+            labels: BTreeMap::new(),
+            require: BTreeMap::new(),
+            since,
+            result: Some(Box::new(result)),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use bellwether_core::protocol::payload::Rejection;
+
+    use super::*;
+
+    #[test]
+    fn a_payload_says_what_was_asked_and_by_whom() {
+        let payload = NewTask::argv(["sleep", "1"]).timeout(Duration::from_secs(5)).payload("me@here", 1024).expect("a task");
+        let task = payload::decode(&payload).expect("it decodes");
+        assert_eq!(task.command, Command::Argv(vec!["sleep".into(), "1".into()]));
+        assert_eq!((task.envelope.timeout_ms, task.envelope.submitter.as_deref()), (Some(5000), Some("me@here")));
+    }
+
+    #[test]
+    fn what_can_never_run_is_not_submitted() {
+        assert_eq!(NewTask::argv([""; 0]).payload("", 1024), Err(SubmitError::Rejected(Rejection::Empty)));
+        assert_eq!(NewTask::shell("  ").payload("", 1024), Err(SubmitError::Rejected(Rejection::Empty)));
+        let long = NewTask::argv(["x".repeat(200 * 1024)]).payload("", 512 * 1024);
+        assert!(matches!(long, Err(SubmitError::Rejected(Rejection::ArgumentTooLong(_)))), "{long:?}");
+        let large = NewTask::argv(["x"; 400]).payload("", 1024);
+        assert!(matches!(large, Err(SubmitError::TooLarge { max: 1024, .. })), "{large:?}");
+    }
+
+    #[test]
+    fn states_read_back_and_garbage_names_the_list() {
+        for state in TaskState::ALL {
+            assert_eq!(state.as_str().parse(), Ok(state));
+            assert_eq!(serde_json::to_value(state).expect("JSON"), state.as_str());
+        }
+        assert!("running".parse::<TaskState>().expect_err("no state").contains("assigned, pending"));
+    }
+
+    #[test]
+    fn garbage_is_shown_with_what_is_known() {
+        let view = TaskView::living(TaskName::listed("t"), TaskState::Pending, None, b"\xff", jiff::Timestamp::UNIX_EPOCH);
+        assert_eq!((view.command, view.attempt, view.state), (None, 1, TaskState::Pending));
+    }
+}
