@@ -1,1 +1,27 @@
-//! placeholder
+//! What the end-to-end tests stand on: real ZooKeeper servers, the services as processes, hands in the tree, and the
+//! transaction log as the witness.
+//!
+//! What lives here: the harness and its own unit tests. What does not: scenarios, which are modules of the two test binaries
+//! `e2e` and `cli`.
+
+pub mod cli;
+pub mod cluster;
+pub mod history;
+pub mod metrics;
+pub mod nemesis;
+pub mod place;
+pub mod process;
+pub mod proxy;
+pub mod tasks;
+pub mod tree;
+pub mod txnlog;
+pub mod wait;
+pub mod zookeeper;
+
+pub use cli::{CliOutput, CliRun};
+pub use cluster::{Builder, Cluster};
+pub use process::Process;
+pub use proxy::Proxy;
+pub use tree::Tree;
+pub use wait::{eventually, is};
+pub use zookeeper::Zookeeper;

@@ -1,0 +1,102 @@
+//! What is typed wrong, or asks for what is not there: the exit code, what it says, and that nothing was submitted.
+
+use bellwether_tests::Cluster;
+use bellwether_tests::place::binary;
+
+#[track_caller]
+fn refused(cluster: &Cluster, args: &[&str], code: i32, says: &str) {
+    let output = cluster.cli(args).code(code);
+    let last = output.stderr.lines().last().unwrap_or_default();
+    assert!(last.starts_with("bellwether: ") && output.stderr.contains(says), "{args:?}: {output:#?}");
+    assert_eq!(output.stdout, "", "nothing on stdout");
+}
+
+#[test]
+fn a_wrong_command_line_is_usage() {
+    let cluster = Cluster::new();
+    refused(&cluster, &["submit"], 2, "<COMMAND>");
+    refused(&cluster, &["submit", "--", ""], 2, "there is no command in it");
+    refused(&cluster, &["submit", "--shell", "--", "  "], 2, "there is no command in it");
+    refused(&cluster, &["submit", "--timeout", "soon", "true"], 2, "a duration is a number and one of");
+    refused(&cluster, &["submit", "--timeout", "1us", "true"], 2, "must be a millisecond or more");
+    refused(&cluster, &["submit", "--timeout", "99999y", "true"], 2, "must be a year at most");
+    refused(&cluster, &["submit", "--label", "x", "true"], 2, "must look as label=value");
+    refused(&cluster, &["wait", "a/b"], 2, "must not contain '/'");
+    refused(&cluster, &["list", "--state", "running"], 2, "the states are assigned, pending");
+    refused(&cluster, &["frobnicate"], 2, "frobnicate");
+    refused(&cluster, &["run", "--stdin", "/does/not/exist", "cat"], 2, "/does/not/exist: cannot be read");
+    assert_eq!(cluster.tree().children("/tasks"), Vec::<String>::new());
+}
+
+#[test]
+fn arguments_that_are_no_text_are_usage() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let cluster = Cluster::new();
+    let output = cluster.cli(&[OsStr::new("wait"), OsStr::from_bytes(b"\xff")]).code(2);
+    assert!(output.stderr.contains("bellwether: usage: "), "{output:#?}");
+}
+
+#[test]
+fn an_id_that_cannot_be_printed_is_not_lost() {
+    let cluster = Cluster::new();
+    let command = format!("exec {} -z {} submit -- true >/dev/full", binary("bellwether").display(), cluster.connect_string());
+    cluster.tree().create_all("/tasks");
+    let output = std::process::Command::new("sh").args(["-c", &command]).output().expect("a shell");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(125), "{said}");
+    let task = cluster.tree().children("/tasks").pop().expect("it was submitted");
+    assert!(said.contains("output-lost") && said.contains(&task), "{said}");
+}
+
+#[test]
+fn what_is_too_large_is_refused_before_it_is_sent() {
+    let cluster = Cluster::new();
+    let long = "x".repeat(128 * 1024 - 1);
+    // The longest argument that reaches us at all fits.
+    let fits = cluster.cli(&["submit", "--", "echo", &long]).success();
+    assert_eq!(cluster.tree().children("/tasks"), [fits.lines()[0]]);
+    let longer = ["submit", "--shell", "--", &long, &long];
+    refused(&cluster, &longer, 2, "one argument has 262143 bytes, the kernel takes 131071; put the data into a file");
+    let many = [&["submit", "--", "echo"][..], &[long.as_str(); 5]].concat();
+    refused(&cluster, &many, 2, "put the data into a file and pass its path");
+    let input = cluster.dir().join("input");
+    std::fs::write(&input, vec![b'x'; 600 * 1024]).expect("a file");
+    let stdin = ["submit", "--stdin", input.to_str().expect("a path"), "--", "cat"];
+    refused(&cluster, &stdin, 2, "it has more than 524288 bytes");
+    std::fs::write(&input, b"\xff\xfe").expect("a file");
+    refused(&cluster, &stdin, 2, "it is not UTF-8 text");
+    assert_eq!(cluster.tree().children("/tasks").len(), 1);
+}
+
+#[test]
+fn a_task_that_is_nowhere_is_named() {
+    let cluster = Cluster::new();
+    for command in ["wait", "status", "result", "cancel"] {
+        refused(&cluster, &[command, "task-nope"], 125, "bellwether: no-such-task: there is no task task-nope");
+    }
+}
+
+#[test]
+fn errors_are_json_for_whoever_asked_for_json() {
+    let cluster = Cluster::new();
+    for (args, code, word) in [
+        (&["-o", "json", "status", "task-nope"][..], 125, "no-such-task"),
+        (&["submit", "-o", "json", "--", ""][..], 2, "usage"),
+        (&["submit", "-o", "json"][..], 2, "usage"),
+        (&["--set", "client.colour=x", "-o", "json", "status"][..], 78, "bad-configuration"),
+    ] {
+        let output = cluster.cli(args).code(code);
+        let json: serde_json::Value = serde_json::from_str(&output.stderr).unwrap_or_else(|error| panic!("{error}: {output:#?}"));
+        assert_eq!(json["error"]["code"], word, "{json}");
+        assert!(json["error"]["message"].is_string() && json["error"].get("hint").is_some(), "{json}");
+    }
+}
+
+#[test]
+fn help_and_version_are_no_failures() {
+    let cluster = Cluster::new();
+    let help = cluster.cli(&["--help"]).success();
+    assert!(help.stdout.contains("Exit codes:") && help.stdout.contains("submit"), "{}", help.stdout);
+    assert!(cluster.cli(&["--version"]).success().stdout.starts_with("bellwether 0."));
+}

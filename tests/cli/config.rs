@@ -1,0 +1,41 @@
+//! `bellwether config`: needs no cluster, names everything that is wrong.
+
+use bellwether_tests::Cluster;
+
+#[test]
+fn everything_that_is_wrong_is_named_at_once() {
+    let cluster = Cluster::new();
+    let file = cluster.dir().join("bad.toml");
+    std::fs::write(&file, "[client]\ncolour = \"red\"\n[worker]\nslots = 99999\n").expect("a file");
+    let file = file.to_str().expect("a path");
+    for args in [&["config", "check", file][..], &["-c", file, "status"][..]] {
+        let output = cluster.cli(args).code(78);
+        assert!(output.stderr.contains("client.colour") && output.stderr.contains("worker.slots = 99999"), "{output:#?}");
+        assert!(
+            output.stderr.contains(file)
+                && output.stderr.lines().last().is_some_and(|line| line.starts_with("bellwether: bad-configuration: 2 "))
+        );
+    }
+    assert!(cluster.cli(&["-c", "/does/not/exist", "config", "check"]).code(78).stderr.contains("/does/not/exist: cannot be read"));
+}
+
+#[test]
+fn what_is_right_is_shown_with_its_values() {
+    let cluster = Cluster::new();
+    assert!(cluster.cli(&["config", "check"]).success().stdout.starts_with("the configuration is right"));
+    assert_eq!(cluster.cli(&["config", "check", "-o", "json"]).success().json()["valid"], true);
+    let shown = cluster.cli(&["--set", "client.submit_window=7", "config", "show"]).success();
+    assert!(shown.stdout.contains("submit_window = 7\n"), "{}", shown.stdout);
+    assert!(shown.stdout.contains(&format!("connect = {:?}\n", cluster.connect_string())), "{}", shown.stdout);
+    let file = cluster.dir().join("shown.toml");
+    std::fs::write(&file, &shown.stdout).expect("a file");
+    let _ = cluster.cli(&["config", "check", file.to_str().expect("a path")]).success();
+}
+
+#[test]
+fn the_configured_output_is_used_unless_a_flag_says_otherwise() {
+    let cluster = Cluster::new();
+    let output = cluster.cli(&["--set", "client.output=json", "status"]).success();
+    assert_eq!(output.json()["bellwether"], 1);
+    assert!(cluster.cli(&["--set", "client.output=json", "status", "-o", "table"]).success().stdout.starts_with("zookeeper  "));
+}

@@ -1,0 +1,26 @@
+//! The `bellwether` command, as a user types it: one module per command.
+//!
+//! Every test runs the real binary through [`bellwether_tests::Cluster::cli`], and looks at its exit code, at what it printed on
+//! stdout, and at what it said on stderr.
+
+mod audit;
+mod bad_input;
+mod by_hand;
+mod cancel;
+mod config;
+mod dev;
+mod interrupted;
+mod look;
+mod outage;
+mod run;
+mod submit;
+mod wait;
+
+use bellwether_tests::{Cluster, Process};
+
+/// A cluster with one coordinator and one worker; both end with their handles.
+fn working(slots: usize) -> (Cluster, Process, Process) {
+    let cluster = Cluster::new();
+    let (coordinator, worker) = (cluster.coordinator("c1"), cluster.worker("w1", slots));
+    (cluster, coordinator, worker)
+}

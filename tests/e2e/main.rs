@@ -1,0 +1,17 @@
+//! End to end: real processes on real ZooKeeper, one module per scenario.
+
+mod faults;
+mod faults_client;
+mod faults_load;
+mod faults_master;
+mod faults_worker;
+mod foreign;
+mod harness;
+mod load;
+mod master;
+mod nemesis;
+mod starting;
+mod tutorial;
+mod worker;
+mod worker_alone;
+mod zookeeper;

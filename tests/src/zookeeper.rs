@@ -1,0 +1,185 @@
+//! ZooKeeper for tests: one server for all tests of a binary, each with a root of its own, or servers of a test's own.
+
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
+
+use bellwether_common::local_zookeeper::{LocalZookeeper, Options};
+
+use crate::place::{self, Dir};
+use crate::tree::Tree;
+
+/// Running servers.
+///
+/// [`shared`](Self::shared) ones belong to the test binary and must not be harmed. [`own`](Self::own) ones belong to a test that
+/// does: those tests run one after another, since each needs the machine to itself for its timing to mean something. A test must
+/// not hold two of its own.
+#[derive(Debug)]
+pub struct Zookeeper {
+    servers: Arc<Mutex<LocalZookeeper>>,
+    connect: String,
+    own: Option<Own>,
+}
+
+/// In the order in which they are let go: directory, then turn.
+#[derive(Debug)]
+struct Own {
+    _dir: Dir,
+    _turn: MutexGuard<'static, ()>,
+}
+
+impl Zookeeper {
+    /// The server that all tests of this binary share. It is started by the first and ends with the process.
+    #[must_use]
+    pub fn shared() -> Self {
+        static SHARED: OnceLock<Arc<Mutex<LocalZookeeper>>> = OnceLock::new();
+        let servers = SHARED.get_or_init(|| {
+            // Its directory is never dropped: the next run clears it away.
+            let dir = std::mem::ManuallyDrop::new(Dir::new("zookeeper"));
+            Arc::new(Mutex::new(start(dir.path(), 1)))
+        });
+        Self::with(servers.clone(), None)
+    }
+
+    /// One server of this test's own.
+    #[must_use]
+    pub fn own() -> Self {
+        Self::ensemble(1)
+    }
+
+    /// An ensemble of this test's own.
+    #[must_use]
+    pub fn ensemble(count: usize) -> Self {
+        static TURN: Mutex<()> = Mutex::new(());
+        let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
+        let dir = Dir::new(&format!("{}-zookeeper", place::test_name()));
+        let servers = start(dir.path(), count);
+        Self::with(Arc::new(Mutex::new(servers)), Some(Own { _dir: dir, _turn: turn }))
+    }
+
+    fn with(servers: Arc<Mutex<LocalZookeeper>>, own: Option<Own>) -> Self {
+        let connect = servers.lock().unwrap_or_else(PoisonError::into_inner).connect_string();
+        Self { servers, connect, own }
+    }
+
+    fn servers(&self) -> MutexGuard<'_, LocalZookeeper> {
+        self.servers.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// The servers, to be harmed.
+    ///
+    /// # Panics
+    /// They are shared.
+    #[track_caller]
+    fn harm(&self) -> MutexGuard<'_, LocalZookeeper> {
+        assert!(self.own.is_some(), "a test that harms ZooKeeper needs its own");
+        self.servers()
+    }
+
+    /// What clients connect to, without a root.
+    #[must_use]
+    pub fn connect_string(&self) -> &str {
+        &self.connect
+    }
+
+    /// A root that no other test uses, `/t-<test>-<n>`. It is not created.
+    #[must_use]
+    pub fn new_root(&self) -> String {
+        format!("/t-{}-{}", place::test_name(), place::serial())
+    }
+
+    /// A session of the test's own, below `root`, which is created if it is missing.
+    #[must_use]
+    #[track_caller]
+    pub fn tree(&self, root: &str) -> Tree {
+        Tree::connect(&self.connect, root)
+    }
+
+    /// Where server `i` keeps its transaction logs.
+    #[must_use]
+    pub fn data_dir(&self, i: usize) -> PathBuf {
+        self.servers().data_dir(i).to_owned()
+    }
+
+    /// Where each server keeps its transaction logs.
+    #[must_use]
+    pub fn data_dirs(&self) -> Vec<PathBuf> {
+        let servers = self.servers();
+        (0..servers.len()).map(|i| servers.data_dir(i).to_owned()).collect()
+    }
+
+    /// Asks server `i` one of `ruok srvr mntr stat wchp cons`.
+    ///
+    /// # Errors
+    /// It does not run, or does not answer.
+    pub fn four_letter(&self, i: usize, word: &str) -> std::io::Result<String> {
+        self.servers().four_letter(i, word)
+    }
+
+    /// The server that leads, if any does.
+    #[must_use]
+    pub fn leader(&self) -> Option<usize> {
+        self.servers().leader()
+    }
+
+    /// Process ids of the servers that run.
+    #[must_use]
+    pub fn pids(&self) -> Vec<i32> {
+        self.servers().pids()
+    }
+
+    /// SIGKILL.
+    #[track_caller]
+    pub fn kill9(&self, i: usize) {
+        self.harm().kill9(i);
+    }
+
+    /// SIGTERM.
+    #[track_caller]
+    pub fn stop(&self, i: usize) {
+        self.harm().stop(i);
+    }
+
+    /// SIGSTOP.
+    #[track_caller]
+    pub fn pause(&self, i: usize) {
+        self.harm().pause(i);
+    }
+
+    /// SIGCONT.
+    #[track_caller]
+    pub fn resume(&self, i: usize) {
+        self.harm().resume(i);
+    }
+
+    /// Kills server `i` if it runs, starts it again, waits until it serves.
+    #[track_caller]
+    pub fn restart(&self, i: usize) {
+        let restarted = self.harm().restart(i);
+        restarted.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Starts every server that does not run, then waits until all serve.
+    #[track_caller]
+    pub fn start_all(&self) {
+        let started = self.harm().start_all();
+        started.unwrap_or_else(|error| panic!("{error}"));
+    }
+}
+
+impl Drop for Zookeeper {
+    fn drop(&mut self) {
+        if std::thread::panicking() && self.own.is_some() {
+            let servers = self.servers();
+            for i in 0..servers.len() {
+                eprintln!("log of ZooKeeper's server {i}: {}", servers.log(i).display());
+            }
+        }
+    }
+}
+
+/// Data need not survive a power cut, only `kill -9`.
+fn start(dir: &Path, count: usize) -> LocalZookeeper {
+    let mut options = Options::new(dir).ensemble(count);
+    options.force_sync = false;
+    LocalZookeeper::start(&options).unwrap_or_else(|error| panic!("{error}"))
+}
