@@ -16,7 +16,8 @@ fn two_thousand_commands_while_a_worker_and_the_master_die() {
     let workers = [cluster.worker("w1", SLOTS), cluster.worker("w2", SLOTS), cluster.worker("w3", SLOTS)];
     let ruler = cluster.ruler();
     let file = cluster.dir().join("runs");
-    let line = format!("echo $BELLWETHER_TASK >> {}", file.display());
+    let line = format!("echo $BELLWETHER_TASK $BELLWETHER_WORKER >> {}", file.display());
+    let doomed = cluster.registered("w1");
     let tasks = cluster.put_many("n-", (0..TASKS).map(|_| line.clone()));
 
     let ended = || cluster.tree().children("/status").len();
@@ -29,13 +30,17 @@ fn two_thousand_commands_while_a_worker_and_the_master_die() {
         some => Err(format!("{some} of {TASKS}")),
     });
 
-    let mut runs: BTreeMap<String, usize> = BTreeMap::new();
-    for task in cluster.lines("runs") {
-        *runs.entry(task).or_default() += 1;
+    let mut runs: BTreeMap<String, Vec<String>> = BTreeMap::new();
+    for line in cluster.lines("runs") {
+        let (task, worker) = line.split_once(' ').expect("a task and its worker");
+        runs.entry(task.to_owned()).or_default().push(worker.to_owned());
     }
-    let twice: Vec<&String> = runs.iter().filter(|(_, times)| **times > 1).map(|(task, _)| task).collect();
     assert_eq!(runs.len(), TASKS, "every task ran");
-    assert!(twice.len() <= SLOTS, "only what ran on the killed worker may run again: {twice:?}");
+    let twice: Vec<_> = runs.iter().filter(|(_, workers)| workers.len() > 1).collect();
+    assert!(twice.len() <= SLOTS, "{twice:?}");
+    for (task, workers) in &twice {
+        assert!(workers.len() == 2 && workers[0] == doomed, "only what ran on the killed worker may run again: {task} on {workers:?}");
+    }
     for task in &tasks {
         assert_eq!(cluster.tree().text(&format!("/status/{task}")).as_deref(), Some("done"), "{task}");
     }
