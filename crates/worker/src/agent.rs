@@ -94,6 +94,7 @@ impl AgentActor {
     fn feed(&mut self, event: Event, context: &mut Context<Self>) {
         self.observer.hear(&event);
         let effects = self.agent.on(event, clock::now());
+        debug_assert_eq!(self.agent.sanity_check(), Ok(()));
         self.run(effects, context);
         debug_assert!(self.agent.slots_in_use() <= self.settings.record.slots as usize, "more runs than there are slots");
         let connected = self.live.as_ref().is_some_and(|live| live.connected);
