@@ -26,7 +26,6 @@
 
 mod asking;
 mod client;
-mod clock;
 mod error;
 mod finding;
 mod link;

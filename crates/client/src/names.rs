@@ -6,7 +6,7 @@ use std::sync::PoisonError;
 use bellwether_core::protocol::TaskName;
 use uuid::Uuid;
 
-use crate::clock;
+use bellwether_common::clock;
 
 /// Gives names. Within one client they never repeat; two clients would have to draw neighbouring numbers of 35 bits in the same
 /// millisecond, and then the second submission is refused.

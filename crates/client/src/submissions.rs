@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, ResponseFuture, WrapFuture};
+use bellwether_common::clock;
 use bellwether_common::store::{LayoutError, Store};
 use bellwether_common::zk_runtime;
 use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, path};
@@ -12,7 +13,6 @@ use futures::future::join_all;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
 
-use crate::clock::Clock;
 use crate::error::{ClosedBecause, SubmitError};
 use crate::supervisor::Turn;
 
@@ -59,7 +59,6 @@ type Asker = (Vec<TaskName>, oneshot::Sender<Result<(), SubmitError>>);
 #[derive(Debug)]
 pub(crate) struct Submissions {
     rules: submission::Submissions,
-    clock: Clock,
     store: Option<Store>,
     next_ticket: u64,
     askers: HashMap<u64, Asker>,
@@ -73,18 +72,11 @@ impl Actor for Submissions {
 
 impl Submissions {
     pub(crate) fn new(window: usize) -> Self {
-        Self {
-            rules: submission::Submissions::new(window, RETRY_AFTER),
-            clock: Clock::start(),
-            store: None,
-            next_ticket: 0,
-            askers: HashMap::new(),
-            over: None,
-        }
+        Self { rules: submission::Submissions::new(window, RETRY_AFTER), store: None, next_ticket: 0, askers: HashMap::new(), over: None }
     }
 
     fn feed(&mut self, event: Event, ctx: &mut Context<Self>) {
-        for effect in self.rules.on(event, self.clock.now()) {
+        for effect in self.rules.on(event, clock::now()) {
             self.run(effect, ctx);
         }
     }
@@ -95,7 +87,7 @@ impl Submissions {
             Effect::MendLayout => self.mend_layout(ctx),
             Effect::RemoveGuards(guards) => drop(zk_runtime::spawn(self.remove(guards))),
             Effect::Arm(at) => {
-                ctx.run_later(self.clock.until(at), |actor, ctx| {
+                ctx.run_later(clock::until(at), |actor, ctx| {
                     let connected = actor.store.is_some();
                     actor.feed(Event::Rang { connected }, ctx);
                 });
@@ -225,7 +217,7 @@ impl Handler<Finish> for Submissions {
 
     fn handle(&mut self, _: Finish, ctx: &mut Self::Context) -> Self::Result {
         let mut removals = Vec::new();
-        for effect in self.rules.on(Event::Closing, self.clock.now()) {
+        for effect in self.rules.on(Event::Closing, clock::now()) {
             match effect {
                 Effect::RemoveGuards(guards) => removals.push(zk_runtime::spawn(self.remove(guards))),
                 effect => self.run(effect, ctx),

@@ -4,6 +4,7 @@ use std::collections::HashMap;
 use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use bellwether_common::clock;
 use bellwether_common::store::{Changed, ReadError, Store};
 use bellwether_common::zk_runtime;
 use bellwether_core::protocol::result::{Status, TaskResult, decode_status};
@@ -13,7 +14,6 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 
 use crate::asking;
-use crate::clock::Clock;
 use crate::error::{ClosedBecause, Error};
 use crate::finding;
 use crate::link::Links;
@@ -106,7 +106,6 @@ impl Message for Unreadable {
 #[derive(Debug)]
 pub(crate) struct Waiting {
     rules: waiting::Waiting,
-    clock: Clock,
     links: Links,
     request_timeout: Duration,
     store: Option<Store>,
@@ -136,7 +135,6 @@ impl Waiting {
     pub(crate) fn new(links: Links, request_timeout: Duration) -> Self {
         Self {
             rules: waiting::Waiting::new(LOOK_AGAIN_AFTER),
-            clock: Clock::start(),
             links,
             request_timeout,
             store: None,
@@ -148,7 +146,7 @@ impl Waiting {
     }
 
     fn feed(&mut self, event: Event, ctx: &mut Context<Self>) {
-        for effect in self.rules.on(event, self.clock.now()) {
+        for effect in self.rules.on(event, clock::now()) {
             self.run(effect, ctx);
         }
     }
@@ -158,7 +156,7 @@ impl Waiting {
             Effect::Look(task) => self.look(task, ctx),
             Effect::Locate(task) => self.locate(task, ctx),
             Effect::Arm(at) => {
-                ctx.run_later(self.clock.until(at), |actor, ctx| actor.feed(Event::Rang, ctx));
+                ctx.run_later(clock::until(at), |actor, ctx| actor.feed(Event::Rang, ctx));
             }
             Effect::Ended(task, status) => self.ended(task, &status, ctx),
             Effect::Nowhere(task) => self.answer(task, Awaited::Nowhere),

@@ -6,8 +6,8 @@ use bellwether_common::config::Output;
 use super::arguments::ListArgs;
 use super::context::{Context, Versioned};
 use super::failure::Failure;
-use super::status::now;
 use super::table::{Table, ago, or_dash};
+use bellwether_common::clock::wall as now;
 
 pub(crate) async fn run(ctx: &Context, asked: ListArgs) -> Result<u8, Failure> {
     let limit = (asked.limit > 0).then_some(asked.limit);

@@ -1,9 +1,9 @@
 //! `bellwether status`: the cluster, or where one task is.
 
 use bellwether_client::{Overview, TaskView};
+use bellwether_common::clock::wall as now;
 use bellwether_common::config::Output;
 use bellwether_core::protocol::TaskName;
-use jiff::Timestamp;
 
 use super::context::{Context, Versioned};
 use super::failure::Failure;
@@ -82,10 +82,4 @@ fn print_task(ctx: &Context, view: &TaskView) {
     if view.result.is_some() {
         ctx.printer.note(&format!("see its output with: bellwether result {}", view.task));
     }
-}
-
-/// The wall clock, for people.
-pub(crate) fn now() -> Timestamp {
-    let since = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    i64::try_from(since.as_secs()).ok().and_then(|seconds| Timestamp::from_second(seconds).ok()).unwrap_or(Timestamp::UNIX_EPOCH)
 }

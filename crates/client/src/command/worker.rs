@@ -6,8 +6,8 @@ use serde::Serialize;
 
 use super::context::{Context, Versioned};
 use super::failure::Failure;
-use super::status::now;
 use super::table::{Table, ago, or_dash, pairs};
+use bellwether_common::clock::wall as now;
 
 #[derive(Serialize)]
 struct Workers<'a> {
