@@ -4,7 +4,7 @@
 TEST_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test lint verify fix figures nemesis
+.PHONY: help deps build demo test lint verify fix figures nemesis faults
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -43,3 +43,9 @@ SEED ?= 1
 
 nemesis: build ## Attack a whole cluster for SECONDS=60, with faults drawn from SEED=1
 	@cargo run --quiet --package bellwether-tests --bin nemesis -- $(SECONDS) $(SEED)
+
+# Which faults, of F1 to F37: none named means all.
+ROWS ?=
+
+faults: build ## Prove every fault that is survived, in its long form, and print the table; ROWS=F1,F11 for some
+	@cargo run --quiet --package bellwether-tests --bin faults -- $(ROWS)

@@ -2,7 +2,7 @@
 
 use bellwether_tests::proxy::{Fault, Operation, Rule};
 use bellwether_tests::tasks::SOON;
-use bellwether_tests::{Cluster, eventually};
+use bellwether_tests::{Cluster, Scenario, eventually};
 
 use crate::faults::{let_go, put_running};
 
@@ -12,6 +12,7 @@ fn creating_a_task() -> Rule {
 
 #[test]
 fn a_submission_whose_reply_or_request_is_lost_is_made_once() {
+    let _scenario = Scenario::of("F9");
     for fault in [Fault::LoseReply, Fault::LoseRequest, Fault::Cut] {
         let cluster = Cluster::new();
         let _ = cluster.cli(&["submit", "true"]).success();
@@ -27,6 +28,7 @@ fn a_submission_whose_reply_or_request_is_lost_is_made_once() {
 
 #[test]
 fn a_submission_whose_reply_is_lost_with_the_session_is_made_once() {
+    let _scenario = Scenario::of("F9");
     let cluster = Cluster::new();
     let _ = cluster.cli(&["submit", "true"]).success();
     let proxy = cluster.proxy();

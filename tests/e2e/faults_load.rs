@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether_tests::proxy::{Fault, Operation, Rule};
-use bellwether_tests::{Cluster, Process, Proxy, eventually};
+use bellwether_tests::{Cluster, Process, Proxy, Scenario, eventually};
 
 use crate::faults::{ENDS, attempts, coordinator, metric, worker};
 
@@ -52,6 +52,7 @@ impl House {
 
 #[test]
 fn replies_that_take_long_only_take_long() {
+    let _scenario = Scenario::of("F31");
     let house = House::new();
     house.proxies.iter().for_each(|proxy| proxy.slow_down(Duration::from_millis(700)));
     house.serves();
@@ -62,6 +63,7 @@ fn replies_that_take_long_only_take_long() {
 
 #[test]
 fn connections_that_break_at_random_lose_nothing_and_double_nothing() {
+    let _scenario = Scenario::of("F31");
     let house = House::new();
     let mut broken = Vec::new();
     for (seed, proxy) in (1..).zip(&house.proxies) {

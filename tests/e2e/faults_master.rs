@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use bellwether_tests::proxy::{Fault, Operation, Rule};
 use bellwether_tests::tasks::SOON;
-use bellwether_tests::{Cluster, Process, Proxy, eventually};
+use bellwether_tests::{Cluster, Process, Proxy, Scenario, eventually};
 
 use crate::faults::{Attempt, ENDS, attempts, becomes, coordinator, let_go, metric, put_running};
 
@@ -70,16 +70,19 @@ fn shows_no_leadership_before_another_leads(cut_off: fn(&Proxy)) {
 
 #[test]
 fn a_master_cut_off_beyond_its_session_shows_no_leadership_before_another_leads() {
+    let _scenario = Scenario::of("F4");
     shows_no_leadership_before_another_leads(Proxy::black_hole);
 }
 
 #[test]
 fn a_master_that_is_heard_and_hears_nothing_shows_no_leadership_before_another_leads() {
+    let _scenario = Scenario::of("F4");
     shows_no_leadership_before_another_leads(Proxy::black_hole_replies);
 }
 
 #[test]
 fn a_short_cut_changes_nothing() {
+    let _scenario = Scenario::of("F5");
     let house = House::new();
     let office = house.cluster.tree().stat("/master").expect("an office");
     let queue = house.cluster.tree().children("/bellwether/standbys");
@@ -111,18 +114,21 @@ fn elected_once(fault: Fault) -> Process {
 
 #[test]
 fn the_reply_to_a_candidacy_is_lost() {
+    let _scenario = Scenario::of("F6");
     let master = elected_once(Fault::LoseReply);
     assert_eq!(metric(&master, "bellwether_elections_total", &[("result", "unknown")]), Some(1.0));
 }
 
 #[test]
 fn the_request_of_a_candidacy_is_lost() {
+    let _scenario = Scenario::of("F7");
     let master = elected_once(Fault::LoseRequest);
     assert_eq!(metric(&master, "bellwether_elections_total", &[("result", "unknown")]), Some(0.0));
 }
 
 #[test]
 fn an_assignment_whose_reply_or_request_is_lost_is_made_once_and_costs_no_slot() {
+    let _scenario = Scenario::of("F8");
     for fault in [Fault::LoseReply, Fault::LoseRequest, Fault::Cut] {
         let cluster = Cluster::new();
         let proxy = cluster.proxy();
@@ -186,6 +192,7 @@ fn nth_of_a_term(n: u64, fault: Fault) -> Rule {
 
 #[test]
 fn a_master_killed_before_or_after_each_of_its_first_multis_is_followed() {
+    let _scenario = Scenario::of("F27");
     const MULTIS: u64 = 20;
     let cluster = Cluster::builder().setting("coordinator.assign_batch", "1").start();
     let _worker = cluster.worker("w1", 4);

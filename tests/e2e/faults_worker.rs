@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 use bellwether_tests::history::Step;
 use bellwether_tests::proxy::{Fault, Operation, Rule};
 use bellwether_tests::tasks::SOON;
-use bellwether_tests::{Cluster, Process, Proxy, eventually};
+use bellwether_tests::{Cluster, Process, Proxy, Scenario, eventually};
 
 use crate::faults::{Attempt, ENDS, attempts, becomes, let_go, lives, metric, put_running, worker};
 
@@ -60,6 +60,7 @@ impl House {
 
 #[test]
 fn what_ends_during_a_short_cut_is_recorded_afterwards() {
+    let _scenario = Scenario::of("F12");
     let house = House::new("kill");
     house.proxy.cut_off();
     house.ends_unheard();
@@ -91,6 +92,7 @@ fn kills_and_gives_back(fault: Fault) {
 
 #[test]
 fn in_doubt_it_kills_and_gives_the_task_back_itself() {
+    let _scenario = Scenario::of("F12");
     kills_and_gives_back(Fault::Nothing);
 }
 
@@ -101,6 +103,7 @@ fn what_is_given_back_is_given_back_once_though_the_reply_is_lost() {
 
 #[test]
 fn told_to_keep_in_doubt_it_records_the_result_afterwards() {
+    let _scenario = Scenario::of("F12");
     let house = House::new("keep");
     let begun = Instant::now();
     house.proxy.black_hole();

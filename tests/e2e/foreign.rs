@@ -1,10 +1,11 @@
 //! What anybody may put into the tree: garbage is rejected or ignored, and never stops the master.
 
 use bellwether_tests::tasks::SOON;
-use bellwether_tests::{Cluster, eventually};
+use bellwether_tests::{Cluster, Scenario, eventually};
 
 #[test]
 fn malformed_tasks_are_rejected_by_name_and_the_others_go_on() {
+    let _scenario = Scenario::of("F21");
     let cluster = Cluster::new();
     let _coordinator = cluster.coordinator("c1");
     let _worker = cluster.worker("w1", 2);
@@ -38,6 +39,8 @@ fn malformed_tasks_are_rejected_by_name_and_the_others_go_on() {
 
 #[test]
 fn garbage_among_workers_and_assignments_is_given_nothing() {
+    let _scenario = Scenario::of("F22");
+    let _also = Scenario::of("F23");
     let cluster = Cluster::new();
     let coordinator = cluster.coordinator("c1");
     let _ = cluster.ruler();
@@ -58,6 +61,7 @@ fn garbage_among_workers_and_assignments_is_given_nothing() {
 
 #[test]
 fn an_assignment_that_is_deleted_stops_its_task() {
+    let _scenario = Scenario::of("F35");
     let cluster = Cluster::builder().unaudited(&[bellwether_tests::history::Promise::P3]).start();
     let _coordinator = cluster.coordinator("c1");
     let worker = cluster.worker("w1", 1);

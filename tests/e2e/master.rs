@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether_tests::tasks::SOON;
-use bellwether_tests::{Cluster, Process, eventually};
+use bellwether_tests::{Cluster, Process, Scenario, eventually};
 
 struct House {
     cluster: Cluster,
@@ -43,6 +43,7 @@ fn is_active(coordinator: &Process) -> f64 {
 
 #[test]
 fn a_killed_master_is_followed() {
+    let _scenario = Scenario::of("F1");
     let house = House::new();
     let (master, ruler) = house.ruling();
     master.kill9();
@@ -56,6 +57,7 @@ fn a_killed_master_is_followed() {
 
 #[test]
 fn a_master_that_is_asked_to_stop_hands_over() {
+    let _scenario = Scenario::of("F2");
     let house = House::new();
     let (master, ruler) = house.ruling();
     assert_eq!(master.terminate(Duration::from_secs(10)), 0);
@@ -67,6 +69,7 @@ fn a_master_that_is_asked_to_stop_hands_over() {
 
 #[test]
 fn a_master_that_froze_comes_back_as_a_standby() {
+    let _scenario = Scenario::of("F3");
     let house = House::new();
     let (master, ruler) = house.ruling();
     master.pause();
@@ -89,6 +92,7 @@ fn a_master_that_froze_comes_back_as_a_standby() {
 
 #[test]
 fn an_office_deleted_by_hand_is_taken_anew() {
+    let _scenario = Scenario::of("F35");
     let house = House::new();
     let before = house.cluster.tree().stat("/bellwether/epoch").expect("an epoch").version;
     for _ in 0..3 {
@@ -104,6 +108,7 @@ fn an_office_deleted_by_hand_is_taken_anew() {
 
 #[test]
 fn an_epoch_deleted_by_hand_is_made_anew() {
+    let _scenario = Scenario::of("F35");
     let house = House::new();
     house.cluster.tree().delete("/bellwether/epoch");
     let task = house.cluster.put("true");
@@ -114,6 +119,7 @@ fn an_epoch_deleted_by_hand_is_made_anew() {
 
 #[test]
 fn a_persistent_office_is_a_foreign_layout() {
+    let _scenario = Scenario::of("F22");
     let cluster = Cluster::new();
     cluster.tree().create("/master", "somebody");
     let coordinator = cluster.coordinator("c1");

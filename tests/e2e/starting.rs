@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether_tests::tasks::SOON;
-use bellwether_tests::{Cluster, Process, eventually};
+use bellwether_tests::{Cluster, Process, Scenario, eventually};
 use zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Permission};
 
 #[test]
@@ -43,6 +43,7 @@ fn a_wrong_configuration_names_what_and_where() {
 
 #[test]
 fn a_root_without_rights_is_named() {
+    let _scenario = Scenario::of("F24");
     let cluster = Cluster::new();
     cluster.tree().create_all("/here");
     let readable = Acl::new(Permission::READ, AuthId::anyone());

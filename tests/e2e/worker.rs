@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether_tests::tasks::SOON;
-use bellwether_tests::{Cluster, Process, eventually};
+use bellwether_tests::{Cluster, Process, Scenario, eventually};
 
 struct House {
     cluster: Cluster,
@@ -48,6 +48,7 @@ fn lives(pid: i32) -> bool {
 
 #[test]
 fn a_killed_workers_task_is_run_by_another() {
+    let _scenario = Scenario::of("F10");
     let house = House::new(1);
     let task = house.put_long(3);
     let _other = house.cluster.worker("w2", 1);
@@ -65,6 +66,7 @@ fn a_killed_workers_task_is_run_by_another() {
 
 #[test]
 fn a_frozen_workers_result_does_not_count() {
+    let _scenario = Scenario::of("F11");
     let house = House::new(1);
     let task = house.put_long(2);
     let _other = house.cluster.worker("w2", 1);
@@ -114,6 +116,7 @@ fn a_drain_that_takes_too_long_gives_the_task_back() {
 
 #[test]
 fn a_worker_whose_registration_is_deleted_comes_back_as_another() {
+    let _scenario = Scenario::of("F35");
     let house = House::new(2);
     let task = house.put_long(2);
     house.cluster.tree().delete(&format!("/workers/{}", house.incarnation));
@@ -127,6 +130,7 @@ fn a_worker_whose_registration_is_deleted_comes_back_as_another() {
 
 #[test]
 fn a_worker_started_again_under_its_name_serves_at_once() {
+    let _scenario = Scenario::of("F13");
     let house = House::new(1);
     let task = house.put_long(2);
     house.worker.kill9();

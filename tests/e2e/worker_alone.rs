@@ -6,7 +6,7 @@ use std::time::Duration;
 use bellwether_core::protocol::result::{Status, TaskOutcome, TaskResult, decode_result, decode_status};
 use bellwether_core::protocol::{Multi, TaskName, WorkerId, path};
 use bellwether_tests::history::Promise;
-use bellwether_tests::{Builder, Cluster, Process, Zookeeper, eventually, is};
+use bellwether_tests::{Builder, Cluster, Process, Scenario, Zookeeper, eventually, is};
 use serde_json::{Value, json};
 
 const SOON: Duration = Duration::from_secs(20);
@@ -198,6 +198,7 @@ fn no_more_runs_than_slots() {
 
 #[test]
 fn what_runs_dies_with_a_worker_that_is_killed() {
+    let _scenario = Scenario::of("F10");
     let world = World::new();
     let (process, me) = world.worker(2, &[]);
     world.assign(&me, "a", WAITS);

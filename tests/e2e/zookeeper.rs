@@ -1,7 +1,7 @@
 //! ZooKeeper restarted under everybody: sessions go on, and watches work afterwards.
 
 use bellwether_tests::tasks::SOON;
-use bellwether_tests::{Cluster, Zookeeper, eventually};
+use bellwether_tests::{Cluster, Scenario, Zookeeper, eventually};
 
 #[test]
 fn a_restart_of_zookeeper_changes_nothing() {
@@ -37,6 +37,7 @@ fn a_restart_of_zookeeper_changes_nothing() {
 
 #[test]
 fn an_outage_as_long_as_a_session_is_survived() {
+    let _scenario = Scenario::of("F15");
     let cluster = Cluster::builder().zookeeper(Zookeeper::own()).start();
     let _coordinators = [cluster.coordinator("c1"), cluster.coordinator("c2")];
     let worker = cluster.worker("w1", 2);

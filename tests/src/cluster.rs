@@ -8,6 +8,7 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use crate::cli::{CliOutput, CliRun};
+use crate::faults::{self, report::Audited};
 use crate::history::{self, Promise};
 use crate::place::{self, Dir};
 use crate::process::Process;
@@ -282,9 +283,13 @@ impl Default for Cluster {
 
 impl Drop for Cluster {
     fn drop(&mut self) {
-        if !std::thread::panicking() {
-            self.assert_promises();
+        if std::thread::panicking() {
+            return;
         }
+        let Some((records, broken)) = history::audit_except(&self.zookeeper.data_dirs(), &self.root, &self.unaudited) else { return };
+        let excepted = self.unaudited.iter().map(|promise| format!("{promise:?}")).collect();
+        faults::audited(Audited { clean: broken.is_empty(), excepted, records });
+        assert!(broken.is_empty(), "ZooKeeper's log shows broken promises:\n{}", broken.join("\n"));
     }
 }
 

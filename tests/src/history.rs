@@ -113,24 +113,35 @@ impl History {
     }
 }
 
-/// No promise was broken below `root`, as far as the logs in these directories can tell: what `bellwether audit` finds.
+/// What `bellwether audit` finds below `root` in these directories: how much was read, and every broken promise that is not
+/// excepted. `None`: nothing was to be looked for, or the test wrote nothing.
+///
+/// # Panics
+/// The logs cannot be read.
+#[must_use]
+#[track_caller]
+pub fn audit_except(data_dirs: &[PathBuf], root: &str, excepted: &[Promise]) -> Option<(u64, Vec<String>)> {
+    if [Promise::P1, Promise::P2, Promise::P3, Promise::P4, Promise::P5].iter().all(|promise| excepted.contains(promise)) {
+        return None;
+    }
+    let report = match audit::run(data_dirs, root) {
+        Ok(report) => report,
+        // A test that started nothing and wrote nothing.
+        Err(audit::AuditError::NoCluster { .. }) => return None,
+        Err(error) => panic!("{error}"),
+    };
+    assert_ne!(report.verdict, audit::Verdict::Unusable, "the logs of ZooKeeper cannot all be read: {:#?}", report.log);
+    let broken = report.violations.iter().filter(|broken| !excepted.contains(&broken.kind)).map(|b| format!("{b:?}")).collect();
+    Some((report.log.records, broken))
+}
+
+/// No promise was broken below `root`, as far as the logs in these directories can tell.
 ///
 /// # Panics
 /// One was, or the logs cannot be read.
 #[track_caller]
 pub fn assert_promises_except(data_dirs: &[PathBuf], root: &str, excepted: &[Promise]) {
-    if [Promise::P1, Promise::P2, Promise::P3, Promise::P4, Promise::P5].iter().all(|promise| excepted.contains(promise)) {
-        return;
-    }
-    let report = match audit::run(data_dirs, root) {
-        Ok(report) => report,
-        // A test that started nothing and wrote nothing.
-        Err(audit::AuditError::NoCluster { .. }) => return,
-        Err(error) => panic!("{error}"),
-    };
-    assert_ne!(report.verdict, audit::Verdict::Unusable, "the logs of ZooKeeper cannot all be read: {:#?}", report.log);
-    let broken: Vec<String> =
-        report.violations.iter().filter(|broken| !excepted.contains(&broken.kind)).map(|b| format!("{b:?}")).collect();
+    let broken = audit_except(data_dirs, root, excepted).map(|(_, broken)| broken).unwrap_or_default();
     assert!(broken.is_empty(), "ZooKeeper's log shows broken promises:\n{}", broken.join("\n"));
 }
 

@@ -6,6 +6,7 @@
 
 pub mod cli;
 pub mod cluster;
+pub mod faults;
 pub mod history;
 pub mod metrics;
 pub mod nemesis;
@@ -20,6 +21,7 @@ pub mod zookeeper;
 
 pub use cli::{CliOutput, CliRun};
 pub use cluster::{Builder, Cluster};
+pub use faults::Scenario;
 pub use process::Process;
 pub use proxy::Proxy;
 pub use tree::Tree;

@@ -28,6 +28,18 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
+/// Where cargo builds: `target`.
+#[must_use]
+pub fn target_dir() -> PathBuf {
+    profile_dir().parent().map_or_else(std::env::temp_dir, Path::to_owned)
+}
+
+/// The name of the test that runs on this thread, with its module, as `cargo test` knows it.
+#[must_use]
+pub fn full_test_name() -> String {
+    std::thread::current().name().unwrap_or("test").to_owned()
+}
+
 /// The name of the test that runs on this thread, fit for a znode and a file.
 #[must_use]
 pub fn test_name() -> String {
@@ -82,7 +94,7 @@ fn run_dir() -> &'static Path {
     RUN.get_or_init(|| {
         let exe = std::env::current_exe().expect("the path of this program");
         let binary = exe.file_stem().and_then(|name| name.to_str()).and_then(|name| name.split('-').next()).unwrap_or("test");
-        let runs = profile_dir().parent().map_or_else(std::env::temp_dir, Path::to_owned).join("test-runs");
+        let runs = target_dir().join("test-runs");
         clear_away(&runs);
         runs.join(format!("{binary}-{}", std::process::id()))
     })
