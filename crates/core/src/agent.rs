@@ -10,6 +10,7 @@
 //! * `settle`: whether a result whose answer was lost was recorded
 
 mod assignments;
+mod numbers;
 mod proof;
 mod report;
 mod settle;
@@ -28,21 +29,21 @@ use report::Outbox;
 
 pub use words::{Effect, Event, Fact, KillReason, OnDoubt, Order, Settings, Stop, Timer};
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Session {
     timeout: Duration,
     connected: bool,
     me: WorkerId,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Registration {
     Pending,
     Done,
 }
 
 /// One assignment.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Run {
     czxid: i64,
     version: i32,
@@ -54,7 +55,7 @@ struct Run {
     seen: Question,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum Stage {
     /// Its payload is asked for.
     Asked,
@@ -71,7 +72,7 @@ enum Stage {
 }
 
 /// The state of one worker.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct Agent {
     settings: Settings,
     session: Option<Session>,

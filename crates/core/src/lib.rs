@@ -10,6 +10,7 @@ pub mod election;
 pub mod invariant;
 pub mod lifecycle;
 pub mod master;
+pub mod numbering;
 pub mod planner;
 pub mod protocol;
 pub mod submission;

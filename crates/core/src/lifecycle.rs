@@ -39,7 +39,7 @@ pub enum Ending {
 }
 
 /// What is known of a command that ran.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Ran {
     /// How it ended.
     pub ending: Ending,

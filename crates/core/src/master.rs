@@ -11,6 +11,7 @@
 
 mod cancels;
 pub mod items;
+mod numbers;
 mod survey;
 mod tasks;
 mod workers;
@@ -26,7 +27,7 @@ use crate::view::{Counts, Question, View};
 use items::{Batch, Item};
 
 /// What happened, as the master's shell reports it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
     /// All watches are armed and the office is proven: believe nothing that was not read since.
     Began,
@@ -61,7 +62,7 @@ pub enum Event {
 }
 
 /// What a read found.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Reading {
     /// The node.
     Found(Node),
@@ -72,7 +73,7 @@ pub enum Reading {
 }
 
 /// What the master orders its shell to do. Every answer carries the question's number back.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// List `/assign`.
     ListBoxes(Question),
@@ -101,7 +102,7 @@ pub enum Effect {
 }
 
 /// What operators and metrics should hear about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Fact {
     /// A task was assigned.
     Assigned {
@@ -165,7 +166,7 @@ pub enum Fact {
 }
 
 /// What a master needs to know of its configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// Most tasks in one transaction.
     pub assign_batch: usize,
@@ -185,7 +186,7 @@ const READS_IN_FLIGHT: usize = 512;
 const PAYLOAD_BUDGET: usize = 16 * 1024 * 1024;
 
 /// A master in office, or about to begin.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 pub struct Master {
     epoch: i32,
     settings: Settings,

@@ -8,7 +8,7 @@ use crate::Time;
 use crate::protocol::TaskName;
 
 /// What happened, as a client's shell reports it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
     /// Somebody waits for these tasks.
     Wanted(Vec<TaskName>),
@@ -41,7 +41,7 @@ pub enum Event {
 }
 
 /// What the client orders its shell to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Look for a status and watch for it; then [`Event::Looked`], and [`Event::Stirred`] when the watch goes off.
     Look(TaskName),
@@ -61,7 +61,7 @@ pub const WATCHES_MAX: usize = 2000;
 /// How often a task must be found nowhere before that is believed: it may move while it is looked for.
 const MISSES: u8 = 2;
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Hash, Eq, Default)]
 enum Stage {
     /// Waits for its turn.
     #[default]
@@ -72,7 +72,7 @@ enum Stage {
     Armed,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Hash, Eq, Default)]
 struct Wish {
     stage: Stage,
     misses: u8,
@@ -80,7 +80,7 @@ struct Wish {
 }
 
 /// All that one client waits for.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Waiting {
     wishes: BTreeMap<TaskName, Wish>,
     idle: BTreeSet<TaskName>,

@@ -7,10 +7,11 @@ use std::time::Duration;
 
 use super::{Agent, Effect, Fact, KillReason, OnDoubt, Stage, Stop, Timer};
 use crate::Time;
+use crate::numbering::{Numbered, Rename};
 use crate::protocol::TaskName;
 
 /// What is known of the session's life.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Proof {
     sent: Option<Duration>,
     nonce: u64,
@@ -18,6 +19,13 @@ pub(super) struct Proof {
     pending: Option<u64>,
     /// Whether the last one was not answered: the next waits for its timer.
     failed: bool,
+}
+
+impl Proof {
+    pub(super) fn renumber(&mut self, rename: Rename<'_>) {
+        rename(Numbered::Proof, &mut self.nonce);
+        self.pending.iter_mut().for_each(|nonce| rename(Numbered::Proof, nonce));
+    }
 }
 
 impl Agent {

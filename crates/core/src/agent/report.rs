@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Agent, Effect, Fact, Stage};
 use crate::Time;
+use crate::numbering::{Numbered, Rename};
 use crate::protocol::multi::BATCH_BYTES_MAX;
 use crate::protocol::result::{Recorded, TaskResult};
 use crate::protocol::{Multi, Op, Outcome, Refusal, TaskName, Why, path};
@@ -15,7 +16,7 @@ use crate::protocol::{Multi, Op, Outcome, Refusal, TaskName, Why, path};
 const BATCH: usize = 128;
 
 /// What is to be written about one assignment, or about the worker itself.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Entry {
     version: i32,
     what: What,
@@ -28,7 +29,7 @@ struct Entry {
 }
 
 /// A result that will not be sent again.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Dropped {
     pub(super) result: Box<TaskResult>,
     pub(super) recorded: Recorded,
@@ -36,7 +37,7 @@ pub(super) struct Dropped {
     pub(super) sent: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 enum What {
     Result {
         result: Box<TaskResult>,
@@ -54,7 +55,7 @@ enum What {
     },
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Part {
     Check,
     Retire,
@@ -67,7 +68,7 @@ enum Part {
 }
 
 /// What waits to be written, and what is being written.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Outbox {
     entries: BTreeMap<TaskName, Entry>,
     /// The record of a worker that wants no more work, until it is written.
@@ -78,7 +79,7 @@ pub(super) struct Outbox {
     one_by_one: bool,
 }
 
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Flight {
     id: u64,
     tasks: BTreeSet<TaskName>,
@@ -88,6 +89,11 @@ struct Flight {
 }
 
 impl Outbox {
+    pub(super) fn renumber(&mut self, rename: Rename<'_>) {
+        rename(Numbered::Write, &mut self.last_write);
+        self.flight.iter_mut().for_each(|flight| rename(Numbered::Write, &mut flight.id));
+    }
+
     pub(super) fn is_empty(&self) -> bool {
         self.entries.is_empty() && self.flight.is_none() && self.retirement.is_none()
     }

@@ -4,16 +4,23 @@
 use super::report::Dropped;
 use super::{Agent, Effect, Fact};
 use crate::master::Reading;
+use crate::numbering::{Numbered, Rename};
 use crate::protocol::result::{Recorded, TaskResult};
 use crate::protocol::{TaskName, path};
 use crate::view::Question;
 
 /// A result of which nobody knows whether it was recorded.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Unsettled {
     asked: Question,
     result: Box<TaskResult>,
     recorded: Recorded,
+}
+
+impl Unsettled {
+    pub(super) fn renumber(&mut self, rename: Rename<'_>) {
+        rename(Numbered::Question, &mut self.asked);
+    }
 }
 
 impl Agent {

@@ -11,7 +11,7 @@ use crate::protocol::{Change, Multi, Outcome, TaskName, Why, WorkerId};
 use crate::view::Question;
 
 /// What happened, as a worker's shell reports it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
     /// A session was opened; the layout exists.
     SessionOpened {
@@ -67,7 +67,7 @@ pub enum Event {
 }
 
 /// What this worker orders its shell to do.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Effect {
     /// Commit the registration; then [`Event::RegisterEnded`].
     Register(Multi),
@@ -104,7 +104,7 @@ pub enum Effect {
 }
 
 /// A command to run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Order {
     /// Which attempt.
     pub id: RunId,
@@ -156,7 +156,7 @@ pub enum KillReason {
 }
 
 /// What operators and metrics should hear about.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Fact {
     /// This incarnation may be given work.
     Registered(WorkerId),
@@ -192,7 +192,7 @@ pub enum OnDoubt {
 }
 
 /// What an agent needs to know of its configuration.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Settings {
     /// What the worker says of itself.
     pub record: WorkerRecord,

@@ -11,7 +11,7 @@ use crate::protocol::{Node, TaskName, WorkerId};
 use crate::view::{Question, Slot, Waiting};
 
 /// How far a cancellation is.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) enum Cancel {
     /// The mark is being read.
     Asked(Question),

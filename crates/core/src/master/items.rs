@@ -13,7 +13,7 @@ pub enum Place {
 }
 
 /// One unit of work of a master.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Item {
     /// Move a task from `/tasks` into a worker's box.
     Assign {
@@ -160,7 +160,7 @@ fn old(task: &TaskName, from: &Place, version: Option<i32>) -> (Part, Op) {
 }
 
 /// Items that travel in one transaction.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Batch {
     /// The items.
     pub items: Vec<Item>,

@@ -4,15 +4,16 @@
 //! asked for. `/assign` is listed before `/workers`, so that a box without a worker belongs to one that is gone, and not to one
 //! that is registering.
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::BTreeSet;
 
 use super::{Effect, Fact, Master};
 use crate::Time;
+use crate::numbering::{Numbered, Rename};
 use crate::protocol::{Change, TaskName, WorkerId};
 use crate::view::{Boxed, Question, Registration, Slot, Waiting, Worker};
 
 /// Which lists are awaited, and what changed meanwhile.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, Hash)]
 pub(super) struct Survey {
     boxes: Awaited<WorkerId>,
     found_boxes: BTreeSet<WorkerId>,
@@ -21,9 +22,9 @@ pub(super) struct Survey {
     /// Whether this one compares beliefs that should be right, instead of building them.
     comparing: bool,
     /// What this comparison found and no watch had told. An event may still be on its way: it is counted by the next one.
-    missed: HashSet<Change>,
+    missed: BTreeSet<Change>,
     /// What the comparison before found, and no watch has told since.
-    overdue: HashSet<Change>,
+    overdue: BTreeSet<Change>,
     told: bool,
     /// The question that it began with.
     began: Question,
@@ -34,7 +35,7 @@ pub(super) struct Survey {
 /// Of a box that is to be listed: a question that no answer belongs to.
 const UNASKED: Question = 0;
 
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, Hash)]
 struct Awaited<Name> {
     question: Option<Question>,
     touched: BTreeSet<Name>,
@@ -60,6 +61,14 @@ impl<Name: Ord> Awaited<Name> {
     /// If this is the awaited answer: the names that must not be believed.
     fn answered(&mut self, question: Question) -> Option<BTreeSet<Name>> {
         (self.question == Some(question)).then(|| std::mem::take(self).touched)
+    }
+}
+
+impl Survey {
+    pub(super) fn renumber(&mut self, rename: Rename<'_>) {
+        let asked = [&mut self.boxes.question, &mut self.workers.question, &mut self.tasks.question];
+        asked.into_iter().flatten().for_each(|question| rename(Numbered::Question, question));
+        rename(Numbered::Question, &mut self.began);
     }
 }
 

@@ -15,7 +15,7 @@ pub enum Kind {
 }
 
 /// One change of the tree. Names of subtrees follow `/`, `/bellwether` and their children one to one.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Change {
     /// `/master` is gone: nobody rules.
     OfficeVacant,

@@ -39,7 +39,7 @@ pub struct Stat {
 }
 
 /// A node's data and the state it was read in.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Node {
     /// The data, as it is.
     pub data: Vec<u8>,

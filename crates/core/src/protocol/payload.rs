@@ -20,7 +20,7 @@ pub const PAYLOAD_BYTES_MAX: usize = 512 * 1024;
 pub const ARGUMENT_BYTES_MAX: usize = 128 * 1024 - 1;
 
 /// What is executed.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Command {
     /// A program and its arguments, run as they are.
     Argv(Vec<String>),
@@ -55,7 +55,7 @@ pub enum Dialect {
 }
 
 /// The envelope, as it stands in ZooKeeper. Exactly one of `argv`, `shell` and `plain` is given.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Envelope {
     /// Version of this format.
@@ -161,7 +161,7 @@ impl Envelope {
 }
 
 /// A task that can be run.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Task {
     /// How it is to be answered.
     pub dialect: Dialect,

@@ -31,7 +31,7 @@ pub struct CoordinatorRecord {
 }
 
 /// What a worker offers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WorkerRecord {
     /// Version of this format.
     pub bellwether: u32,

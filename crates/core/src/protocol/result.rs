@@ -42,7 +42,7 @@ impl fmt::Display for TaskOutcome {
 }
 
 /// What is kept of one output stream.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub struct Stream {
     /// The last bytes, as text or in base64.
     pub tail: String,
@@ -55,7 +55,7 @@ pub struct Stream {
 }
 
 /// How a [`Stream::tail`] is to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
 pub enum Encoding {
     /// The text itself.
     #[default]
@@ -90,7 +90,7 @@ impl Stream {
 }
 
 /// One attempt that is over.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AttemptRecord {
     /// Its ordinal, from 1.
@@ -110,7 +110,7 @@ pub struct AttemptRecord {
 }
 
 /// A result, version 1. Times are by the clock of the machine that wrote them.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct TaskResult {
     /// Version of this format.
     pub bellwether: u32,
@@ -238,7 +238,7 @@ pub fn rejected(task: TaskName, rejection: &Rejection, ended: Timestamp) -> Task
 }
 
 /// What is written when a task ends: its status, and for a plain one the details beside it.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Recorded {
     /// Data of `/status/<task>`.
     pub status: Vec<u8>,
