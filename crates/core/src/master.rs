@@ -202,6 +202,10 @@ pub struct Master {
     /// Tasks whose turn has come although their payload was given up.
     wanted: BTreeSet<TaskName>,
     reads: usize,
+    /// Tasks of which it was told that they are stuck.
+    stuck: BTreeSet<TaskName>,
+    /// The last stuck task that was looked at again.
+    looked_at: Option<TaskName>,
     cancels: BTreeMap<TaskName, cancels::Cancel>,
     todo: VecDeque<Item>,
     /// Items that wait for the layout.
@@ -228,6 +232,8 @@ impl Master {
             unread: BTreeSet::new(),
             wanted: BTreeSet::new(),
             reads: 0,
+            stuck: BTreeSet::new(),
+            looked_at: None,
             cancels: BTreeMap::new(),
             todo: VecDeque::new(),
             blocked: Vec::new(),

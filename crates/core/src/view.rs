@@ -29,7 +29,7 @@ pub enum Waiting {
         /// Whether its end was told meanwhile: by our transaction, or by somebody else before it.
         gone: bool,
     },
-    /// It cannot be moved at all; the reason was told once.
+    /// It cannot be moved at all; the reason was told once. The slow comparison looks at it again.
     Stuck,
 }
 
@@ -82,8 +82,9 @@ pub enum Registration {
     Unread(Option<Question>),
     /// It may be given work.
     Known(Terms),
-    /// It is there, but may not be given work: a foreign worker, or a node that belongs to no session.
-    Unusable,
+    /// It is there, but may not be given work: a foreign worker, or a node that belongs to no session. It is looked at again now and
+    /// then, by a question.
+    Unusable(Option<Question>),
     /// Its session ended. For a name of our form this is final.
     Gone,
 }
@@ -137,6 +138,8 @@ pub enum Slot {
     Asked(Question),
     /// A transaction that ends or takes back the assignment is in flight or about to be.
     Leaving,
+    /// It should end or be taken back, but that was refused for good: it is looked at again by the slow comparison.
+    Stuck,
 }
 
 impl Worker {
@@ -158,7 +161,7 @@ impl Worker {
     pub fn slots(&self) -> Option<u32> {
         match &self.registration {
             Registration::Known(terms) => Some(terms.slots),
-            Registration::Unread(_) | Registration::Unusable | Registration::Gone => None,
+            Registration::Unread(_) | Registration::Unusable(_) | Registration::Gone => None,
         }
     }
 
@@ -248,8 +251,13 @@ impl View {
             offers.push(Offer {
                 worker,
                 labels: &terms.labels,
-                // A worker without slots wants no more: it drains.
-                capacity: if terms.slots == 0 { 0 } else { terms.slots.saturating_add(lookahead) },
+                // A worker without slots wants no more: it drains. One of the book does not say how many it takes: what it is given is a
+                // limit of ours already.
+                capacity: match (terms.slots, terms.version) {
+                    (0, _) => 0,
+                    (slots, Some(_)) => slots.saturating_add(lookahead),
+                    (slots, None) => slots,
+                },
                 load: u32::try_from(known.load.len()).unwrap_or(u32::MAX),
                 reserved: known.load.iter().any(|(task, slot)| self.is_alone(task, *slot)),
             });
@@ -261,7 +269,7 @@ impl View {
         match (slot, self.tasks.get(task)) {
             (Slot::Placed { alone }, _) => alone,
             (Slot::Placing, Some(Waiting::Moving { ready, .. })) => ready.requirement.alone,
-            (Slot::Placing | Slot::Asked(_) | Slot::Leaving, _) => false,
+            (Slot::Placing | Slot::Asked(_) | Slot::Leaving | Slot::Stuck, _) => false,
         }
     }
 

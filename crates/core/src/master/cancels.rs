@@ -128,7 +128,7 @@ impl Master {
         let holder = self.view.workers.iter().find_map(|(worker, known)| known.load.get(task).map(|slot| (worker.clone(), *slot)));
         match holder {
             Some((worker, Slot::Placed { .. })) => self.ask_for_assignment(&worker, task.clone()),
-            Some((_, Slot::Placing | Slot::Asked(_) | Slot::Leaving)) => {}
+            Some((_, Slot::Placing | Slot::Asked(_) | Slot::Leaving | Slot::Stuck)) => {}
             None if self.surveyed() => self.cancel_nowhere(task),
             None => {}
         }
@@ -145,7 +145,8 @@ impl Master {
         }
     }
 
-    pub(super) fn cancel_assigned(&mut self, worker: &WorkerId, task: &TaskName, node: &Node, now: Time) {
+    /// Ends an assignment at this version, `None` if it may not be read: to delete it is a right on its parent.
+    pub(super) fn cancel_assigned(&mut self, worker: &WorkerId, task: &TaskName, node: Option<&Node>, now: Time) {
         let reason = match self.cancels.get(task) {
             Some(Cancel::Wanted { reason, .. }) => reason.clone(),
             Some(Cancel::Asked(_) | Cancel::Removing) | None => None,
@@ -154,9 +155,9 @@ impl Master {
         let item = Item::End {
             task: task.clone(),
             from: Place::Assigned(worker.clone()),
-            version: Some(node.stat.version),
+            version: node.map(|node| node.stat.version),
             outcome: TaskOutcome::Cancelled,
-            recorded: lifecycle::cancelled(task, &node.data, reason, Some(&runner), now.wall),
+            recorded: lifecycle::cancelled(task, node.map_or(&[], |node| &node.data), reason, Some(&runner), now.wall),
             letter: None,
             marked: true,
         };

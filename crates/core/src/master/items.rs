@@ -66,6 +66,8 @@ pub enum Item {
         version: Option<i32>,
         /// The path of its status, or of its other place: that one must still be there, or the task would be nowhere.
         because: String,
+        /// What is done if that one is not there; `None`: its own place is read again.
+        otherwise: Option<Box<Item>>,
     },
     /// Delete the cancellation mark of a task that is nowhere.
     RemoveMark(TaskName),
@@ -121,7 +123,7 @@ impl Item {
                 parts.extend(marked.then(|| (Part::Mark, delete(path::cancel(task), None))));
                 parts
             }
-            Item::Drop { task, from, version, because } => {
+            Item::Drop { task, from, version, because, .. } => {
                 vec![(Part::Other, Op::Check { path: because.clone(), version: None }), old(task, from, *version)]
             }
             Item::RemoveMark(task) => vec![(Part::Mark, delete(path::cancel(task), None))],

@@ -32,6 +32,9 @@ pub(super) struct Survey {
     open: bool,
 }
 
+/// How many stuck tasks are looked at again by one comparison.
+const STUCK_PER_COMPARISON: usize = 256;
+
 /// Of a box that is to be listed: a question that no answer belongs to.
 const UNASKED: Question = 0;
 
@@ -146,7 +149,8 @@ impl Master {
             }
             match self.view.workers.get(worker).map(|known| &known.registration) {
                 Some(Registration::Unread(None)) => self.read_worker(worker),
-                Some(Registration::Unread(Some(_)) | Registration::Known(_) | Registration::Unusable) => {}
+                Some(Registration::Unusable(_)) => self.look_again_at_worker(worker),
+                Some(Registration::Unread(Some(_)) | Registration::Known(_)) => {}
                 Some(Registration::Gone) | None => self.on_worker_appeared(worker),
             }
         }
@@ -199,6 +203,9 @@ impl Master {
             });
         }
         differences.into_iter().for_each(|change| self.difference(change));
+        if self.survey.comparing {
+            self.look_again_into_box(worker);
+        }
         self.settle_worker(worker);
     }
 
@@ -212,12 +219,28 @@ impl Master {
             self.difference(Change::TaskGone(task.clone()));
             self.forget_task(&task);
         }
+        let mut stuck = Vec::new();
         for task in listed.into_iter().filter(|task| !touched.contains(task)) {
-            if !self.view.tasks.contains_key(&task) {
-                self.difference(Change::TaskAppeared(task.clone()));
-                self.on_task_appeared(task);
+            match self.view.tasks.get(&task) {
+                None => {
+                    self.difference(Change::TaskAppeared(task.clone()));
+                    self.on_task_appeared(task);
+                }
+                Some(Waiting::Stuck) => stuck.push(task),
+                Some(Waiting::Unread(_) | Waiting::Ready(_) | Waiting::Moving { .. }) => {}
             }
         }
+        self.look_again_at_stuck(stuck);
+    }
+
+    /// Somebody may have mended them: no watch tells of rights and children. A few each time, so that many that stay stuck disturb
+    /// nobody.
+    fn look_again_at_stuck(&mut self, mut stuck: Vec<TaskName>) {
+        let after = stuck.partition_point(|task| self.looked_at.as_ref().is_some_and(|last| task <= last));
+        stuck.rotate_left(after);
+        stuck.truncate(STUCK_PER_COMPARISON);
+        self.looked_at = stuck.last().cloned();
+        stuck.into_iter().for_each(|task| self.want_payload(task));
     }
 
     /// What is there differs from what was believed: a watch should tell this, or should have told it.
@@ -319,6 +342,6 @@ impl Master {
 fn settled(slot: Slot) -> Slot {
     match slot {
         Slot::Placed { alone } => Slot::Placed { alone },
-        Slot::Placing | Slot::Asked(_) | Slot::Leaving => Slot::Placed { alone: false },
+        Slot::Placing | Slot::Asked(_) | Slot::Leaving | Slot::Stuck => Slot::Placed { alone: false },
     }
 }

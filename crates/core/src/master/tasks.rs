@@ -40,6 +40,7 @@ impl Master {
         self.view.forget(task);
         self.unread.remove(task);
         self.wanted.remove(task);
+        self.stuck.remove(task);
     }
 
     pub(super) fn want_payload(&mut self, task: TaskName) {
@@ -99,6 +100,9 @@ impl Master {
                 let ready = Ready::new(requirement, task.clone(), priority, stat.czxid, stat.version, data, now.mono);
                 let budget = if self.wanted.remove(task) { usize::MAX } else { PAYLOAD_BUDGET };
                 self.view.file(ready, budget);
+                if let Some(item) = self.drop_copy(task) {
+                    self.todo.push_back(item);
+                }
             }
         }
     }
@@ -120,11 +124,13 @@ impl Master {
         });
     }
 
-    /// Leaves a task where it is for ever, and says so once: trying again would change nothing.
+    /// Leaves a task where it is, and says so once: trying again at once would change nothing. The slow comparison looks again.
     pub(super) fn stick(&mut self, task: &TaskName, why: Why) {
         self.view.forget(task);
         self.view.tasks.insert(task.clone(), Waiting::Stuck);
-        self.tell(super::Fact::Stuck { task: task.clone(), why });
+        if self.stuck.insert(task.clone()) {
+            self.tell(super::Fact::Stuck { task: task.clone(), why });
+        }
     }
 
     /// Turns free slots and waiting tasks into items.
@@ -148,6 +154,14 @@ impl Master {
         self.ask_for_payloads();
     }
 
+    /// The item that removes a ready task from `/tasks` because a worker has it already: a master of another kind died between its two
+    /// writes, or the name was used again. What is assigned stands.
+    fn drop_copy(&mut self, task: &TaskName) -> Option<Item> {
+        let because = path::assignment(self.view.holder(task)?, task);
+        let version = Some(self.view.start_moving(task)?.version);
+        Some(Item::Drop { task: task.clone(), from: Place::Pending, version, because, otherwise: None })
+    }
+
     /// The item for a placement; `None` if the payload must be read again first.
     fn assign(&mut self, placement: &planner::Placement) -> Option<Item> {
         let planner::Placement { task, worker } = placement;
@@ -157,11 +171,8 @@ impl Master {
             Some(Waiting::Ready(ready)) if ready.payload.is_some() => {}
             Some(_) | None => return None,
         }
-        let elsewhere = self.view.holder(task).map(|holder| path::assignment(holder, task));
-        if let Some(because) = elsewhere {
-            // A master of another kind died between its two writes, or the name was used again: what is assigned stands.
-            let version = Some(self.view.start_moving(task)?.version);
-            return Some(Item::Drop { task: task.clone(), from: Place::Pending, version, because });
+        if let Some(item) = self.drop_copy(task) {
+            return Some(item);
         }
         self.view.workers.get_mut(worker)?.load.insert(task.clone(), Slot::Placing);
         let ready = self.view.start_moving(task)?;

@@ -1,5 +1,7 @@
 //! A master against a handful of facts. Every step names all that is said: [`World::expect`] compares whole answers.
 
+mod repair;
+
 use super::items::{Item, Place};
 use super::*;
 use crate::lifecycle::{self, Fate, Runner};
@@ -209,7 +211,7 @@ fn cancelled(name: &str, from: Place) -> Item {
 }
 
 fn dropped(name: &str, from: Place, because: String) -> Item {
-    Item::Drop { task: task(name), from, version: Some(0), because }
+    Item::Drop { task: task(name), from, version: Some(0), because, otherwise: None }
 }
 
 fn ended(name: &str, outcome: TaskOutcome) -> Effect {
@@ -527,7 +529,8 @@ fn what_is_no_task_ends_as_rejected() {
     let write = world.writes(&[rejected("t", &Rejection::NoRight, None)]);
     world.expect(Event::TaskRead(read, task("t"), Reading::Denied), &[write]);
     // The status was there before: it stands.
-    let write = world.writes(&[Item::Drop { task: task("t"), from: Place::Pending, version: None, because: "/status/t".into() }]);
+    let drop = Item::Drop { task: task("t"), from: Place::Pending, version: None, because: "/status/t".into(), otherwise: None };
+    let write = world.writes(&[drop]);
     world.expect(refused(1, 1, Why::NodeExists), &[write]);
     world.expect(applied(2), &[]);
 }

@@ -7,7 +7,9 @@ use super::{Effect, Fact, Master, Reading};
 use crate::Time;
 use crate::lifecycle::{self, Fate, Runner};
 use crate::protocol::record::{WorkerData, decode_worker};
-use crate::protocol::{Node, TaskName, WorkerId};
+use crate::protocol::payload::Rejection;
+use crate::protocol::result::TaskOutcome;
+use crate::protocol::{Node, TaskName, WorkerId, path};
 use crate::view::{Boxed, Question, Registration, Slot, Terms, Worker};
 
 /// Most tasks that a worker of the book is given: it does not say how many it takes.
@@ -16,7 +18,7 @@ const CLASSIC_SLOTS: u32 = 100;
 impl Master {
     pub(super) fn on_worker_appeared(&mut self, worker: &WorkerId) {
         match self.view.workers.get(worker).map(|known| &known.registration) {
-            Some(Registration::Unread(_) | Registration::Known(_) | Registration::Unusable) => return,
+            Some(Registration::Unread(_) | Registration::Known(_) | Registration::Unusable(_)) => return,
             // A foreign worker may come back under its old name.
             Some(Registration::Gone) | None => {}
         }
@@ -31,7 +33,7 @@ impl Master {
         match self.view.workers.get(worker).map(|known| &known.registration) {
             Some(Registration::Unread(_) | Registration::Known(_)) => {}
             // Told once: the book's workers change their data with every task.
-            Some(Registration::Unusable | Registration::Gone) | None => return,
+            Some(Registration::Unusable(_) | Registration::Gone) | None => return,
         }
         let question = self.ask();
         if let Some(known) = self.view.workers.get_mut(worker) {
@@ -40,10 +42,20 @@ impl Master {
         }
     }
 
+    /// One that could not be used may have been mended: no watch tells of its rights, and its data changes too often to be followed.
+    pub(super) fn look_again_at_worker(&mut self, worker: &WorkerId) {
+        let question = self.ask();
+        if let Some(known) = self.view.workers.get_mut(worker) {
+            known.registration = Registration::Unusable(Some(question));
+            self.effects.push(Effect::ReadWorker(question, worker.clone()));
+        }
+    }
+
     pub(super) fn on_worker_read(&mut self, question: Question, worker: &WorkerId, reading: Reading) {
         let Some(known) = self.view.workers.get_mut(worker) else { return };
-        if known.registration != Registration::Unread(Some(question)) {
-            return;
+        match known.registration {
+            Registration::Unread(asked) | Registration::Unusable(asked) if asked == Some(question) => {}
+            Registration::Unread(_) | Registration::Unusable(_) | Registration::Known(_) | Registration::Gone => return,
         }
         let node = match reading {
             Reading::Found(node) => node,
@@ -69,8 +81,11 @@ impl Master {
 
     pub(super) fn unusable(&mut self, worker: &WorkerId, why: &'static str) {
         if let Some(known) = self.view.workers.get_mut(worker) {
-            known.registration = Registration::Unusable;
-            self.tell(Fact::WorkerUnusable { worker: worker.clone(), why });
+            let told = matches!(known.registration, Registration::Unusable(_));
+            known.registration = Registration::Unusable(None);
+            if !told {
+                self.tell(Fact::WorkerUnusable { worker: worker.clone(), why });
+            }
         }
     }
 
@@ -79,7 +94,7 @@ impl Master {
         let drained = match std::mem::replace(&mut known.registration, Registration::Gone) {
             Registration::Gone => return,
             Registration::Known(terms) => terms.slots == 0,
-            Registration::Unread(_) | Registration::Unusable => false,
+            Registration::Unread(_) | Registration::Unusable(_) => false,
         };
         self.tell(Fact::WorkerLost { worker: worker.clone(), drained });
         // Nothing can be assigned to it any more; what is in its box now is all there will ever be.
@@ -112,8 +127,25 @@ impl Master {
         let Some(known) = self.view.workers.get_mut(worker) else { return };
         known.touch(&task);
         known.load.remove(&task);
+        self.stuck.remove(&task);
         if known.is_gone() {
             self.settle_worker(worker);
+        }
+    }
+
+    /// What was stuck may have been mended. And a worker of the book records its results in two writes: of one that died between
+    /// them, or whose second write was lost, the assignment stays although the status is there.
+    pub(super) fn look_again_into_box(&mut self, worker: &WorkerId) {
+        let Some(known) = self.view.workers.get_mut(worker) else { return };
+        known.load.values_mut().filter(|slot| **slot == Slot::Stuck).for_each(|slot| *slot = Slot::Placed { alone: false });
+        if known.is_gone() || worker.operator_name().is_some() {
+            return;
+        }
+        let placed = known.load.iter().filter(|(_, slot)| matches!(slot, Slot::Placed { .. }));
+        for task in placed.map(|(task, _)| task.clone()).collect::<Vec<_>>() {
+            let because = path::status(&task);
+            let from = Place::Assigned(worker.clone());
+            self.leave(worker, &task, Item::Drop { task: task.clone(), from, version: None, because, otherwise: None });
         }
     }
 
@@ -159,20 +191,36 @@ impl Master {
         if known.load.get(task) != Some(&Slot::Asked(question)) {
             return;
         }
-        let gone = known.is_gone();
+        let (gone, cancelled) = (known.is_gone(), self.cancels.contains_key(task));
         match reading {
-            Reading::Absent | Reading::Denied => {
+            Reading::Absent => {
                 known.touch(task);
                 known.load.remove(task);
                 self.settle_worker(worker);
                 self.look_again(task, now);
             }
-            Reading::Found(node) if self.cancels.contains_key(task) => self.cancel_assigned(worker, task, &node, now),
+            Reading::Found(node) if cancelled => self.cancel_assigned(worker, task, Some(&node), now),
+            Reading::Denied if cancelled => self.cancel_assigned(worker, task, None, now),
             Reading::Found(node) if gone => self.take_back(worker, task, &node, now),
-            Reading::Found(_) => {
+            Reading::Denied if gone => self.reject_assigned(worker, task, now),
+            Reading::Found(_) | Reading::Denied => {
                 known.load.insert(task.clone(), Slot::Placed { alone: false });
             }
         }
+    }
+
+    /// What may not be read cannot be taken back.
+    fn reject_assigned(&mut self, worker: &WorkerId, task: &TaskName, now: Time) {
+        let item = Item::End {
+            task: task.clone(),
+            from: Place::Assigned(worker.clone()),
+            version: None,
+            outcome: TaskOutcome::Rejected,
+            recorded: lifecycle::rejection(task, &Rejection::NoRight, now.wall),
+            letter: None,
+            marked: false,
+        };
+        self.leave(worker, task, item);
     }
 
     fn take_back(&mut self, worker: &WorkerId, task: &TaskName, node: &Node, now: Time) {
@@ -188,6 +236,17 @@ impl Master {
                 recorded,
                 letter,
                 marked: false,
+            },
+        };
+        // A worker of the book may have died between its status and the deletion of its assignment: then the status stands.
+        let item = match worker.operator_name() {
+            Some(_) => item,
+            None => Item::Drop {
+                task: task.clone(),
+                from: Place::Assigned(worker.clone()),
+                version: Some(version),
+                because: path::status(task),
+                otherwise: Some(Box::new(item)),
             },
         };
         self.leave(worker, task, item);

@@ -111,6 +111,7 @@ impl Master {
         if let Some(known) = self.view.workers.get_mut(worker) {
             known.touch(task);
             known.load.remove(task);
+            self.stuck.remove(task);
             self.settle_worker(worker);
         }
     }
@@ -129,7 +130,8 @@ impl Master {
             (Part::NewAssignment, Why::NoNode) => self.box_missing(item, now),
             (Part::NewAssignment, _) => self.box_unusable(item, why, now),
             (Part::OldTask | Part::OldAssignment, Why::NoNode) => self.vanished(&item, now),
-            (Part::OldTask | Part::OldAssignment, Why::BadVersion) | (Part::Other, Why::NoNode) => self.changed(&item),
+            (Part::OldTask | Part::OldAssignment, Why::BadVersion) => self.changed(&item),
+            (Part::Other, Why::NoNode) => self.other_missing(item),
             (Part::Status | Part::NewTask, Why::NodeExists) => self.drop_instead(item),
             (Part::Details | Part::Letter, Why::NodeExists) | (Part::Mark, _) => self.without(item, part),
             (Part::Status | Part::NewTask | Part::Details | Part::Letter, Why::NoNode) => self.block(item),
@@ -180,15 +182,15 @@ impl Master {
                     known.load.insert(task.clone(), Slot::Placed { alone: false });
                 }
                 let because = path::assignment(&worker, &task);
-                self.todo.push_back(Item::Drop { task, from: Place::Pending, version: Some(version), because });
+                self.todo.push_back(Item::Drop { task, from: Place::Pending, version: Some(version), because, otherwise: None });
             }
             Item::TakeBack { task, version, worker, .. } => {
                 let because = path::task(&task);
-                self.todo.push_back(Item::Drop { task, from: Place::Assigned(worker), version: Some(version), because });
+                self.todo.push_back(Item::Drop { task, from: Place::Assigned(worker), version: Some(version), because, otherwise: None });
             }
             Item::End { task, from, version, .. } => {
                 let because = path::status(&task);
-                self.todo.push_back(Item::Drop { task, from, version, because });
+                self.todo.push_back(Item::Drop { task, from, version, because, otherwise: None });
             }
             Item::Drop { .. } | Item::RemoveMark(_) | Item::RemoveBox(_) => {}
         }
@@ -244,6 +246,14 @@ impl Master {
         }
     }
 
+    /// What a copy was to be dropped for is not there.
+    fn other_missing(&mut self, item: Item) {
+        match item {
+            Item::Drop { otherwise: Some(otherwise), .. } => self.todo.push_front(*otherwise),
+            item => self.changed(&item),
+        }
+    }
+
     /// The same again, without a part that turned out to be superfluous.
     fn without(&mut self, mut item: Item, part: Part) {
         match (&mut item, part) {
@@ -278,16 +288,27 @@ impl Master {
         }
     }
 
-    /// No rights, children, or something that should not occur: the task stays where it is, told once, tried no more.
+    /// No rights, children, or something that should not occur: the task stays where it is, told once, until the slow comparison
+    /// looks at it again.
     fn give_up(&mut self, item: &Item, part: Part, why: Why) {
         let path = item.parts().into_iter().find(|(other, _)| *other == part).map(|(_, op)| op.path().to_owned()).unwrap_or_default();
-        self.tell(Fact::Surprised { path, why });
+        if item.moved_task().is_none_or(|(task, _)| !self.stuck.contains(task)) {
+            self.tell(Fact::Surprised { path, why });
+        }
         if let Item::Assign { task, worker, .. } = item {
             self.free(worker, task);
         }
-        if let Some((task, None)) = item.moved_task() {
-            let task = task.clone();
-            self.stick(&task, why);
+        match item.moved_task() {
+            Some((task, None)) => self.stick(task, why),
+            Some((task, Some(worker))) => self.stick_assigned(worker, task),
+            None => {}
+        }
+    }
+
+    fn stick_assigned(&mut self, worker: &WorkerId, task: &TaskName) {
+        if let Some(known) = self.view.workers.get_mut(worker) {
+            known.load.insert(task.clone(), Slot::Stuck);
+            self.stuck.insert(task.clone());
         }
     }
 }
