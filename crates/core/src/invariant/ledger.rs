@@ -8,7 +8,7 @@ use super::place::Place;
 use super::rules::Verdicts;
 use super::scene::{Office, Registrations, Scene, is_fenced, moves_epoch};
 use super::{Committed, Promise, Transaction, Violation};
-use crate::protocol::TaskName;
+use crate::protocol::{TaskName, WorkerId};
 
 /// What all transactions so far add up to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -308,9 +308,11 @@ impl Ledger {
         touched.entry(task.clone()).or_insert_with(|| {
             let before = self.living.get(task).cloned();
             let had_status = self.ended.contains(task);
-            let own = |life: &Life| life.assigned.iter().any(|worker| self.workers.is_of(worker, scene.session(), self.midway));
+            let own = |worker: &&WorkerId| self.workers.is_of(worker, scene.session(), self.midway);
+            let holder = before.as_ref().and_then(|life| life.assigned.iter().find(own));
             Touch {
-                held_by_author: before.as_ref().is_some_and(own),
+                held_by_author: holder.is_some(),
+                held_by_foreigner: holder.is_some_and(|worker| worker.operator_name().is_none()),
                 known: !self.midway || before.is_some() || had_status,
                 before,
                 had_status,

@@ -71,6 +71,8 @@ pub(super) struct Touch {
     pub(super) known: bool,
     /// The session's worker had it.
     pub(super) held_by_author: bool,
+    /// That worker is one out of the book: it creates the status first, and deletes the assignment by another write.
+    pub(super) held_by_foreigner: bool,
     /// It was put somewhere.
     pub(super) entered: bool,
     /// It was put where it may run, now or later.

@@ -118,7 +118,8 @@ impl Ledger {
         let has_status = self.ended.contains(task);
         let older = touch.before.as_ref().map_or(touch.had_status && touch.ended.is_none(), |before| before.after_status);
         let ended = usize::from(has_status && !older && life.places() > 0);
-        if touch.entered && life.places() + ended > 1 && !life.torn && !scene.foreign {
+        let in_two_writes = scene.foreign || (touch.held_by_foreigner && touch.ended.is_some());
+        if touch.entered && life.places() + ended > 1 && !life.torn && !in_two_writes {
             let too = if ended > 0 { " and ended" } else { "" };
             return Some(format!("{task} is in {} places: {}{too}", life.places() + ended, life.words()));
         }

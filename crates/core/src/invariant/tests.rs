@@ -188,8 +188,29 @@ fn a_task_in_two_places_or_in_none_is_seen() {
     assert_eq!(log.commit(MASTER, vec![delete("/tasks/u"), create("/elsewhere")]), [Promise::P3]);
     assert_eq!(log.commit(CLIENT, vec![delete("/tasks/v")]), [Promise::P3], "also by a single operation");
     assert_eq!(Log::cluster().commit(MASTER, vec![create("/assign/w/t")]), [Promise::P3], "out of nowhere");
-    let mut log = Log::cluster().with_an_assigned_task();
+    let mut log = Log::cluster().with_a_task();
+    log.ok(MASTER, vec![create(&format!("/assign/{OURS}/t")), delete("/tasks/t")]);
     assert_eq!(log.commit(WORKER, vec![create("/status/t")]), [Promise::P3], "the assignment is there still");
+}
+
+#[test]
+fn a_worker_out_of_the_book_ends_in_two_writes_and_may_die_between_them() {
+    let mut log = Log::checked().with_an_assigned_task();
+    log.ok(WORKER, vec![create("/status/t")]);
+    log.ok(WORKER, vec![delete("/assign/w/t")]);
+    assert_eq!(log.ledger.unfinished().count(), 0);
+    let mut log = Log::checked().with_an_assigned_task();
+    log.ok(WORKER, vec![create("/status/t")]);
+    log.ok(WORKER, vec![Committed::SessionEnded]);
+    log.ok(MASTER, fenced([check("/status/t"), delete("/assign/w/t")]));
+    assert_eq!(log.ledger.unfinished().count(), 0);
+    // The other order: between its writes it is nowhere.
+    let mut log = Log::checked().with_an_assigned_task();
+    assert_eq!(log.commit(WORKER, vec![delete("/assign/w/t")]), [Promise::P3]);
+    // Only its own: a second status is one whoever writes it.
+    let mut log = Log::checked().with_an_assigned_task();
+    log.ok(WORKER, vec![create("/status/t")]);
+    assert_eq!(log.commit(MASTER, fenced([create("/tasks/t")])), [Promise::P3], "in three places");
 }
 
 #[test]
