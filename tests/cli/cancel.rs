@@ -28,3 +28,22 @@ fn a_task_that_waits_never_runs() {
     assert!(both.lines() == [&id] && both.stderr.contains("there is no task task-nope"), "{both:#?}");
     assert_eq!(cluster.cli(&["wait", &id]).code, 126);
 }
+
+#[test]
+fn a_task_that_somebody_put_something_below_is_not_promised_to_end() {
+    let cluster = Cluster::builder().setting("coordinator.reconcile_interval", "\"1s\"").start();
+    let coordinator = cluster.coordinator("c1");
+    let tree = cluster.tree();
+    let id = cluster.cli(&["submit", "--", "true"]).success().lines()[0].to_owned();
+    tree.create(&format!("/tasks/{id}/input"), "of somebody else");
+    let _worker = cluster.worker("w1", 1);
+    eventually(Duration::from_secs(20), "the master says so", || coordinator.log().contains("task cannot be moved"));
+    let wish = cluster.cli(&["cancel", &id]).success();
+    assert!(wish.stderr.contains(&format!("/tasks/{id} has 1 children, and can neither run nor end before they are deleted")), "{wish:#?}");
+    assert!(!wish.stderr.contains("the master cancels it"), "{wish:#?}");
+    let again = cluster.cli(&["cancel", &id, "-o", "json"]).success().json();
+    assert_eq!(again["tasks"][0]["cancel"], "obstructed");
+    assert!(tree.delete(&format!("/tasks/{id}/input")));
+    assert_eq!(cluster.cli(&["wait", &id]).code, 126);
+    assert_eq!(coordinator.log().matches("task cannot be moved").count(), 1, "it is told once");
+}

@@ -206,6 +206,19 @@ impl Client {
         marked.await?
     }
 
+    /// What keeps a task from being ended, or `None`: a znode that somebody put below a task's makes that one immovable, for the master
+    /// as for everybody. A wish to cancel is kept, and fulfilled when the obstacle is gone.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn obstacle(&self, task: &TaskName) -> Result<Option<String>, Error> {
+        let path = path::task(task);
+        let asked = path.clone();
+        let stat = self.ask(move |store| store.stat(&asked)).await?;
+        let children = stat.map_or(0, |stat| stat.children);
+        Ok((children > 0).then(|| format!("{path} has {children} children, and can neither run nor end before they are deleted")))
+    }
+
     /// Closes the session and waits for ZooKeeper's word. Whoever waits still is told that the client was closed.
     pub async fn close(&self) {
         // The thread may be gone already.

@@ -16,7 +16,7 @@ struct Wishes {
 #[derive(Serialize)]
 struct Wish {
     task: TaskName,
-    /// `asked`, or how it had ended.
+    /// `asked`, `obstructed` if the master cannot do it yet, or how it had ended.
     cancel: String,
 }
 
@@ -35,7 +35,13 @@ pub(crate) async fn run(ctx: &Context, tasks: &[TaskName], reason: Option<&str>)
                 if ctx.printer.output != Output::Json {
                     ctx.printer.line(task.as_str());
                 }
-                "asked".to_owned()
+                match client.obstacle(task).await {
+                    Ok(Some(obstacle)) => {
+                        ctx.printer.note(&format!("the wish is kept, but {obstacle}; with zkCli.sh: deleteall of what is below it"));
+                        "obstructed".to_owned()
+                    }
+                    Ok(None) | Err(_) => "asked".to_owned(),
+                }
             }
             Err(error) => {
                 if let Some(earlier) = failed.replace(Failure::from(error)) {

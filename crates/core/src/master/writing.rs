@@ -248,10 +248,10 @@ impl Master {
 
     /// What a copy was to be dropped for is not there.
     fn other_missing(&mut self, item: Item) {
-        match item {
-            Item::Drop { otherwise: Some(otherwise), .. } => self.todo.push_front(*otherwise),
-            item => self.changed(&item),
+        if let Item::Drop { otherwise: Some(otherwise), .. } = item {
+            return self.todo.push_front(*otherwise);
         }
+        self.changed(&item);
     }
 
     /// The same again, without a part that turned out to be superfluous.
