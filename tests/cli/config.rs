@@ -39,3 +39,46 @@ fn the_configured_output_is_used_unless_a_flag_says_otherwise() {
     assert_eq!(output.json()["bellwether"], 1);
     assert!(cluster.cli(&["--set", "client.output=json", "status", "-o", "table"]).success().stdout.starts_with("zookeeper  "));
 }
+
+#[test]
+fn each_value_is_shown_with_where_it_came_from() {
+    let cluster = Cluster::new();
+    let file = cluster.dir().join("w.toml");
+    std::fs::write(&file, "[worker]\n\nslots = 3\n").expect("a file");
+    let file = file.to_str().expect("a path");
+    let args = ["--set", "client.submit_window=7", "config", "show", "--origin", file];
+    let shown = cluster.cli(&args).success();
+    let origin =
+        |key: &str| shown.stdout.lines().find(|line| line.starts_with(key)).map(|line| line.rsplit("# ").next().unwrap_or_default());
+    assert_eq!(origin("worker.slots = 3 "), Some(format!("{file}:3").as_str()), "{}", shown.stdout);
+    assert_eq!(origin("client.submit_window = 7 "), Some("--set client.submit_window"));
+    assert_eq!(origin("zookeeper.connect = "), Some("the command line"));
+    assert_eq!(origin("worker.shell = "), Some("the default"));
+
+    let json = cluster.cli(&["-o", "json", "config", "show", "--origin", file]).success().json();
+    let settings = json["settings"].as_array().expect("a list").clone();
+    let slots = settings.iter().find(|setting| setting["key"] == "worker.slots").expect("the key");
+    assert_eq!((&slots["value"], slots["origin"].as_str()), (&serde_json::json!(3), Some(format!("{file}:3").as_str())));
+}
+
+#[test]
+fn a_file_to_start_from_is_written_once() {
+    let cluster = Cluster::new();
+    for template in ["coordinator", "worker", "client", "reference"] {
+        let file = cluster.dir().join(format!("new-{template}.toml"));
+        let file = file.to_str().expect("a path");
+        let _ = cluster.cli(&["config", "init", template, file]).success();
+        let _ = cluster.cli(&["config", "check", file]).success();
+        assert_eq!(std::fs::read_to_string(file).expect("written"), cluster.cli(&["config", "init", template]).success().stdout);
+        let again = cluster.cli(&["config", "init", template, file]).code(78);
+        assert!(again.stderr.contains(file) && again.stderr.contains("--force"), "{again:#?}");
+        let _ = cluster.cli(&["config", "init", template, file, "--force"]).success();
+    }
+}
+
+#[test]
+fn the_schema_is_printed() {
+    let schema = Cluster::new().cli(&["config", "schema"]).success().json();
+    assert_eq!(schema["$schema"], "https://json-schema.org/draft/2020-12/schema");
+    assert!(schema["properties"]["zookeeper"].is_object());
+}

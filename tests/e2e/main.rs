@@ -12,6 +12,7 @@ mod master;
 mod nemesis;
 mod starting;
 mod tutorial;
+mod versions;
 mod worker;
 mod worker_alone;
 mod zookeeper;

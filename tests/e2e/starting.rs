@@ -42,6 +42,23 @@ fn a_wrong_configuration_names_what_and_where() {
 }
 
 #[test]
+fn a_worker_that_could_run_nothing_or_keep_nothing_does_not_start() {
+    let refused = |key: &str, value: &str, expected: &[&str]| {
+        let cluster = Cluster::new();
+        let worker = cluster.worker_with("w1", 1, &[(key, &format!("{value:?}"))]);
+        assert_eq!(worker.exit_code(SOON), 78, "{}", worker.log());
+        for words in expected.iter().chain(&[key, value]) {
+            assert!(worker.log().contains(words), "{words:?} in: {}", worker.log());
+        }
+    };
+    refused("worker.output_dir", "/dev/null/outputs", &["Not a directory"]);
+    refused("worker.output_dir", "/proc/outputs", &["No such file or directory"]);
+    refused("worker.shell", "/no/such/shell", &["No such file or directory"]);
+    refused("worker.shell", "/etc/passwd", &["not executable"]);
+    refused("worker.shell", "/usr", &["not a file"]);
+}
+
+#[test]
 fn a_root_without_rights_is_named() {
     let _scenario = Scenario::of("F24");
     let cluster = Cluster::new();

@@ -8,11 +8,14 @@
 //! `--set section.key=value`, that by other flags. Unknown keys and impossible values are errors, and one report names all of them.
 
 mod args;
+mod json_schema;
 mod keys;
 mod layers;
+mod lines;
 mod problem;
 mod rules;
 mod schema;
+mod secret;
 mod values;
 
 use std::env;
@@ -21,7 +24,8 @@ use std::path::{Path, PathBuf};
 use std::thread;
 
 pub use args::CommonArgs;
-pub use layers::Sources;
+pub use json_schema::json_schema;
+pub use layers::{Origins, Sources};
 pub use problem::{ConfigError, Origin, Problem};
 pub use schema::{ClassicWorkers, Client, Coordinator, Http, Log, LogFormat, LogLevel, OnDoubt, Output, Settings, Task, Worker, Zookeeper};
 pub use values::{ByteSize, Secret};
@@ -74,6 +78,14 @@ impl Settings {
     /// # Errors
     /// [`ConfigError`] with everything that is wrong: show it and end with exit code 78.
     pub fn load(sources: &Sources) -> Result<Self, ConfigError> {
+        Self::load_with_origins(sources).map(|(settings, _)| settings)
+    }
+
+    /// The same, with where each value came from that is not a default.
+    ///
+    /// # Errors
+    /// As [`load`](Self::load).
+    pub fn load_with_origins(sources: &Sources) -> Result<(Self, Origins), ConfigError> {
         layers::load(sources, env::vars_os())
     }
 

@@ -124,7 +124,7 @@ impl Handler<SessionEvent> for Supervisor {
                 self.finish(Exit::Denied, context);
             }
             SessionEvent::BadSettings(why) => {
-                error!(why, "the [zookeeper] settings lead to no session");
+                error!(why, "cannot take part in the cluster");
                 self.finish(Exit::Config, context);
             }
             SessionEvent::Opened(_)

@@ -13,6 +13,7 @@ pub mod executor;
 pub mod guardian;
 mod observe;
 mod order;
+mod preflight;
 mod supervisor;
 
 pub use supervisor::run;

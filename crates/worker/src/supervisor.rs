@@ -21,7 +21,7 @@
 //! | 69 | there was no session for `zookeeper.give_up_after` |
 //! | 70 | something panicked: nothing is restarted, the ephemerals and the guardian do the rest |
 //! | 77 | ZooKeeper denies a right |
-//! | 78 | the settings lead to no session, or there is no guardian |
+//! | 78 | there is no shell, outputs cannot be written, the settings lead to no session, the cluster speaks another protocol, or there is no guardian |
 
 use std::sync::Arc;
 
@@ -39,6 +39,7 @@ use tracing::{error, info, warn};
 use crate::agent::{AgentActor, StopRequested};
 use crate::executor::{self, Executor, Killer};
 use crate::guardian::{Guardian, GuardianMode};
+use crate::preflight;
 
 /// One thread starts a process while the other reads outputs.
 const RUN_THREADS: usize = 2;
@@ -46,6 +47,10 @@ const RUN_THREADS: usize = 2;
 /// Runs a worker until it is asked to stop, or cannot go on. The program's `main` must have called
 /// [`guardian::run_if_asked`](crate::guardian::run_if_asked) first.
 pub async fn run(context: boot::Context) -> Exit {
+    if let Err(unfit) = preflight::check(&executor_settings(&context.settings)) {
+        error!("{unfit}");
+        return Exit::Config;
+    }
     let guardian = match Guardian::spawn() {
         Ok(guardian) => GuardianMode::Process(guardian),
         Err(error) => {
@@ -194,7 +199,7 @@ impl Handler<SessionEvent> for Supervisor {
                 self.finish(Exit::Denied, context);
             }
             SessionEvent::BadSettings(why) => {
-                error!(why, "the [zookeeper] settings lead to no session");
+                error!(why, "cannot take part in the cluster");
                 self.finish(Exit::Config, context);
             }
         }

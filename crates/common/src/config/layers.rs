@@ -1,7 +1,7 @@
 //! The layers of configuration: which sources there are, reading them, and laying one over the other.
 //!
 //! The `config` crate reads each source. Checking and merging happen here, key by key, because a report must name everything that is
-//! wrong and where each value came from.
+//! wrong and where each value came from. Where the secret comes from stands in `secret`.
 
 use std::collections::BTreeMap;
 use std::ffi::OsString;
@@ -12,9 +12,11 @@ use config::{Environment, File, FileFormat, Map, Source, Value, ValueKind};
 use serde_json::Value as Json;
 
 use super::keys;
+use super::lines;
 use super::problem::{ConfigError, Origin, Problem};
 use super::rules;
-use super::schema::{Settings, Zookeeper};
+use super::schema::Settings;
+use super::secret;
 use super::values::Secret;
 
 const PREFIX: &str = "BELLWETHER";
@@ -41,12 +43,17 @@ struct Entry {
 /// Values that passed, by path, each with where the topmost came from.
 type Merged = BTreeMap<Vec<String>, (Json, Origin)>;
 
+/// Where each value that is not a default came from, by `section.key`.
+pub type Origins = BTreeMap<String, Origin>;
+
 /// Reads `sources` and `environment`, checks everything, and reports everything.
-pub(super) fn load(sources: &Sources, environment: impl Iterator<Item = (OsString, OsString)>) -> Result<Settings, ConfigError> {
+pub(super) fn load(sources: &Sources, environment: impl Iterator<Item = (OsString, OsString)>) -> Result<(Settings, Origins), ConfigError> {
+    let environment: Vec<(OsString, OsString)> = environment.collect();
+    let credentials = environment.iter().find(|(name, _)| name == secret::DIRECTORY).map(|(_, path)| PathBuf::from(path));
     let mut problems = Vec::new();
     let mut entries = Vec::new();
     sources.files.iter().for_each(|file| read_file(file, &mut entries, &mut problems));
-    environment.for_each(|variable| read_variable(variable, &mut entries, &mut problems));
+    environment.into_iter().for_each(|variable| read_variable(variable, &mut entries, &mut problems));
     sources.sets.iter().for_each(|set| read_set(set, &mut entries, &mut problems));
     for (key, value) in &sources.overrides {
         entries.push(Entry { path: split(key), value: Value::new(None, value.as_str()), origin: Origin::CommandLine });
@@ -55,12 +62,14 @@ pub(super) fn load(sources: &Sources, environment: impl Iterator<Item = (OsStrin
     let merged = merge(entries, &mut problems);
     let plain = keys::nest(merged.iter().map(|(path, (value, _))| (path.clone(), value.clone())));
     let mut settings: Settings = serde_json::from_value(plain).expect("every value was tried alone");
-    problems.extend(rules::broken(&settings).into_iter().map(|(key, why)| with_origin(keys::problem(&settings, key, why), &merged)));
-    match read_secret(&settings.zookeeper) {
-        Ok(secret) => settings.zookeeper.secret = secret,
-        Err(why) => problems.push(with_origin(keys::problem(&settings, "zookeeper.auth_file".to_owned(), why), &merged)),
-    }
-    ConfigError::of(problems).map(|()| settings)
+    let secret = secret::read(&settings.zookeeper, credentials.as_deref());
+    let bad_secret = secret.as_ref().err().map(|why| ("zookeeper.auth_file".to_owned(), why.clone()));
+    // One that cannot be used is there all the same, so that the rules do not miss it.
+    settings.zookeeper.secret = secret.unwrap_or_else(|_| Some(Secret::new(Vec::new())));
+    let broken = rules::broken(&settings).into_iter().chain(bad_secret);
+    problems.extend(broken.map(|(key, why)| with_origin(keys::problem(&settings, key, why), &merged)));
+    let origins = merged.into_iter().map(|(path, (_, origin))| (path.join("."), origin)).collect();
+    ConfigError::of(problems).map(|()| (settings, origins))
 }
 
 fn split(key: &str) -> Vec<String> {
@@ -78,19 +87,35 @@ fn read_file(path: &Path, entries: &mut Vec<Entry>, problems: &mut Vec<Problem>)
         Err(error) => return problems.push(unusable(origin, format!("cannot be read: {error}"))),
     };
     match File::from_str(&text, FileFormat::Toml).collect() {
-        Ok(table) => flatten(Vec::new(), table, &origin, entries),
+        Ok(table) => flatten(Vec::new(), table, &InFile { path, lines: lines::of(&text) }, entries),
         Err(error) => problems.push(unusable(origin, error.to_string().trim_end().to_owned())),
     }
 }
 
-fn flatten(path: Vec<String>, table: Map<String, Value>, origin: &Origin, entries: &mut Vec<Entry>) {
+/// A file and where its keys stand in it.
+struct InFile<'a> {
+    path: &'a Path,
+    lines: BTreeMap<Vec<String>, usize>,
+}
+
+impl InFile<'_> {
+    fn origin(&self, key: &[String]) -> Origin {
+        let path = self.path.to_owned();
+        self.lines.get(key).map_or_else(|| Origin::File(path.clone()), |line| Origin::Line(path.clone(), *line))
+    }
+}
+
+fn flatten(path: Vec<String>, table: Map<String, Value>, file: &InFile<'_>, entries: &mut Vec<Entry>) {
     for (name, value) in table {
         let inner = [path.as_slice(), &[name]].concat();
         match value.kind {
-            ValueKind::Table(table) if !table.is_empty() => flatten(inner, table, origin, entries),
+            ValueKind::Table(table) if !table.is_empty() => flatten(inner, table, file, entries),
             // A section or table without anything in it says nothing, unless nobody knows it.
             ValueKind::Table(_) if keys::is_table(&inner.join(".")) => {}
-            kind => entries.push(Entry { path: inner, value: Value::new(None, kind), origin: origin.clone() }),
+            kind => {
+                let origin = file.origin(&inner);
+                entries.push(Entry { path: inner, value: Value::new(None, kind), origin });
+            }
         }
     }
 }
@@ -138,21 +163,4 @@ fn merge(entries: Vec<Entry>, problems: &mut Vec<Problem>) -> Merged {
 fn with_origin(problem: Problem, merged: &Merged) -> Problem {
     let found = merged.iter().find(|(path, _)| path.join(".") == problem.key);
     Problem { origin: found.map_or(Origin::Default, |(_, (_, origin))| origin.clone()), ..problem }
-}
-
-/// What stands in `auth_file`, without the newline at its end.
-fn read_secret(zookeeper: &Zookeeper) -> Result<Option<Secret>, String> {
-    if zookeeper.auth_file.is_empty() || zookeeper.auth_scheme.is_empty() {
-        return Ok(None);
-    }
-    let bytes = fs::read(&zookeeper.auth_file).map_err(|error| format!("cannot be read: {error}"))?;
-    let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
-    let secret = line.strip_suffix(b"\r").unwrap_or(line);
-    if secret.is_empty() {
-        Err("the file is empty; write the secret into it".to_owned())
-    } else if zookeeper.auth_scheme == "digest" && !secret.contains(&b':') {
-        Err("the file must hold user:password for auth_scheme \"digest\"".to_owned())
-    } else {
-        Ok(Some(Secret::new(secret.to_vec())))
-    }
 }

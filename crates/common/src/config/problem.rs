@@ -8,8 +8,10 @@ use std::path::PathBuf;
 pub enum Origin {
     /// Nobody set it, or a program did.
     Default,
-    /// A configuration file.
+    /// A configuration file as a whole.
     File(PathBuf),
+    /// A line of a configuration file, counted from 1.
+    Line(PathBuf, usize),
     /// An environment variable, by its name.
     Environment(String),
     /// `--set`, by its argument's key.
@@ -23,6 +25,7 @@ impl fmt::Display for Origin {
         match self {
             Self::Default => f.write_str("the default"),
             Self::File(path) => write!(f, "{}", path.display()),
+            Self::Line(path, line) => write!(f, "{}:{line}", path.display()),
             Self::Environment(variable) => write!(f, "environment variable {variable}"),
             Self::Set(key) => write!(f, "--set {key}"),
             Self::CommandLine => f.write_str("the command line"),

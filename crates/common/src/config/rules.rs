@@ -76,7 +76,8 @@ fn zookeeper(settings: &Settings, broken: &mut Broken) {
     let reserved = zookeeper.root == "/zookeeper" || zookeeper.root.starts_with("/zookeeper/");
     demand(broken, !reserved, "zookeeper.root", "/zookeeper belongs to ZooKeeper itself; choose another path");
     let secret = !zookeeper.auth_file.is_empty() || zookeeper.secret.is_some();
-    let no_secret = "must name the file that holds the secret, because zookeeper.auth_scheme is set";
+    let no_secret =
+        "must name the file that holds the secret, because zookeeper.auth_scheme is set and systemd gave no credential \"zookeeper-auth\"";
     demand(broken, zookeeper.auth_scheme.is_empty() || secret, "zookeeper.auth_file", no_secret);
     let no_scheme = "must be set, as \"digest\", because zookeeper.auth_file is set";
     demand(broken, !zookeeper.auth_scheme.is_empty() || !secret, "zookeeper.auth_scheme", no_scheme);

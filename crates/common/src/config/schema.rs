@@ -5,12 +5,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::values::{ByteSize, Secret, duration};
 
 /// Everything that can be configured. Each role reads its own sections and those that all share.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Settings {
     /// The cluster's name, a label of every series.
@@ -47,7 +48,7 @@ impl Default for Settings {
 }
 
 /// How to reach ZooKeeper.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Zookeeper {
     /// `host:port,host:port/chroot`; the chroot comes before [`root`](Self::root).
@@ -56,6 +57,7 @@ pub struct Zookeeper {
     pub root: String,
     /// How long the servers keep a silent session. They may grant another time.
     #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
     pub session_timeout: Duration,
     /// `digest`, or what else the servers know; empty for no authentication.
     pub auth_scheme: String,
@@ -63,6 +65,7 @@ pub struct Zookeeper {
     pub auth_file: String,
     /// How long to go on without a session before the process ends with exit code 69.
     #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
     pub give_up_after: Duration,
     /// What stood in [`auth_file`](Self::auth_file) when the settings were loaded.
     #[serde(skip)]
@@ -92,7 +95,7 @@ impl Zookeeper {
 }
 
 /// Read by coordinators.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Coordinator {
     /// What operators call it; empty for the host's name.
@@ -105,9 +108,11 @@ pub struct Coordinator {
     pub max_worker_losses: u32,
     /// How often everything is compared with ZooKeeper without a cause.
     #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
     pub reconcile_interval: Duration,
     /// How long the second standby leaves a vacancy to the first.
     #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
     pub standby_delay: Duration,
     /// Whether workers of the book's example get work, which they only print.
     pub classic_workers: ClassicWorkers,
@@ -128,7 +133,7 @@ impl Default for Coordinator {
 }
 
 /// Read by workers.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Worker {
     /// What operators call it; empty for the host's name.
@@ -143,9 +148,11 @@ pub struct Worker {
     pub on_doubt: OnDoubt,
     /// How long running tasks may take to end when the worker is asked to stop.
     #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
     pub drain_timeout: Duration,
     /// Time between SIGTERM and SIGKILL.
     #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
     pub kill_grace: Duration,
     /// Where whole outputs are kept; empty for the state directory.
     pub output_dir: String,
@@ -173,11 +180,12 @@ impl Default for Worker {
 }
 
 /// What holds for tasks that do not say otherwise.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Task {
     /// How long an attempt may run; zero for as long as it likes.
     #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
     pub timeout: Duration,
     /// Longest payload that is accepted.
     pub payload_max: ByteSize,
@@ -190,7 +198,7 @@ impl Default for Task {
 }
 
 /// Metrics and health pages of the services.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
     /// `address:port` to listen on; empty for the role's port on loopback.
@@ -200,7 +208,7 @@ pub struct Http {
 }
 
 /// What is logged.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Log {
     /// The least important lines that are still written.
@@ -210,7 +218,7 @@ pub struct Log {
 }
 
 /// Read by the command and the client library.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Client {
     /// What the command prints.
@@ -226,7 +234,7 @@ impl Default for Client {
 }
 
 /// Whether workers of the book's example get work.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum ClassicWorkers {
     /// They are left idle.
@@ -237,7 +245,7 @@ pub enum ClassicWorkers {
 }
 
 /// What happens to running tasks when the session may have ended unnoticed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum OnDoubt {
     /// They are killed: no task runs twice at the same time.
@@ -248,7 +256,7 @@ pub enum OnDoubt {
 }
 
 /// The least important lines that are still written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogLevel {
     /// What failed.
@@ -285,7 +293,7 @@ impl fmt::Display for LogLevel {
 }
 
 /// What a line of the log looks like.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum LogFormat {
     /// For people.
@@ -296,7 +304,7 @@ pub enum LogFormat {
 }
 
 /// What the command prints.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, clap::ValueEnum)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
 pub enum Output {
     /// Columns, for people.

@@ -3,6 +3,7 @@
 use std::ffi::OsString;
 use std::fs;
 use std::os::unix::ffi::OsStringExt;
+use std::os::unix::fs::PermissionsExt;
 use std::time::Duration;
 
 use clap::Parser;
@@ -45,7 +46,7 @@ impl World {
     }
 
     fn load(&self) -> Result<Settings, ConfigError> {
-        layers::load(&self.sources, self.environment.clone().into_iter())
+        layers::load(&self.sources, self.environment.clone().into_iter()).map(|(settings, _)| settings)
     }
 
     fn settings(&self) -> Settings {
@@ -136,17 +137,17 @@ fn unknown_keys_are_named_with_their_source_and_the_nearest_known_one() {
     assert_eq!(
         problems,
         [
-            "Worker.name (w.toml): unknown key; did you mean worker.name?",
+            "Worker.name (w.toml:7): unknown key; did you mean worker.name?",
             "cluster.name (--set cluster.name): unknown key; cluster is a value, there is nothing below it",
             "empty (w.toml): unknown key; the sections are client, coordinator, http, log, task, worker, zookeeper",
             "environment variable BELLWETHER__: unknown key; the sections are client, coordinator, http, log, task, worker, zookeeper",
             "http.port (--set http.port): unknown key; the keys of [http] are advertise, listen",
-            "slots (w.toml): unknown key; did you mean worker.slots?",
+            "slots (w.toml:1): unknown key; did you mean worker.slots?",
             "worker (environment variable BELLWETHER__WORKER): is a section; its keys are drain_timeout, kill_grace, labels, name, on_doubt, output_dir, output_max, output_tail, shell, slots",
             "worker.labels.a.b (--set worker.labels.a.b): unknown key; a name in worker.labels has no dot in it",
             "worker.slot (environment variable BELLWETHER__WORKER__SLOT): unknown key; did you mean worker.slots?",
-            "zookeeper.password (w.toml): unknown key; the keys of [zookeeper] are auth_file, auth_scheme, connect, give_up_after, root, session_timeout",
-            "zookeper.root (w.toml): unknown key; did you mean zookeeper.root?",
+            "zookeeper.password (w.toml:5): unknown key; the keys of [zookeeper] are auth_file, auth_scheme, connect, give_up_after, root, session_timeout",
+            "zookeper.root (w.toml:3): unknown key; did you mean zookeeper.root?",
         ]
     );
 }
@@ -161,18 +162,18 @@ fn values_of_the_wrong_sort_are_not_bent() {
         problems,
         [
             "client.submit_window = \"1e3\" (--set client.submit_window): must be a whole number between 1 and 10000",
-            "cluster = 7 (w.toml): must be text in quotes, as \"default\"",
-            "coordinator.assign_batch = […] (w.toml): must be a whole number between 1 and 10000",
-            "coordinator.lookahead = \"3\" (w.toml): must be a whole number between 0 and 1000",
-            "log.level = \"loud\" (w.toml): unknown variant `loud`, expected one of `error`, `warn`, `info`, `debug`, `trace`",
-            "task.payload_max = \"10KB\" (w.toml): a size is a whole number and one of B, KiB, MiB, GiB, as \"16KiB\"",
-            "task.timeout = \"10\" (w.toml): a duration is a whole number and one of ms, s, m, h, d, as \"10s\"",
+            "cluster = 7 (w.toml:1): must be text in quotes, as \"default\"",
+            "coordinator.assign_batch = […] (w.toml:10): must be a whole number between 1 and 10000",
+            "coordinator.lookahead = \"3\" (w.toml:9): must be a whole number between 0 and 1000",
+            "log.level = \"loud\" (w.toml:12): unknown variant `loud`, expected one of `error`, `warn`, `info`, `debug`, `trace`",
+            "task.payload_max = \"10KB\" (w.toml:15): a size is a whole number and one of B, KiB, MiB, GiB, as \"16KiB\"",
+            "task.timeout = \"10\" (w.toml:14): a duration is a whole number and one of ms, s, m, h, d, as \"10s\"",
             "worker.labels = \"a\" (--set worker.labels): is a table: set one of its names, as worker.labels.name",
-            "worker.labels = \"a\" (w.toml): must be a table, as [worker.labels] and below it name = \"value\"",
-            "worker.name = true (w.toml): must be text in quotes",
+            "worker.labels = \"a\" (w.toml:5): must be a table, as [worker.labels] and below it name = \"value\"",
+            "worker.name = true (w.toml:4): must be text in quotes",
             "worker.slots = \"-1\" (--set worker.slots): must be a whole number between 0 and 4096",
-            "worker.slots = 1.7 (w.toml): must be a whole number between 0 and 4096",
-            "zookeeper.session_timeout = 10 (w.toml): must be text in quotes, as \"10s\"",
+            "worker.slots = 1.7 (w.toml:3): must be a whole number between 0 and 4096",
+            "zookeeper.session_timeout = 10 (w.toml:7): must be text in quotes, as \"10s\"",
         ]
     );
 }
@@ -201,7 +202,7 @@ fn impossible_values_are_named_with_a_way_out() {
         ),
         (
             "zookeeper.auth_scheme=digest",
-            "zookeeper.auth_file = \"\" (the default): must name the file that holds the secret, because zookeeper.auth_scheme is set",
+            "zookeeper.auth_file = \"\" (the default): must name the file that holds the secret, because zookeeper.auth_scheme is set and systemd gave no credential \"zookeeper-auth\"",
         ),
         (
             "zookeeper.auth_file=/x",
@@ -307,6 +308,7 @@ fn variables_that_are_no_text_are_named() {
 fn the_secret_is_read_and_never_shown() {
     let world = World::new().file("auth", "");
     let auth_file = world.sources.files[0].clone();
+    close(&auth_file, 0o640);
     let with = |text: &str| {
         fs::write(&auth_file, text).expect("written");
         World::new().set("zookeeper.auth_scheme=digest").set(&format!("zookeeper.auth_file={}", auth_file.display())).load()
@@ -370,6 +372,71 @@ fn outputs_lie_in_the_state_directory() {
     assert_eq!(dir(&settings, &all[2..]), "/home/a/.local/state/bellwether/output");
     settings.worker.output_dir = "/data".into();
     assert_eq!(dir(&settings, &all), "/data");
+}
+
+#[test]
+fn a_secret_that_others_may_read_is_refused() {
+    let world = World::new().file("auth", "user:hunter2");
+    let auth_file = world.sources.files[0].clone();
+    let with_mode = |mode: u32| {
+        close(&auth_file, mode);
+        World::new().set("zookeeper.auth_scheme=digest").set(&format!("zookeeper.auth_file={}", auth_file.display())).load()
+    };
+    for good in [0o400, 0o600, 0o440, 0o640] {
+        assert!(with_mode(good).is_ok(), "{good:o}");
+    }
+    for bad in [0o644, 0o604, 0o660, 0o602, 0o777] {
+        let error = with_mode(bad).expect_err("open").to_string();
+        let told = format!("others may read or change the secret (mode {bad:03o}); close it: chmod 0640 {}", auth_file.display());
+        assert!(error.contains(&told) && !error.contains("hunter2"), "{error}");
+    }
+    close(&auth_file, 0o600);
+    fs::write(&auth_file, [b'x'; 5000]).expect("written");
+    assert!(with_mode(0o600).expect_err("long").to_string().ends_with("is longer than 4096 bytes; it must hold nothing but the secret"));
+}
+
+#[test]
+fn a_credential_of_systemd_stands_in_for_the_file() {
+    let world = World::new().file("zookeeper-auth", "user:hunter2\n");
+    close(&world.sources.files[0], 0o400);
+    let directory = world.dir.path().display().to_string();
+    let with = |set: &str| World::new().variable("CREDENTIALS_DIRECTORY", &directory).set(set);
+    let settings = with("zookeeper.auth_scheme=digest").settings();
+    assert_eq!(settings.zookeeper.auth(), Some(("digest".into(), b"user:hunter2".to_vec())));
+    assert_eq!(with("worker.slots=1").settings().zookeeper.auth(), None, "nobody asked for it");
+
+    let empty = World::new().variable("CREDENTIALS_DIRECTORY", "/nowhere").set("zookeeper.auth_scheme=digest");
+    assert!(empty.problems()[0].contains("systemd gave no credential"));
+    fs::set_permissions(&world.sources.files[0], fs::Permissions::from_mode(0o644)).expect("a mode");
+    let open = with("zookeeper.auth_scheme=digest").problems();
+    assert!(open.len() == 1 && open[0].contains("zookeeper-auth: others may read"), "{open:?}");
+}
+
+fn close(file: &Path, mode: u32) {
+    fs::set_permissions(file, fs::Permissions::from_mode(mode)).expect("a mode");
+}
+
+#[test]
+fn each_value_is_shown_with_where_it_came_from() {
+    let world = World::new()
+        .file("a.toml", "[worker]\nslots = 1\nname = \"one\"\n")
+        .file("b.toml", "[worker]\n\nslots = 2\n")
+        .variable("BELLWETHER__LOG__LEVEL", "debug")
+        .set("task.timeout=5s")
+        .flag("zookeeper.connect", "zk:1");
+    let (_, origins) = layers::load(&world.sources, world.environment.clone().into_iter()).expect("good settings");
+    let shown: Vec<String> = origins.iter().map(|(key, origin)| format!("{key}: {origin}")).collect();
+    let dir = world.dir.path().display();
+    assert_eq!(
+        shown,
+        [
+            "log.level: environment variable BELLWETHER__LOG__LEVEL".to_owned(),
+            "task.timeout: --set task.timeout".to_owned(),
+            format!("worker.name: {dir}/a.toml:3"),
+            format!("worker.slots: {dir}/b.toml:3"),
+            "zookeeper.connect: the command line".to_owned(),
+        ]
+    );
 }
 
 fn config_file(name: &str) -> PathBuf {

@@ -1,8 +1,10 @@
 //! Types of values that are more than text or a number: byte sizes, secrets, and how durations are spelled.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::str::FromStr;
 
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
 use serde::{Deserialize, Serialize};
 
 /// A number of bytes, spelled as a whole number and one of `B`, `KiB`, `MiB`, `GiB`.
@@ -78,6 +80,20 @@ impl From<ByteSize> for String {
     }
 }
 
+impl JsonSchema for ByteSize {
+    fn schema_name() -> Cow<'static, str> {
+        "ByteSize".into()
+    }
+
+    fn inline_schema() -> bool {
+        true
+    }
+
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "pattern": "^[0-9]+ *(B|KiB|MiB|GiB)$" })
+    }
+}
+
 /// Bytes that no log, no error and no debug print shows.
 #[derive(Clone, PartialEq, Eq)]
 pub struct Secret(Vec<u8>);
@@ -104,10 +120,29 @@ impl fmt::Debug for Secret {
 
 /// Durations are spelled as people do: `"300ms"`, `"10s"`, `"1h 30m"`.
 pub(super) mod duration {
+    use std::borrow::Cow;
     use std::time::Duration;
 
+    use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
     use serde::de::Error;
     use serde::{Deserialize, Deserializer, Serializer};
+
+    /// How a duration looks in a file, for the schema.
+    pub(in super::super) struct Spelled;
+
+    impl JsonSchema for Spelled {
+        fn schema_name() -> Cow<'static, str> {
+            "Duration".into()
+        }
+
+        fn inline_schema() -> bool {
+            true
+        }
+
+        fn json_schema(_: &mut SchemaGenerator) -> Schema {
+            json_schema!({ "type": "string", "pattern": "^([0-9]+ *[a-z]+ *)+$" })
+        }
+    }
 
     pub(in super::super) fn serialize<S: Serializer>(duration: &Duration, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_str(&humantime::format_duration(*duration))

@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use bellwether_core::protocol::version::{self, Admission};
 use bellwether_core::protocol::{Multi, Op, Outcome, Refusal, Why, layout, path};
 use tokio::net::TcpStream;
 use zookeeper_client::{Client, Error, SessionState, StateWatcher};
@@ -107,10 +108,18 @@ async fn try_once(settings: &SessionSettings, place: &Place) -> Result<(Arc<Clie
     let store = Store::new(0, &client);
     match settings.needs {
         Needs::Service => {
+            // Before anything is written: a cluster that speaks otherwise is none of our business.
+            let unsaid = !admitted(&store, place).await?;
             store.ensure_layout().await.map_err(|error| of_layout(error, place))?;
             prove(&store, place, Rights::of_service(store.session_id())).await?;
+            if unsaid {
+                say_version(&store, place).await?;
+            }
         }
-        Needs::Client => prove(&store, place, Rights::of_client()).await?,
+        Needs::Client => {
+            admitted(&store, place).await?;
+            prove(&store, place, Rights::of_client()).await?;
+        }
     }
     match states.state() {
         SessionState::SyncConnected => Ok((client, states)),
@@ -171,6 +180,32 @@ async fn make_root(store: &Store, root: &str) -> Result<(), Attempt> {
         }
     }
     Ok(())
+}
+
+/// Whether the cluster says that it speaks a protocol of ours; false if it says nothing.
+async fn admitted(store: &Store, place: &Place) -> Result<bool, Attempt> {
+    let node = match store.get(path::VERSION).await {
+        Err(ReadError::NoAuth { .. }) => {
+            return Err(denied(place.absolute(path::VERSION), "READ", "this session may not see which protocol the cluster speaks"));
+        }
+        read => read.map_err(retry)?,
+    };
+    match version::admission(node.as_ref().map(|node| node.data.as_slice())) {
+        Admission::Welcome => Ok(true),
+        Admission::Unsaid => Ok(false),
+        Admission::Refused(mismatch) => Err(Attempt::BadSettings(mismatch.to_string())),
+    }
+}
+
+async fn say_version(store: &Store, place: &Place) -> Result<(), Attempt> {
+    match store.commit(Multi::new().create(path::VERSION, version::data())).await {
+        Outcome::Applied(_) => Ok(()),
+        // Somebody was quicker: it is theirs that counts.
+        Outcome::Refused(_) | Outcome::Unknown => match admitted(store, place).await? {
+            true => Ok(()),
+            false => Err(Attempt::Retry(format!("cannot say in {} which protocol this cluster speaks", path::VERSION))),
+        },
+    }
 }
 
 fn retry(error: ReadError) -> Attempt {

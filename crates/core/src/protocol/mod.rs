@@ -1,7 +1,7 @@
 //! The znode protocol: everything that crosses a process boundary, and nothing that decides.
 //!
 //! Paths ([`path`]), names ([`name`]), payloads ([`payload`]), results ([`result`]), the records of services ([`record`]), the
-//! layout ([`layout`]), changes seen through watches ([`change`]) and transactions ([`multi`]).
+//! layout ([`layout`]), changes seen through watches ([`change`]), transactions ([`multi`]), and who may take part ([`version`]).
 
 pub mod change;
 pub mod layout;
@@ -11,6 +11,7 @@ pub mod path;
 pub mod payload;
 pub mod record;
 pub mod result;
+pub mod version;
 
 pub use change::Change;
 pub use multi::{Applied, Multi, Op, Outcome, Refusal, Why};
