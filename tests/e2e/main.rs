@@ -4,6 +4,7 @@ mod faults;
 mod faults_client;
 mod faults_load;
 mod faults_master;
+mod faults_state;
 mod faults_worker;
 mod foreign;
 mod harness;

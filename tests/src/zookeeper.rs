@@ -158,6 +158,20 @@ impl Zookeeper {
         restarted.unwrap_or_else(|error| panic!("{error}"));
     }
 
+    /// Kills server `i` if it runs, and deletes all its data.
+    #[track_caller]
+    pub fn wipe(&self, i: usize) {
+        let wiped = self.harm().wipe(i);
+        wiped.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// Starts those of these servers that do not run, then waits until these serve.
+    #[track_caller]
+    pub fn start_some(&self, which: &[usize]) {
+        let started = self.harm().start_some(which);
+        started.unwrap_or_else(|error| panic!("{error}"));
+    }
+
     /// Starts every server that does not run, then waits until all serve.
     #[track_caller]
     pub fn start_all(&self) {

@@ -198,11 +198,32 @@ impl LocalZookeeper {
     /// # Errors
     /// As [`start`](Self::start).
     pub fn start_all(&mut self) -> Result<(), Error> {
-        for server in self.servers.iter_mut().filter(|server| server.pid().is_none()) {
-            server.spawn()?;
+        let all: Vec<usize> = (0..self.len()).collect();
+        self.start_some(&all)
+    }
+
+    /// Starts those of these servers that do not run, then waits until these serve.
+    ///
+    /// # Errors
+    /// As [`start`](Self::start).
+    pub fn start_some(&mut self, which: &[usize]) -> Result<(), Error> {
+        for i in which {
+            if self.servers[*i].pid().is_none() {
+                self.servers[*i].spawn()?;
+            }
         }
         let deadline = Instant::now() + self.start_within;
-        self.servers.iter().try_for_each(|server| server.wait_until_serving(deadline))
+        which.iter().try_for_each(|i| self.servers[*i].wait_until_serving(deadline))
+    }
+
+    /// Kills server `i` if it runs, and deletes all its data: sessions, nodes, transaction logs. Its number stays.
+    ///
+    /// # Errors
+    /// The file system says no.
+    pub fn wipe(&mut self, i: usize) -> Result<(), Error> {
+        self.servers[i].kill();
+        let data = self.servers[i].data_dir().join("version-2");
+        std::fs::remove_dir_all(&data).map_err(|source| io(format!("remove {}", data.display()), source))
     }
 
     /// Where server `i` keeps its snapshots and transaction logs: the directory that holds `version-2/`.

@@ -129,7 +129,8 @@ pub mod label {
 /// States of a session.
 pub const SESSION_STATES: [&str; 4] = ["connecting", "connected", "suspended", "lost"];
 /// What happens to a session.
-pub const SESSION_EVENTS: [&str; 8] = ["opened", "suspended", "resumed", "lost", "closed", "unreachable", "gave_up", "denied"];
+pub const SESSION_EVENTS: [&str; 9] =
+    ["opened", "suspended", "resumed", "lost", "closed", "unreachable", "gave_up", "denied", "state_went_backwards"];
 /// How an outage of a session ended.
 pub const DISCONNECTED_OUTCOMES: [&str; 2] = ["resumed", "lost"];
 /// What is asked of ZooKeeper.

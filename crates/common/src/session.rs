@@ -4,14 +4,15 @@
 //! its listener; what is read and written goes through the [`Store`] that it hands out.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Recipient, ResponseActFuture, WeakAddr, WrapFuture};
+use bellwether_core::rewind::{Begin, Landmarks};
 use metrics::{counter, histogram};
 use tokio::sync::oneshot;
 use tokio::task::AbortHandle;
-use tracing::{debug, info, warn};
+use tracing::{debug, error, info, warn};
 use zookeeper_client::{Client, SessionState, StateWatcher};
 
 use crate::metrics as names;
@@ -134,6 +135,9 @@ pub struct SessionActor {
     state: State,
     /// Since when there is no session.
     without_since: Instant,
+    /// The highest transaction that any session so far saw.
+    highest: Arc<AtomicI64>,
+    landmarks: Landmarks,
 }
 
 #[derive(Debug)]
@@ -161,7 +165,8 @@ impl SessionActor {
     /// An actor that starts to open a session as soon as it is started.
     #[must_use]
     pub fn new(settings: SessionSettings, listener: Recipient<SessionEvent>) -> Self {
-        Self { settings: Arc::new(settings), listener, state: State::Idle, without_since: Instant::now() }
+        let (highest, landmarks) = (Arc::default(), Landmarks::default());
+        Self { settings: Arc::new(settings), listener, state: State::Idle, without_since: Instant::now(), highest, landmarks }
     }
 
     /// Not bounded by the mailbox's capacity: sessions change state a few times per second at most, and no event may be lost.
@@ -192,6 +197,23 @@ impl SessionActor {
         self.tell(SessionEvent::Lost { serial, why });
         drop(session);
         self.open(ctx);
+    }
+
+    /// Nothing of an earlier session is left when a session begins, whatever became of ZooKeeper's state: there is nothing to do
+    /// but to say it.
+    fn look_back(&mut self, begin: Begin) {
+        let seen = self.highest.load(Ordering::Relaxed);
+        let rewound = self.landmarks.begin(begin, seen);
+        if let Some(rewound) = rewound {
+            error!(
+                %rewound,
+                "zookeeper state went backwards: it was wiped, or replaced by an older copy; what was submitted since may be lost; starting over with what is there"
+            );
+            counter!(names::ZK_SESSION_EVENTS_TOTAL, "event" => "state_went_backwards").increment(1);
+            // Another history: its numbers begin anew.
+            self.highest = Arc::default();
+        }
+        self.highest.fetch_max(begin.written.unwrap_or(0), Ordering::Relaxed);
     }
 
     /// A session that was given up is closed: opens the next one, unless somebody wants none.
@@ -234,7 +256,7 @@ impl Actor for SessionActor {
 
 /// What an attempt led to.
 enum Attempted {
-    Open { client: Arc<Client>, states: StateWatcher },
+    Open { client: Arc<Client>, states: StateWatcher, begin: Begin },
     Failed { why: String },
     Ended(SessionEvent),
 }
@@ -252,9 +274,10 @@ impl Handler<Attempted> for SessionActor {
             return;
         }
         match attempted {
-            Attempted::Open { client, states } => {
+            Attempted::Open { client, states, begin } => {
+                self.look_back(begin);
                 let serial = SERIALS.fetch_add(1, Ordering::Relaxed) + 1;
-                let store = Store::new(serial, &client);
+                let store = Store::new(serial, &client, &self.highest);
                 info!(serial, session = %client.session_id(), timeout = ?store.timeout(), "session opened");
                 show("connected");
                 zk_runtime::spawn(follow(states, serial, ctx.address().downgrade()));
@@ -383,7 +406,7 @@ async fn make_attempts(settings: Arc<SessionSettings>, place: Place, without_sin
     let mut last = "no server answered in time".to_owned();
     loop {
         let report = match tokio::time::timeout_at(over, opening::attempt(&settings, &place)).await {
-            Ok(Attempt::Open { client, states }) => Attempted::Open { client, states },
+            Ok(Attempt::Open { client, states, begin }) => Attempted::Open { client, states, begin },
             Ok(Attempt::Denied { path, right, why }) => Attempted::Ended(SessionEvent::Denied { path, right, why }),
             Ok(Attempt::BadSettings(why)) => Attempted::Ended(SessionEvent::BadSettings(why)),
             Ok(Attempt::Retry(why)) => {

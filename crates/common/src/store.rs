@@ -5,7 +5,7 @@
 
 use std::fmt;
 use std::future::Future;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Weak};
 use std::time::Duration;
 
@@ -87,6 +87,8 @@ struct Session {
     timeout: Duration,
     client: Weak<Client>,
     closing: AtomicBool,
+    /// The highest transaction that any session of this process saw.
+    highest: Arc<AtomicI64>,
 }
 
 impl fmt::Debug for Store {
@@ -96,13 +98,14 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    pub(crate) fn new(serial: u64, client: &Arc<Client>) -> Self {
+    pub(crate) fn new(serial: u64, client: &Arc<Client>, highest: &Arc<AtomicI64>) -> Self {
         let session = Session {
             serial,
             id: client.session_id().0,
             timeout: client.session_timeout(),
             client: Arc::downgrade(client),
             closing: AtomicBool::new(false),
+            highest: Arc::clone(highest),
         };
         Self { session: Arc::new(session) }
     }
@@ -130,6 +133,19 @@ impl Store {
         self.session.closing.store(true, Ordering::Release);
     }
 
+    fn seen(&self, stat: &zookeeper_client::Stat) -> Stat {
+        self.session.highest.fetch_max(stat.czxid.max(stat.mzxid), Ordering::Relaxed);
+        stat_of(stat)
+    }
+
+    fn noted(&self, outcome: Outcome) -> Outcome {
+        if let Outcome::Applied(applied) = &outcome {
+            let written = applied.sets.iter().map(|(_, _, zxid)| *zxid).max();
+            self.session.highest.fetch_max(written.unwrap_or(0), Ordering::Relaxed);
+        }
+        outcome
+    }
+
     /// The client, if a request can be sent at all. While it is disconnected requests would queue without bound and run after
     /// the reconnect, long after the decision that led to them.
     fn client(&self) -> Option<Arc<Client>> {
@@ -150,9 +166,10 @@ impl Store {
             drop(client);
             reply.await
         });
+        let own = self.clone();
         async move {
             let found = or_absent(reply.await.read(&asked))?;
-            Ok(found.map(|(data, stat)| Node { data, stat: stat_of(&stat) }))
+            Ok(found.map(|(data, stat)| Node { data, stat: own.seen(&stat) }))
         }
     }
 
@@ -183,7 +200,8 @@ impl Store {
             drop(client);
             reply.await
         });
-        async move { Ok(or_absent(reply.await.read(&asked))?.flatten().as_ref().map(stat_of)) }
+        let own = self.clone();
+        async move { Ok(or_absent(reply.await.read(&asked))?.flatten().as_ref().map(|stat| own.seen(stat))) }
     }
 
     /// State of a node, and a future that resolves at its next change (creation, deletion or set) or when the session is
@@ -207,9 +225,10 @@ impl Store {
             };
             Ok((stat, changed.boxed()))
         });
+        let own = self.clone();
         async move {
             let (stat, changed) = reply.await.read(&asked)?;
-            Ok((stat.as_ref().map(stat_of), changed))
+            Ok((stat.as_ref().map(|stat| own.seen(stat)), changed))
         }
     }
 
@@ -230,9 +249,10 @@ impl Store {
             (false, false) => None,
         };
         let reply = fault.is_none().then(|| self.request("multi", move |client| send_multi(client, multi)));
+        let own = self.clone();
         async move {
             match (reply, fault) {
-                (Some(reply), _) => outcome_of_multi(reply.await),
+                (Some(reply), _) => own.noted(outcome_of_multi(reply.await)),
                 (None, fault) => Outcome::Refused(Refusal::Whole(fault.unwrap_or(Why::BadArguments))),
             }
         }

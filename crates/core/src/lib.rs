@@ -13,6 +13,7 @@ pub mod master;
 pub mod numbering;
 pub mod planner;
 pub mod protocol;
+pub mod rewind;
 pub mod submission;
 pub mod time;
 pub mod view;

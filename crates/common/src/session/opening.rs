@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bellwether_core::protocol::version::{self, Admission};
 use bellwether_core::protocol::{Multi, Op, Outcome, Refusal, Why, layout, path};
+use bellwether_core::rewind::{Anchor, Begin};
 use tokio::net::TcpStream;
 use zookeeper_client::{Client, Error, SessionState, StateWatcher};
 
@@ -23,7 +24,7 @@ pub(super) struct Place {
 /// How an attempt ended.
 pub(super) enum Attempt {
     /// The session is open, its root exists, and what was asked of it is allowed.
-    Open { client: Arc<Client>, states: StateWatcher },
+    Open { client: Arc<Client>, states: StateWatcher, begin: Begin },
     /// Not now.
     Retry(String),
     /// Not with these rights.
@@ -93,19 +94,21 @@ fn check_root(root: &str) -> Result<(), String> {
 /// Tries once.
 pub(super) async fn attempt(settings: &SessionSettings, place: &Place) -> Attempt {
     match try_once(settings, place).await {
-        Ok((client, states)) => Attempt::Open { client, states },
+        Ok(open) => open,
         Err(attempt) => attempt,
     }
 }
 
-async fn try_once(settings: &SessionSettings, place: &Place) -> Result<(Arc<Client>, StateWatcher), Attempt> {
+async fn try_once(settings: &SessionSettings, place: &Place) -> Result<Attempt, Attempt> {
     let unrooted = Arc::new(connect(settings, place).await?);
     let mut states = unrooted.state_watcher();
-    make_root(&Store::new(0, &unrooted), &place.root).await?;
+    // What this attempt sees is compared with what was seen before: it must not be counted as that.
+    let apart = Arc::default();
+    make_root(&Store::new(0, &unrooted, &apart), &place.root).await?;
     let rooted = Client::clone(&unrooted).chroot(place.root.as_str());
     let client = Arc::new(rooted.map_err(|_| Attempt::BadSettings(format!("{:?} cannot be a root", place.root)))?);
     drop(unrooted);
-    let store = Store::new(0, &client);
+    let store = Store::new(0, &client, &apart);
     match settings.needs {
         Needs::Service => {
             // Before anything is written: a cluster that speaks otherwise is none of our business.
@@ -121,10 +124,32 @@ async fn try_once(settings: &SessionSettings, place: &Place) -> Result<(Arc<Clie
             prove(&store, place, Rights::of_client()).await?;
         }
     }
+    let begin = begin(&store, settings.needs).await?;
     match states.state() {
-        SessionState::SyncConnected => Ok((client, states)),
+        SessionState::SyncConnected => Ok(Attempt::Open { client, states, begin }),
         state => Err(Attempt::Retry(format!("the new session became {state} at once"))),
     }
+}
+
+/// Where ZooKeeper's history is now. A service writes for it, and nothing but what was there: the number of that transaction is
+/// above all that were before.
+async fn begin(store: &Store, needs: Needs) -> Result<Begin, Attempt> {
+    let writing = match needs {
+        Needs::Service => Some(store.commit(Multi::new().set(path::BELLWETHER, Vec::new(), None))),
+        Needs::Client => None,
+    };
+    let anchor = store.stat(path::BELLWETHER);
+    let written = match writing {
+        Some(writing) => match writing.await {
+            Outcome::Applied(applied) => applied.sets.first().map(|(_, _, zxid)| *zxid),
+            // Without the right to set it, the anchor has to do.
+            Outcome::Refused(_) => None,
+            Outcome::Unknown => return Err(Attempt::Retry("the connection broke while the session began".to_owned())),
+        },
+        None => None,
+    };
+    let anchor = anchor.await.map_err(retry)?.map(|stat| Anchor { czxid: stat.czxid, ctime_ms: stat.ctime_ms });
+    Ok(Begin { written, anchor })
 }
 
 async fn connect(settings: &SessionSettings, place: &Place) -> Result<Client, Attempt> {
