@@ -1,5 +1,6 @@
 //! End to end: real processes on real ZooKeeper, one module per scenario.
 
+mod book;
 mod faults;
 mod faults_client;
 mod faults_load;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 use bellwether_common::{clock, metrics as names};
 use bellwether_core::election::{self, Election, End, Stage};
 use bellwether_core::master::{Event, Fact, Master};
-use bellwether_core::protocol::record::{Farewell, History};
+use bellwether_core::protocol::record::{CoordinatorRecord, Farewell, History};
 use bellwether_core::protocol::result::TaskOutcome;
 use metrics::{counter, gauge, histogram};
 use tracing::{debug, error, info, warn};
@@ -24,11 +24,13 @@ pub(crate) struct OfficeObserver {
     vacancy: Option<Instant>,
     term: TermClock,
     state: &'static str,
+    /// Whether a master of another kind rules, as last seen.
+    foreign: bool,
 }
 
 impl OfficeObserver {
     pub(crate) fn new() -> Self {
-        let mut observer = Self { vacancy: None, term: TermClock::default(), state: "" };
+        let mut observer = Self { vacancy: None, term: TermClock::default(), state: "", foreign: false };
         observer.show("connecting");
         observer
     }
@@ -53,6 +55,9 @@ impl OfficeObserver {
             Stage::StandingBy { .. } if is_obstructed(election) => {
                 ("standby", false, "standing by: the office belongs to no session, look at /master".to_owned())
             }
+            Stage::StandingBy { position, .. } if is_foreign(election) => {
+                ("standby", true, format!("standing by at position {position} behind a master of another kind"))
+            }
             Stage::StandingBy { position, .. } => ("standby", true, format!("standing by at position {position}")),
             Stage::Standing { .. } | Stage::Claiming { .. } => ("candidate", false, "standing for office".to_owned()),
             Stage::Ruling { doubted: true, epoch, .. } => ("suspended", false, format!("in doubt about its office, epoch {epoch}")),
@@ -61,6 +66,9 @@ impl OfficeObserver {
             Stage::Leaving => ("connecting", false, "stopping".to_owned()),
         };
         self.show(state);
+        if !std::mem::replace(&mut self.foreign, is_foreign(election)) && self.foreign {
+            warn!("a master of another kind rules: it knows of no epoch, and its writes carry no fence; standing by");
+        }
         let confirmed = election.confirmed_epoch();
         gauge!(names::MASTER_IS_ACTIVE).set(f64::from(u8::from(confirmed.is_some())));
         let seen = election.office().and_then(|office| office.epoch.as_ref()).map_or(0, |(version, _)| *version);
@@ -124,6 +132,12 @@ impl OfficeObserver {
 /// Whether `/master` is persistent, so that nobody can rule.
 fn is_obstructed(election: &Election) -> bool {
     election.office().and_then(|office| office.holder.as_ref()).is_some_and(|holder| holder.owner == 0)
+}
+
+/// Whether who rules is none of ours.
+fn is_foreign(election: &Election) -> bool {
+    let ours = |data: &[u8]| serde_json::from_slice::<CoordinatorRecord>(data).is_ok();
+    election.office().and_then(|office| office.holder.as_ref()).is_some_and(|holder| holder.owner != 0 && !ours(&holder.data))
 }
 
 /// Why the term before this one ended, if there was one.
