@@ -34,7 +34,8 @@ pub enum Ending {
         /// Why, for people.
         why: String,
     },
-    /// It was killed because this worker was ordered to stop it: there is no result.
+    /// It was killed because this worker was ordered to stop it, or because this worker was frozen and could not be proven alive:
+    /// there is no result.
     Killed,
 }
 

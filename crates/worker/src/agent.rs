@@ -120,6 +120,7 @@ impl AgentActor {
                 Effect::ReadEpoch => self.read_epoch(context),
                 Effect::Write(id, multi) => self.write(id, multi, context),
                 Effect::Prove(nonce) => self.prove(nonce, context),
+                Effect::Guard(until) => self.guardian.set_deadline(clock::to_kernel(until)),
                 Effect::MendLayout => self.mend_layout(context),
                 Effect::ReopenSession => self.reopen_session(),
                 Effect::Leave => self.supervisor.do_send(Request::Leave),

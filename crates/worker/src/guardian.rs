@@ -1,23 +1,28 @@
-//! The guardian: a small process that kills what a worker runs when the worker is gone, `kill -9` included.
+//! The guardian: a small process that kills what a worker runs when the worker is gone, `kill -9` included, or frozen for too long.
 //!
-//! It is the worker's own executable, started with a hidden first argument, and learns over a pipe what runs. When the pipe closes
-//! it sends SIGKILL to every group that is still registered, then to every process that bears the worker's incarnation in its
-//! environment, and exits. What changes its session *and* clears its environment escapes.
+//! It is the worker's own executable, started with a hidden first argument, and learns over a pipe what runs, and until when that may
+//! go on: a moment of the kernel's monotonic clock, which both read alike, so that no delay on the way counts as life. When the pipe
+//! closes, or the moment is over, it sends SIGKILL to every group that is registered, then to every process that bears the worker's
+//! incarnation in its environment. At the end of the pipe it exits. When a moment was over it goes on, and says over a second pipe
+//! what it killed before it does, and when it was dead: a worker that wakes up must not take that for the end of its task. What
+//! changes its session *and* clears its environment escapes.
 //!
 //! A program whose `main` does not call [`run_if_asked`] cannot have one: [`GuardianMode::None`] then means that its tasks go on
 //! when it is killed.
 
 mod watch;
 
-use std::collections::{BTreeSet, HashSet};
+use std::collections::{BTreeSet, HashMap, HashSet};
 use std::ffi::OsString;
 use std::io::{self, Read, Write};
+use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
+use bellwether_common::clock;
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use nix::unistd::Pid;
 use tokio::net::unix::pipe::Receiver;
@@ -33,6 +38,9 @@ const READY: &[u8] = b"ready\n";
 const PATIENCE: Duration = Duration::from_secs(5);
 /// How long to wait before another attempt to start one.
 const PAUSE: Duration = Duration::from_secs(1);
+
+/// How long to wait before listening again to one that has said something.
+const GLANCE: Duration = Duration::from_millis(10);
 
 /// Whether somebody kills the tasks of a worker that was killed itself.
 #[derive(Debug, Clone)]
@@ -67,10 +75,23 @@ struct State {
     child: Child,
     /// Taken when we let go.
     pipe: Option<ChildStdin>,
-    /// Says nothing more, but closes when it dies. Taken by whoever waits for that.
-    voice: Option<ChildStdout>,
+    /// Says what it kills, and closes when it dies.
+    voice: ChildStdout,
+    /// The beginning of a line whose end was not heard yet.
+    murmur: Vec<u8>,
     groups: HashSet<i32>,
     workers: BTreeSet<String>,
+    /// By the kernel's monotonic clock.
+    deadline: Option<Duration>,
+    /// What it killed because a deadline was over.
+    killed: HashMap<i32, Killed>,
+}
+
+/// A group that the guardian killed.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) struct Killed {
+    /// From when on it was dead for certain, on the kernel's monotonic clock.
+    pub(crate) dead_at: Option<Duration>,
 }
 
 impl Guardian {
@@ -90,7 +111,16 @@ impl Guardian {
     pub fn spawn_from(program: impl AsRef<Path>) -> Result<Arc<Self>, GuardianError> {
         let program = program.as_ref().to_owned();
         let (child, pipe, voice) = start(&program)?;
-        let state = State { child, pipe: Some(pipe), voice: Some(voice), groups: HashSet::new(), workers: BTreeSet::new() };
+        let state = State {
+            child,
+            pipe: Some(pipe),
+            voice,
+            murmur: Vec::new(),
+            groups: HashSet::new(),
+            workers: BTreeSet::new(),
+            deadline: None,
+            killed: HashMap::new(),
+        };
         Ok(Arc::new(Self { program, state: Mutex::new(state) }))
     }
 
@@ -101,6 +131,14 @@ impl Guardian {
         self.tell(&mut state, &format!("worker {incarnation}\n"));
     }
 
+    /// Tells until when what runs may go on, on the [kernel's monotonic clock](clock::kernel). A later call replaces it; without any,
+    /// there is no end. What is started after it is killed as soon as it is seen.
+    pub fn set_deadline(&self, at: Duration) {
+        let mut state = self.lock();
+        state.deadline = Some(at);
+        self.tell(&mut state, &deadline_line(at));
+    }
+
     /// The process, which changes when it is replaced.
     pub fn pid(&self) -> u32 {
         self.lock().child.id()
@@ -109,6 +147,8 @@ impl Guardian {
     fn add(&self, group: i32) {
         let mut state = self.lock();
         state.groups.insert(group);
+        // One of the same number, long ago.
+        state.killed.remove(&group);
         self.tell(&mut state, &format!("+{group}\n"));
     }
 
@@ -116,6 +156,17 @@ impl Guardian {
         let mut state = self.lock();
         state.groups.remove(&group);
         self.tell(&mut state, &format!("-{group}\n"));
+    }
+
+    fn is_over(&self) -> bool {
+        self.lock().deadline.is_some_and(|deadline| deadline <= clock::kernel())
+    }
+
+    /// Whether it killed this group. Asked when the group's leader is dead: by then it has said so.
+    fn take_killed(&self, group: i32) -> Option<Killed> {
+        let mut state = self.lock();
+        state.listen();
+        state.killed.remove(&group)
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -134,12 +185,16 @@ impl Guardian {
         let _ = state.child.kill();
         let _ = state.child.wait();
         FAMILY.other_ended(state.child.id());
+        // Its last words.
+        state.listen();
         match start(&self.program) {
             Ok((child, pipe, voice)) => {
                 warn!(pid = child.id(), "the guardian was replaced");
-                (state.child, state.pipe, state.voice) = (child, Some(pipe), Some(voice));
+                (state.child, state.pipe, state.voice) = (child, Some(pipe), voice);
+                state.murmur.clear();
+                let deadline = state.deadline.map(deadline_line);
                 let workers = state.workers.iter().map(|worker| format!("worker {worker}\n"));
-                let all: String = workers.chain(state.groups.iter().map(|group| format!("+{group}\n"))).collect();
+                let all: String = workers.chain(deadline).chain(state.groups.iter().map(|group| format!("+{group}\n"))).collect();
                 if let Err(error) = state.write(&all) {
                     error!(%error, "the new guardian does not listen either");
                 }
@@ -148,15 +203,20 @@ impl Guardian {
         }
     }
 
-    fn replace_if_dead(&self) {
+    /// Whether it had to be replaced.
+    fn replace_if_dead(&self) -> bool {
         let mut state = self.lock();
-        if !matches!(state.child.try_wait(), Ok(None)) {
+        state.listen();
+        let dead = !matches!(state.child.try_wait(), Ok(None));
+        if dead {
             self.replace(&mut state);
         }
+        dead
     }
 
-    fn take_voice(&self) -> Option<ChildStdout> {
-        self.lock().voice.take()
+    /// Something that becomes readable when it says something, or dies.
+    fn ear(&self) -> io::Result<OwnedFd> {
+        self.lock().voice.as_fd().try_clone_to_owned()
     }
 }
 
@@ -164,6 +224,38 @@ impl State {
     fn write(&mut self, text: &str) -> io::Result<()> {
         self.pipe.as_mut().map_or(Ok(()), |pipe| pipe.write_all(text.as_bytes()))
     }
+
+    /// Takes in all that was said so far; waits for nothing.
+    fn listen(&mut self) {
+        let mut buffer = [0; 4096];
+        while let Ok(n @ 1..) = self.voice.read(&mut buffer) {
+            self.murmur.extend_from_slice(&buffer[..n]);
+        }
+        let Some(end) = self.murmur.iter().rposition(|byte| *byte == b'\n') else { return };
+        let said: Vec<u8> = self.murmur.drain(..=end).collect();
+        String::from_utf8_lossy(&said).lines().for_each(|line| self.hear(line));
+    }
+
+    fn hear(&mut self, line: &str) {
+        let mut words = line.split(' ');
+        let (verb, group) = (words.next(), words.next().and_then(|word| word.parse().ok()));
+        match (verb, group) {
+            (Some("killing"), Some(group)) => {
+                self.killed.insert(group, Killed::default());
+            }
+            (Some("dead"), Some(group)) => {
+                let at = words.next().and_then(|word| word.parse().ok()).map(Duration::from_nanos);
+                if let Some(killed) = self.killed.get_mut(&group) {
+                    killed.dead_at = at;
+                }
+            }
+            _ => {}
+        }
+    }
+}
+
+fn deadline_line(at: Duration) -> String {
+    format!("!{}\n", at.as_nanos())
 }
 
 impl Drop for Guardian {
@@ -187,6 +279,29 @@ impl GuardianMode {
         }
     }
 
+    /// Tells until when what runs may go on, on the [kernel's monotonic clock](clock::kernel).
+    pub fn set_deadline(&self, at: Duration) {
+        if let Self::Process(guardian) = self {
+            guardian.set_deadline(at);
+        }
+    }
+
+    /// Whether nothing may run any more.
+    pub(crate) fn is_over(&self) -> bool {
+        match self {
+            Self::Process(guardian) => guardian.is_over(),
+            Self::None => false,
+        }
+    }
+
+    /// Whether the guardian killed a group whose leader is dead.
+    pub(crate) fn take_killed(&self, group: Pid) -> Option<Killed> {
+        match self {
+            Self::Process(guardian) => guardian.take_killed(group.as_raw()),
+            Self::None => None,
+        }
+    }
+
     pub(crate) fn add(&self, group: Pid) {
         if let Self::Process(guardian) = self {
             guardian.add(group.as_raw());
@@ -206,16 +321,17 @@ impl GuardianMode {
         runtime.spawn(async move {
             loop {
                 // Not its owner while we wait: it must be able to end.
-                let Some(voice) = guardian.upgrade().map(|guardian| guardian.take_voice()) else { return };
-                if let Some(pipe) = voice.and_then(|voice| Receiver::from_owned_fd(voice.into()).ok()) {
+                let Some(ear) = guardian.upgrade().map(|guardian| guardian.ear()) else { return };
+                if let Some(pipe) = ear.ok().and_then(|ear| Receiver::from_owned_fd(ear).ok()) {
                     let _ = pipe.readable().await;
                 }
                 let Some(guardian) = guardian.upgrade() else { return };
-                if tokio::task::spawn_blocking(move || guardian.replace_if_dead()).await.is_err() {
-                    return;
+                match tokio::task::spawn_blocking(move || guardian.replace_if_dead()).await {
+                    // One that dies again and again must not keep us busy.
+                    Ok(true) => tokio::time::sleep(PAUSE).await,
+                    Ok(false) => tokio::time::sleep(GLANCE).await,
+                    Err(_) => return,
                 }
-                // One that dies again and again must not keep us busy.
-                tokio::time::sleep(PAUSE).await;
             }
         });
     }
@@ -234,6 +350,7 @@ fn start(program: &Path) -> Result<(Child, ChildStdin, ChildStdout), GuardianErr
     let mut child = FAMILY.start_other(|| command.spawn())?;
     if let (Some(pipe), Some(voice)) = (child.stdin.take(), child.stdout.take().and_then(hear)) {
         fcntl(&pipe, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(io::Error::from)?;
+        fcntl(&voice, FcntlArg::F_SETFL(OFlag::O_NONBLOCK)).map_err(io::Error::from)?;
         return Ok((child, pipe, voice));
     }
     let _ = child.kill();

@@ -14,6 +14,7 @@ pub mod guardian;
 mod observe;
 mod order;
 mod preflight;
+mod processes;
 mod supervisor;
 
 pub use supervisor::run;

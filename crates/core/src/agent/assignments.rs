@@ -188,7 +188,13 @@ impl Agent {
         }
         let Some(run) = self.runs.get(&id.task).filter(|run| run.czxid == id.czxid) else { return };
         match (&run.stage, &ran.ending) {
-            (Stage::Stopping, _) | (Stage::Running(_), Ending::Killed) => self.give_back(&id.task),
+            (Stage::Stopping, _) => self.give_back(&id.task),
+            // Not by our order: we were frozen when it was due, and were helped. It is our own doubt all the same, not a failure of
+            // the task: given back if the session turns out to live, dropped if it does not.
+            (Stage::Running(_), Ending::Killed) => {
+                self.tell(Fact::Killed { commands: 1, reason: KillReason::Doubt });
+                self.give_back(&id.task);
+            }
             (Stage::Running(task), _) => {
                 let worker = self.me().cloned().unwrap_or_else(|| crate::protocol::WorkerId::listed(&self.settings.record.name));
                 let runner = Runner { worker, epoch: self.epoch_of(id.czxid) };

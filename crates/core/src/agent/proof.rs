@@ -2,6 +2,8 @@
 //!
 //! Answered pings prove only that some server lives. A `sync` is answered by ZooKeeper's leader: the proof of life is the moment at
 //! which the last answered one was *sent*. Half a session timeout after it, ZooKeeper cannot have declared us dead yet.
+//!
+//! A process that is frozen cannot kill: so each proof is handed on, as the moment at which somebody else must do it.
 
 use std::time::Duration;
 
@@ -71,10 +73,19 @@ impl Agent {
         }
         if answered && self.session.is_some() {
             self.proof.sent = self.proof.sent.max(Some(sent));
+            self.guard();
             self.arm_proofs();
         } else if self.connected() && self.proof.pending.is_none() {
             self.proof.failed = true;
             self.effects.push(Effect::Arm(Timer::ProofDue, now.mono + self.settings.retry_after));
+        }
+    }
+
+    /// Names the moment at which a worker that cannot kill by itself, because it is frozen, must have been helped. Before anything is
+    /// started on the strength of this proof.
+    fn guard(&mut self) {
+        if let (OnDoubt::Kill, Some(sent), Some(timeout)) = (self.settings.on_doubt, self.proof.sent, self.timeout()) {
+            self.effects.push(Effect::Guard(sent + timeout / 2));
         }
     }
 

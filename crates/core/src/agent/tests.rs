@@ -120,6 +120,14 @@ impl World {
         Event::ProofEnded { nonce: self.proofs, answered: true, sent: self.now }
     }
 
+    /// What is ordered first of all when a proof is answered.
+    fn guards(&self) -> Vec<Effect> {
+        match self.agent.settings.on_doubt {
+            OnDoubt::Kill => vec![Effect::Guard(self.now + TIMEOUT / 2)],
+            OnDoubt::Keep => vec![],
+        }
+    }
+
     fn starts(&self, name: &str, czxid: i64, data: &[u8]) -> Vec<Effect> {
         let order = Order { id: id(name, czxid), task: decode(data).unwrap(), worker: self.me(), epoch: Some(EPOCH) };
         let mut said = vec![Effect::Start(Box::new(order))];
@@ -133,7 +141,7 @@ impl World {
         let expected = [self.reads(name), self.proves()];
         self.expect(self.appeared(name), &expected);
         self.expect(Event::AssignmentRead(self.asked, task(name), found(data, czxid)), &[]);
-        let expected = self.starts(name, czxid, data);
+        let expected = [self.guards(), self.starts(name, czxid, data)].concat();
         self.expect(self.proven(), &expected);
     }
 
@@ -453,6 +461,19 @@ fn a_worker_in_doubt_kills_what_it_runs_and_gives_it_back_when_its_session_turns
 }
 
 #[test]
+fn what_was_killed_while_the_worker_was_frozen_is_given_back_and_is_no_failure() {
+    let mut world = World::registered(1);
+    world.runs("t", 5, ENVELOPE);
+    world.now = TIMEOUT * 8 / 10;
+    // It wakes, and hears of the dead command before anything else.
+    let write = world.gives_back("t", ENVELOPE);
+    world.expect(run_ended("t", 5, Ending::Killed), &[killed(1, KillReason::Doubt), write]);
+    world.expect(Event::Rang(Timer::Doubt), &[]);
+    // Had another been given the task meanwhile, we would not be registered any more.
+    world.expect(refused(1, 0, Why::NoNode), &[Effect::ReopenSession]);
+}
+
+#[test]
 fn doubt_kills_what_is_being_terminated_too() {
     let mut world = draining();
     let said = [killed(1, KillReason::Drained), Effect::Stop(id("t1", 5), Stop::Terminate)];
@@ -498,7 +519,8 @@ fn life_is_proven_while_something_runs_and_not_otherwise() {
     world.now = TIMEOUT / 5;
     let proof = world.proves();
     world.expect(Event::Rang(Timer::ProofDue), &[proof]);
-    world.expect(world.proven(), &armed(world.now));
+    let said = [world.guards(), armed(world.now).to_vec()].concat();
+    world.expect(world.proven(), &said);
 }
 
 #[test]
@@ -511,7 +533,7 @@ fn a_proof_that_fails_is_tried_again_after_a_while_and_not_at_once() {
     world.expect(failed, &[Effect::Arm(Timer::ProofDue, RETRY_AFTER)]);
     let proof = world.proves();
     world.expect(Event::Rang(Timer::ProofDue), &[proof]);
-    let said = world.starts("t", 5, ENVELOPE);
+    let said = [world.guards(), world.starts("t", 5, ENVELOPE)].concat();
     world.expect(world.proven(), &said);
 }
 
@@ -743,6 +765,6 @@ fn what_a_list_does_not_show_but_an_event_told_since_stays() {
     world.expect(world.appeared("t"), &[read]);
     world.expect(Event::BoxListed(listed, Some(vec![])), &[]);
     world.expect(Event::AssignmentRead(world.asked, task("t"), found(ENVELOPE, 5)), &[]);
-    let said = world.starts("t", 5, ENVELOPE);
+    let said = [world.guards(), world.starts("t", 5, ENVELOPE)].concat();
     world.expect(world.proven(), &said);
 }

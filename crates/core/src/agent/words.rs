@@ -91,6 +91,9 @@ pub enum Effect {
     Write(u64, Multi),
     /// Send a `sync`; then [`Event::ProofEnded`].
     Prove(u64),
+    /// Whatever runs must be dead at this monotonic time, even if nobody can order it then: whoever keeps watch over this process
+    /// kills it, unless a later moment is named before.
+    Guard(Duration),
     /// Create what is missing of the layout; then [`Event::LayoutMended`].
     MendLayout,
     /// Ring once, at this monotonic time; a later order for the same timer replaces the earlier one.

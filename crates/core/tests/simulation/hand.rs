@@ -111,6 +111,8 @@ impl Hand {
                 self.terminating.insert(id);
             }
             Effect::KillAll => self.running.keys().cloned().collect::<Vec<_>>().iter().for_each(|id| self.kill(id)),
+            // Nobody here is ever frozen.
+            Effect::Guard(_) => {}
             Effect::Prove(nonce) => self.request(Request::Prove(nonce, now)),
             Effect::Leave => {
                 if let Some(link) = self.link.take() {

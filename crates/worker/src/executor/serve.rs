@@ -68,7 +68,8 @@ async fn execute(
     captures: &mut (Capture, Capture),
     report: &impl Fn(Report),
 ) -> Ending {
-    if control.ordered().is_some() {
+    // Decided in time, but not begun in time: what starts now would be killed at once.
+    if control.ordered().is_some() || shop.guardian.is_over() {
         return Ending::Killed;
     }
     let spawned = match spawn(&run, &shop.settings.shell, &shop.environment) {
@@ -93,13 +94,14 @@ async fn execute(
     let exit = control.exit(group, leader.wait());
     let mut closed = false;
     let (status, timed_out) = watch(exit, control, limits, stdin, output.as_mut(), &mut closed).await;
+    let killed = shop.guardian.take_killed(group);
     let others = bury(group, &run.id).await;
     shop.guardian.remove(group);
 
     // From here on its marks are no longer those of a run that goes on: a sweep may kill what bears them.
     FAMILY.leave(serial);
     closed = closed || tokio::time::timeout(DRAIN, output.as_mut()).await.is_ok();
-    let how = judge(status, timed_out, control.ordered().is_some());
+    let how = judge(status, timed_out, control.ordered().is_some() || killed.is_some());
     if let Some(sweeper) = &shop.sweeper {
         // Where something is likely to have escaped, the run has not ended before it is found.
         if closed && !others && matches!(how, Ending::Exited(_)) { sweeper.sweep_later() } else { sweeper.sweep().await }

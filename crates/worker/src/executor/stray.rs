@@ -5,7 +5,6 @@
 //! goes on, and kills and reaps the others. Children in our own process group belong to whoever embeds us and are not touched.
 
 use std::collections::{BTreeSet, HashMap};
-use std::fs;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, LazyLock};
 use std::time::{Duration, Instant};
@@ -17,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use tracing::info;
 
 use super::control::{FAMILY, Portrait};
+use crate::processes::{self, Process};
 
 /// A sweep that nobody waits for: how long after its cause, so that it does not delay the result, and serves several.
 const LATER: Duration = Duration::from_millis(20);
@@ -40,12 +40,11 @@ impl Marker {
     }
 
     fn of_process(pid: &str) -> Self {
-        let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        let is_mark = |entry: &&[u8]| {
+        let is_mark = |entry: &Vec<u8>| {
             let name = entry.split(|byte| *byte == b'=').next().unwrap_or_default();
             Self::NAMES.iter().any(|mark| mark.as_bytes() == name)
         };
-        Self(environ.split(|byte| *byte == 0).filter(is_mark).map(<[u8]>::to_vec).collect())
+        Self(processes::environment(pid).into_iter().filter(is_mark).collect())
     }
 
     fn is_empty(&self) -> bool {
@@ -137,14 +136,6 @@ struct Broom {
     unmarked: HashMap<i32, Instant>,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Relative {
-    pid: i32,
-    parent: i32,
-    group: i32,
-    zombie: bool,
-}
-
 impl Broom {
     fn sweep(&mut self) {
         let mut killed = 0;
@@ -166,7 +157,7 @@ impl Broom {
     }
 
     // Says whether the process was killed.
-    fn judge(&mut self, it: Relative, portrait: &Portrait) -> bool {
+    fn judge(&mut self, it: Process, portrait: &Portrait) -> bool {
         let pid = Pid::from_raw(it.pid);
         if it.zombie {
             // One that is just being started is reaped by whoever started it.
@@ -190,32 +181,14 @@ impl Broom {
 }
 
 // Our children that are not in our own group.
-fn adopted_candidates() -> Vec<Relative> {
+fn adopted_candidates() -> Vec<Process> {
     let (us, group) = (std::process::id().cast_signed(), getpgrp().as_raw());
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter_map(|pid| parse_stat(&String::from_utf8_lossy(&fs::read(format!("/proc/{pid}/stat")).ok()?)))
-        .filter(|it| it.parent == us && it.group != group)
-        .collect()
-}
-
-// `pid (name) state parent group …`, where the name may contain anything.
-fn parse_stat(stat: &str) -> Option<Relative> {
-    let pid = stat.split(' ').next()?.parse().ok()?;
-    let mut fields = stat[stat.rfind(')')? + 1..].split_ascii_whitespace();
-    let zombie = fields.next()? == "Z";
-    Some(Relative { pid, parent: fields.next()?.parse().ok()?, group: fields.next()?.parse().ok()?, zombie })
+    processes::all().into_iter().filter(|it| it.parent == us && it.group != group).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn a_name_cannot_forge_a_parent() {
-        let it = parse_stat("42 (a) S 1 1 (b) Z 7 9 9 0 -1\n").expect("parsed");
-        assert_eq!(it, Relative { pid: 42, parent: 7, group: 9, zombie: true });
-    }
 
     #[test]
     fn runs_are_told_apart_by_their_marks() {

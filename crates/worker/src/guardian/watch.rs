@@ -1,19 +1,29 @@
-//! The guardian's side: a process that reads a pipe and kills at its end. No async, no logging, no configuration: it must not fail.
+//! The guardian's side: a process that reads a pipe, and kills at its end or when a deadline is over. No async, no logging, no
+//! configuration: it must not fail.
 
 use std::collections::{BTreeSet, HashSet};
-use std::fs;
 use std::io::{self, Read, Write};
-use std::time::Duration;
+use std::os::fd::AsFd;
+use std::time::{Duration, Instant};
 
+use bellwether_common::clock;
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::poll::{PollFd, PollFlags, PollTimeout, poll};
 use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::{ARGUMENT, READY};
+use crate::processes;
 
 /// How long to let lines gather: a wake-up for each of them would cost as much as the tasks.
 const GATHER: Duration = Duration::from_millis(10);
 /// How often to look for marked processes again. Those that are found are dead by the next round.
 const ROUNDS: usize = 100;
+/// How long the dead may take to die before nobody waits for them any more.
+const BURIAL: Duration = Duration::from_secs(2);
+/// How often to look after a deadline is over, and how far apart: what was just being started shows its mark a moment later.
+const LOOKS: u32 = 3;
+const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
 /// Acts as a guardian, and ends the process, if that is what it was started for. The first thing that `main` calls.
 pub fn run_if_asked() {
@@ -34,15 +44,25 @@ fn guard() {
     if io::stdout().write_all(READY).and_then(|()| io::stdout().flush()).is_err() {
         return;
     }
+    // A worker that does not listen, because it is frozen, must not hold us up.
+    let _ = fcntl(io::stdout(), FcntlArg::F_SETFL(OFlag::O_NONBLOCK));
     let mut book = Book::default();
     let mut pipe = io::stdin().lock();
     let mut buffer = vec![0; 64 * 1024];
     loop {
+        // What waits in the pipe comes first: a later deadline may be among it, if it was us who were frozen.
+        if !is_readable(&pipe, book.patience(clock::kernel())) {
+            book.strike_if_over(clock::kernel());
+            continue;
+        }
         match pipe.read(&mut buffer) {
             Ok(0) => break,
             Ok(n) => {
                 book.read(&buffer[..n]);
-                std::thread::sleep(GATHER);
+                if n < buffer.len() {
+                    book.strike_if_over(clock::kernel());
+                }
+                std::thread::sleep(GATHER.min(book.patience(clock::kernel()).unwrap_or(GATHER)));
             }
             Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
             Err(_) => break,
@@ -51,11 +71,26 @@ fn guard() {
     book.close();
 }
 
-/// What runs.
+fn is_readable(pipe: &impl AsFd, patience: Option<Duration>) -> bool {
+    // Rounded up: no use in waking a moment too early.
+    let timeout = patience.map_or(PollTimeout::NONE, |patience| {
+        PollTimeout::try_from(patience + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
+    });
+    let mut looks = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
+    poll(&mut looks, timeout).is_ok_and(|ready| ready > 0)
+}
+
+/// What runs, and until when it may.
 #[derive(Debug, Default, PartialEq, Eq)]
 struct Book {
     groups: HashSet<i32>,
     marks: BTreeSet<Vec<u8>>,
+    /// By the kernel's monotonic clock.
+    deadline: Option<Duration>,
+    /// Groups that were killed when a deadline was over, until the worker crosses them out.
+    struck: HashSet<i32>,
+    /// How often it was looked since the deadline was over.
+    looks: u32,
     /// The beginning of a line whose end has not arrived.
     rest: Vec<u8>,
 }
@@ -73,11 +108,22 @@ impl Book {
     fn note(&mut self, line: &[u8]) {
         let group = |digits: &[u8]| std::str::from_utf8(digits).ok()?.parse::<i32>().ok().filter(|group| *group > 1);
         match line {
-            [b'+', digits @ ..] => self.groups.extend(group(digits)),
+            [b'+', digits @ ..] => {
+                if let Some(group) = group(digits) {
+                    self.groups.insert(group);
+                    self.struck.remove(&group);
+                }
+            }
             [b'-', digits @ ..] => {
                 if let Some(group) = group(digits) {
                     self.groups.remove(&group);
+                    self.struck.remove(&group);
                 }
+            }
+            [b'!', digits @ ..] => {
+                let nanos = std::str::from_utf8(digits).ok().and_then(|digits| digits.parse().ok());
+                self.deadline = nanos.map(Duration::from_nanos).or(self.deadline);
+                self.looks = 0;
             }
             _ => {
                 if let Some(worker) = line.strip_prefix(b"worker ").filter(|worker| !worker.is_empty()) {
@@ -87,14 +133,54 @@ impl Book {
         }
     }
 
+    /// How long nothing needs to be done; `None` for as long as nothing is said.
+    fn patience(&self, now: Duration) -> Option<Duration> {
+        let deadline = self.deadline?;
+        if now < deadline {
+            Some(deadline - now)
+        } else if self.has_targets() {
+            Some(Duration::ZERO)
+        } else {
+            (self.looks < LOOKS).then_some(BETWEEN_LOOKS)
+        }
+    }
+
+    fn has_targets(&self) -> bool {
+        self.groups.iter().any(|group| !self.struck.contains(group))
+    }
+
+    fn strike_if_over(&mut self, now: Duration) {
+        let over = self.deadline.is_some_and(|deadline| deadline <= now);
+        if over && (self.has_targets() || self.looks < LOOKS) {
+            self.looks = self.looks.saturating_add(1);
+            self.strike();
+        }
+    }
+
+    /// Kills what is registered, and whatever else bears a mark, and says what died when. It is said first: whoever sees a process
+    /// dead by our hand can know it.
+    fn strike(&mut self) {
+        let targets: Vec<i32> = self.groups.difference(&self.struck).copied().collect();
+        say(targets.iter().map(|group| format!("killing {group}\n")).collect());
+        for group in &targets {
+            let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
+        }
+        let _ = self.kill_marked();
+        self.struck.extend(&targets);
+        await_death(targets);
+    }
+
+    fn kill_marked(&self) -> usize {
+        let marked = marked_processes(&self.marks);
+        marked.into_iter().filter(|pid| kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok()).count()
+    }
+
     fn close(self) {
         for group in &self.groups {
             let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
         }
         for _ in 0..ROUNDS {
-            let marked = marked_processes(&self.marks);
-            let killed = marked.into_iter().filter(|pid| kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok()).count();
-            if killed == 0 {
+            if self.kill_marked() == 0 {
                 return;
             }
             std::thread::sleep(GATHER);
@@ -102,30 +188,80 @@ impl Book {
     }
 }
 
+/// Waits until nobody of these groups lives, and says since when.
+fn await_death(mut groups: Vec<i32>) {
+    let begun = Instant::now();
+    while !groups.is_empty() && begun.elapsed() < BURIAL {
+        let living: HashSet<i32> = processes::all().into_iter().filter(|it| !it.zombie).map(|it| it.group).collect();
+        // Read after they were looked at: never too early.
+        let now = clock::kernel().as_nanos();
+        let (dying, dead): (Vec<i32>, Vec<i32>) = groups.into_iter().partition(|group| living.contains(group));
+        say(dead.iter().map(|group| format!("dead {group} {now}\n")).collect());
+        groups = dying;
+        if !groups.is_empty() {
+            std::thread::sleep(Duration::from_millis(2));
+        }
+    }
+}
+
+/// To a worker that may be frozen: what does not fit into the pipe is lost, and the worker relies on its own eyes then.
+fn say(lines: String) {
+    let mut voice = io::stdout().lock();
+    let _ = voice.write_all(lines.as_bytes()).and_then(|()| voice.flush());
+}
+
 fn marked_processes(marks: &BTreeSet<Vec<u8>>) -> Vec<i32> {
     let us = std::process::id().cast_signed();
-    let Ok(processes) = fs::read_dir("/proc") else { return Vec::new() };
-    let pids = processes.flatten().filter_map(|entry| entry.file_name().to_str()?.parse::<i32>().ok());
-    pids.filter(|pid| {
-        let environ = fs::read(format!("/proc/{pid}/environ")).unwrap_or_default();
-        *pid != us && environ.split(|byte| *byte == 0).any(|entry| marks.contains(entry))
-    })
-    .collect()
+    let marked = |pid: i32| processes::environment(&pid.to_string()).iter().any(|entry| marks.contains(entry));
+    processes::all().into_iter().filter(|it| !it.zombie && it.pid != us && marked(it.pid)).map(|it| it.pid).collect()
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
 
+    fn seconds(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
     #[test]
     fn the_book_takes_lines_in_any_pieces() {
-        let text = b"worker w-1\n+10\n+11\n-10\nnonsense\n+0\n+-5\nworker \n+12\n+13";
-        let expected =
-            Book { groups: HashSet::from([11, 12]), marks: BTreeSet::from([b"BELLWETHER_WORKER=w-1".to_vec()]), rest: b"+13".to_vec() };
+        let text = b"worker w-1\n+10\n+11\n-10\nnonsense\n!7000000000\n!x\n+0\n+-5\nworker \n+12\n+13";
+        let expected = Book {
+            groups: HashSet::from([11, 12]),
+            marks: BTreeSet::from([b"BELLWETHER_WORKER=w-1".to_vec()]),
+            deadline: Some(seconds(7)),
+            rest: b"+13".to_vec(),
+            ..Book::default()
+        };
         for size in [1, 2, 3, 7, 100] {
             let mut book = Book::default();
             text.chunks(size).for_each(|piece| book.read(piece));
             assert_eq!(book, expected, "pieces of {size}");
         }
+    }
+
+    #[test]
+    fn patience_ends_with_the_deadline_and_a_later_one_renews_it() {
+        let mut book = Book::default();
+        book.read(b"+10\n");
+        assert_eq!(book.patience(seconds(100)), None, "nobody named a deadline");
+        book.read(b"!7000000000\n");
+        assert_eq!(book.patience(seconds(5)), Some(seconds(2)));
+        assert_eq!(book.patience(seconds(7)), Some(Duration::ZERO));
+        book.read(b"!9000000000\n");
+        assert_eq!(book.patience(seconds(7)), Some(seconds(2)));
+    }
+
+    #[test]
+    fn what_is_started_after_the_deadline_is_a_target_at_once_and_what_was_struck_is_none() {
+        let mut book = Book { deadline: Some(seconds(7)), looks: LOOKS, ..Book::default() };
+        assert_eq!(book.patience(seconds(8)), None, "there is nothing to do");
+        book.read(b"+10\n");
+        assert_eq!(book.patience(seconds(8)), Some(Duration::ZERO));
+        book.struck.insert(10);
+        assert_eq!(book.patience(seconds(8)), None);
+        book.read(b"-10\n+10\n");
+        assert_eq!(book.patience(seconds(8)), Some(Duration::ZERO), "another group of the same number");
     }
 }
