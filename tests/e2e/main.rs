@@ -8,6 +8,7 @@ mod faults_master;
 mod faults_state;
 mod faults_worker;
 mod foreign;
+mod frozen;
 mod harness;
 mod load;
 mod master;

@@ -5,7 +5,8 @@
 //! ├── SessionActor      as long as the process; opens one session after the other
 //! ├── AgentActor        as long as the process; one incarnation per session
 //! └── Executor          as long as the process; its runs live on a runtime of their own
-//! guardian              a process of its own, which outlives this one by the moment that it takes to kill what ran
+//! guardian              a process of its own, which outlives this one by the moment that it takes to kill what ran, and kills what
+//!                       runs while this one is frozen
 //! ```
 //!
 //! | the session is | AgentActor | Executor |

@@ -1,4 +1,4 @@
-//! A worker that is killed with SIGKILL takes its tasks along. The "worker" is this test program, started again as a helper.
+//! A worker that is killed with SIGKILL takes its tasks along; one that is frozen has them killed when its time is over. The "worker" is this test program, started again as a helper.
 
 use std::fs;
 use std::os::unix::process::CommandExt;
@@ -7,6 +7,7 @@ use std::process::{Child, Command, Stdio};
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Context, Handler, System};
+use bellwether_common::clock;
 use bellwether_core::protocol::TaskName;
 use bellwether_worker::executor::{Executor, Program, Report, Run, RunId, Settings, Start};
 use bellwether_worker::guardian::{Guardian, GuardianError, GuardianMode};
@@ -17,16 +18,26 @@ const PLACE: &str = "HELPER_PLACE";
 const WORKER_PROGRAM: &str = env!("CARGO_BIN_EXE_bellwether-worker");
 const LONG: Duration = Duration::from_secs(30);
 
-struct Deaf;
+/// How long the helper promises to live, again and again.
+const PROMISE: Duration = Duration::from_secs(2);
 
-impl Actor for Deaf {
+/// Writes down how each task ended.
+struct Clerk {
+    place: String,
+}
+
+impl Actor for Clerk {
     type Context = Context<Self>;
 }
 
-impl Handler<Report> for Deaf {
+impl Handler<Report> for Clerk {
     type Result = ();
 
-    fn handle(&mut self, _: Report, _: &mut Self::Context) {}
+    fn handle(&mut self, report: Report, _: &mut Self::Context) {
+        if let Report::Ended(ended) = report {
+            fs::write(format!("{}/{}.ended", self.place, ended.id.task), format!("{:?}", ended.how)).expect("written");
+        }
+    }
 }
 
 /// Each writes the numbers of its processes into a file called as itself.
@@ -46,7 +57,7 @@ fn helper() {
         let worker = format!("worker-{}", std::process::id());
         guardian.set_worker(&worker);
         fs::write(format!("{place}/guardian"), guardian.pid().to_string()).expect("written");
-        let reports = Deaf.start().recipient();
+        let reports = Clerk { place: place.clone() }.start().recipient();
         let mode = GuardianMode::Process(guardian.clone());
         let executor = Executor::new(Settings::default(), mode, runtime.handle().clone(), reports).start();
         for (czxid, (name, line)) in (1..).zip(TASKS) {
@@ -66,6 +77,7 @@ fn helper() {
             }));
         }
         loop {
+            guardian.set_deadline(clock::kernel() + PROMISE);
             let _ = fs::write(format!("{place}/guardian"), guardian.pid().to_string());
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
@@ -167,4 +179,28 @@ fn what_is_no_guardian_is_not_taken_for_one() {
         assert!(matches!(Guardian::spawn_from(program), Err(GuardianError::NotOne(path)) if path == Path::new(program)));
     }
     assert!(matches!(Guardian::spawn_from("/no/such/program"), Err(GuardianError::Start(_))));
+}
+
+#[test]
+fn tasks_of_a_frozen_worker_are_dead_when_its_time_is_over_and_it_knows_why_when_it_wakes() {
+    let helper = Helper::start();
+    wait_for("all tasks run", LONG, || helper.tasks().len() == 6 && helper.guardian().is_some());
+    let (tasks, guardian) = (helper.tasks(), helper.guardian().expect("a guardian"));
+    // As long as it promises again in time, nothing happens.
+    let begun = Instant::now();
+    wait_for("more than one promise's time", LONG, || begun.elapsed() > PROMISE * 3 / 2);
+    assert!(tasks.iter().all(|pid| is_running(*pid)));
+    let worker = Pid::from_raw(helper.process.id().cast_signed());
+    kill(worker, Signal::SIGSTOP).expect("frozen");
+    let frozen = Instant::now();
+    wait_for("the tasks are dead", PROMISE + Duration::from_secs(2), || !tasks.iter().any(|pid| is_running(*pid)));
+    println!("all tasks dead {:?} after their worker froze, of {PROMISE:?} that it had promised", frozen.elapsed());
+    assert!(frozen.elapsed() > PROMISE / 2, "it had promised more than that");
+    assert!(is_running(guardian), "it goes on");
+    kill(worker, Signal::SIGCONT).expect("woken");
+    let ended = |name| fs::read_to_string(helper.place.path().join(format!("{name}.ended"))).unwrap_or_default();
+    for (name, _) in TASKS {
+        wait_for("the worker to notice", LONG, || !ended(name).is_empty());
+        assert_eq!(ended(name), "Killed", "{name}: no end of the task's own");
+    }
 }

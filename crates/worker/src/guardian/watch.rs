@@ -73,9 +73,8 @@ fn guard() {
 
 fn is_readable(pipe: &impl AsFd, patience: Option<Duration>) -> bool {
     // Rounded up: no use in waking a moment too early.
-    let timeout = patience.map_or(PollTimeout::NONE, |patience| {
-        PollTimeout::try_from(patience + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX)
-    });
+    let timeout = patience
+        .map_or(PollTimeout::NONE, |patience| PollTimeout::try_from(patience + Duration::from_millis(1)).unwrap_or(PollTimeout::MAX));
     let mut looks = [PollFd::new(pipe.as_fd(), PollFlags::POLLIN)];
     poll(&mut looks, timeout).is_ok_and(|ready| ready > 0)
 }
