@@ -29,10 +29,12 @@ lint: deps ## Check format, lints and documentation; writes nothing
 
 verify: lint test ## lint and test
 
-fix: deps ## Format, and apply what clippy can mend by itself
+fix: deps ## Format, apply what clippy can mend by itself, write the reference of metrics
 	cargo fmt --all
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	cargo fmt --all
+	cargo run --quiet --package bellwether-tests --bin metrics-reference > target/metrics.md
+	mv target/metrics.md docs/reference/metrics.md
 
 figures: build ## Measure takeovers and latencies, and print them
 	@cargo run --quiet --package bellwether-tests --bin figures

@@ -143,6 +143,7 @@ fn parse(role: Role, arguments: impl IntoIterator<Item = OsString>) -> Arguments
         Role::Coordinator => "Stands for election, and as the master assigns tasks to workers",
         Role::Worker => "Runs the tasks that the master assigns to it",
         Role::Client => "Submits tasks and waits for them",
+        Role::Exporter => "Exports ZooKeeper's own figures",
     };
     let matches = Arguments::command().name(role.program()).about(about).get_matches_from(arguments);
     Arguments::from_arg_matches(&matches).unwrap_or_else(|error| error.exit())

@@ -39,6 +39,8 @@ pub enum Role {
     Worker,
     /// Submits tasks and waits for them.
     Client,
+    /// Exports ZooKeeper's own figures.
+    Exporter,
 }
 
 impl Role {
@@ -49,6 +51,7 @@ impl Role {
             Self::Coordinator => "coordinator",
             Self::Worker => "worker",
             Self::Client => "client",
+            Self::Exporter => "zk-exporter",
         }
     }
 
@@ -58,7 +61,7 @@ impl Role {
         match self {
             Self::Coordinator => "bellwether-coordinator",
             Self::Worker => "bellwether-worker",
-            Self::Client => "bellwether",
+            Self::Client | Self::Exporter => "bellwether",
         }
     }
 
@@ -68,6 +71,7 @@ impl Role {
             Self::Coordinator => 9641,
             Self::Worker => 9642,
             Self::Client => 0,
+            Self::Exporter => 9643,
         }
     }
 }

@@ -1,17 +1,17 @@
 //! Every metric of every service: names, labels, the values that labels take, help texts, buckets.
 //!
-//! What lives here: the one table [`METRICS`], its installation into the process, and rendering. What does not: the places that
+//! What lives here: the one table [`METRICS`], from which `docs/reference/metrics.md` is written ([`reference`]). What does not: how
+//! it is installed into the process and rendered (`recorder`), labels that somebody else chooses ([`Bounded`]), and the places that
 //! count; they use the name constants with the macros of the `metrics` crate.
-//!
-//! A counter that is first seen at 1 adds nothing to PromQL's `increase()`. So [`install`] touches every series whose label values
-//! are known, and a failover that happens once is a failover that is counted.
 
-use std::fmt;
-
-use metrics::{Label, counter, gauge, histogram};
-use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
+mod bounded;
+mod recorder;
+pub mod reference;
 
 use crate::config::Role;
+
+pub use bounded::{Bounded, OTHER};
+pub use recorder::{AlreadyInstalled, MetricsHandle, before_each_scrape, find, install, set_one};
 
 /// 1 for the build that runs: labels [`label::VERSION`] and [`label::ROLE`].
 pub const BUILD_INFO: &str = "bellwether_build_info";
@@ -38,6 +38,8 @@ pub const RESYNCS_TOTAL: &str = "bellwether_resyncs_total";
 pub const RESYNC_DIFFERENCES_TOTAL: &str = "bellwether_resync_differences_total";
 /// The epoch as this process sees it, 0 as long as it knows none.
 pub const MASTER_EPOCH: &str = "bellwether_master_epoch";
+/// 1 if the configuration that was last read was right, 0 if it was refused and the one before it stays in force.
+pub const CONFIG_LAST_RELOAD_SUCCESSFUL: &str = "bellwether_config_last_reload_successful";
 
 /// 1 while this coordinator is in office and its session is connected.
 pub const MASTER_IS_ACTIVE: &str = "bellwether_master_is_active";
@@ -65,7 +67,7 @@ pub const OLDEST_PENDING_TASK_AGE_SECONDS: &str = "bellwether_oldest_pending_tas
 pub const TASKS_ASSIGNED_TOTAL: &str = "bellwether_tasks_assigned_total";
 /// Tasks that the master ended, not a worker: label [`label::RESULT`], see [`MASTER_ENDINGS`].
 pub const TASKS_ENDED_TOTAL: &str = "bellwether_tasks_ended_total";
-/// Seconds from a task's submission to its assignment.
+/// Seconds that a task waited under `/tasks` before it was assigned: since it was submitted, or since it was given back.
 pub const TASK_QUEUE_DURATION_SECONDS: &str = "bellwether_task_queue_duration_seconds";
 /// Seconds from the decision to assign to the answer.
 pub const TASK_ASSIGN_DURATION_SECONDS: &str = "bellwether_task_assign_duration_seconds";
@@ -81,6 +83,14 @@ pub const ZK_MULTI_OPS: &str = "bellwether_zk_multi_ops";
 /// Attempts that ran to their end and were recorded: labels [`label::KIND`], see [`TASK_KINDS`], and [`label::RESULT`], see
 /// [`TASK_RESULTS`].
 pub const TASKS_COMPLETED_TOTAL: &str = "bellwether_tasks_completed_total";
+/// Seconds from a task's submission to its recorded result, all attempts and delays among them: labels [`label::KIND`] and
+/// [`label::RESULT`]. Of tasks whose name says when they were submitted: see
+/// [`submitted_ms`](bellwether_core::protocol::TaskName::submitted_ms).
+pub const TASK_END_TO_END_DURATION_SECONDS: &str = "bellwether_task_end_to_end_duration_seconds";
+/// Failed attempts that will be followed by another: label [`label::REASON`], see [`RETRY_REASONS`].
+pub const TASK_RETRIES_TOTAL: &str = "bellwether_task_retries_total";
+/// Seconds that an attempt of this worker ran on while another worker had the task already; 0 where they did not overlap.
+pub const ATTEMPT_OVERLAP_SECONDS: &str = "bellwether_attempt_overlap_seconds";
 /// Slots of this worker.
 pub const WORKER_SLOTS: &str = "bellwether_worker_slots";
 /// Slots whose process group lives.
@@ -91,6 +101,16 @@ pub const TASK_RUN_DURATION_SECONDS: &str = "bellwether_task_run_duration_second
 pub const TASK_KILLS_TOTAL: &str = "bellwether_task_kills_total";
 /// Results that came too late to count.
 pub const STALE_RESULTS_TOTAL: &str = "bellwether_stale_results_total";
+
+/// Whether a ZooKeeper server answered the exporter: 1 or 0; label [`label::SERVER`].
+pub const ZOOKEEPER_UP: &str = "bellwether_zookeeper_up";
+/// Seconds that the server took to answer, or to be given up: label [`label::SERVER`].
+pub const ZOOKEEPER_SCRAPE_DURATION_SECONDS: &str = "bellwether_zookeeper_scrape_duration_seconds";
+/// 1 for the state that the server says of itself, 0 for the others: labels [`label::SERVER`] and [`label::STATE`], see
+/// [`ZOOKEEPER_STATES`].
+pub const ZOOKEEPER_SERVER_STATE: &str = "bellwether_zookeeper_server_state";
+/// 1 for the version that the server says of itself: labels [`label::SERVER`] and [`label::VERSION`].
+pub const ZOOKEEPER_VERSION_INFO: &str = "bellwether_zookeeper_version_info";
 
 /// The names of labels. Task ids, worker incarnations and free text are never labels: their number has no bound.
 pub mod label {
@@ -122,6 +142,8 @@ pub mod label {
     pub const FROM: &str = "from";
     /// What sort of task it is.
     pub const KIND: &str = "kind";
+    /// A ZooKeeper server, `host:port` as configured.
+    pub const SERVER: &str = "server";
     /// The cluster's name: on every series.
     pub const CLUSTER: &str = "cluster";
 }
@@ -168,8 +190,12 @@ pub const MASTER_ENDINGS: [&str; 3] = ["cancelled", "rejected", "dead"];
 pub const WORKER_STATES: [&str; 3] = ["active", "draining", "unusable"];
 /// Why an incarnation went.
 pub const WORKER_LOSS_REASONS: [&str; 2] = ["stopped", "vanished"];
-/// What sort of task it is.
-pub const TASK_KINDS: [&str; 4] = ["argv", "shell", "noop", "unknown"];
+/// What sort of task it is. Handlers of a program that embeds a worker add their own, up to a bound: see [`Bounded`].
+pub const TASK_KINDS: [&str; 5] = ["argv", "shell", "noop", "unknown", OTHER];
+/// Why an attempt failed that will be followed by another.
+pub const RETRY_REASONS: [&str; 4] = ["exit", "signal", "timeout", "not_started"];
+/// What a ZooKeeper server says of itself.
+pub const ZOOKEEPER_STATES: [&str; 5] = ["leader", "follower", "observer", "standalone", "read-only"];
 /// How an attempt ended.
 pub const TASK_RESULTS: [&str; 4] = ["succeeded", "failed", "timed-out", "rejected"];
 /// Why a worker killed an attempt.
@@ -182,8 +208,21 @@ pub const OUTAGE_BUCKETS: [f64; 15] = [0.01, 0.025, 0.05, 0.1, 0.2, 0.5, 1.0, 2.
 /// Upper bounds, in seconds, for what tasks take: 10 ms to 24 h.
 pub const TASK_BUCKETS: [f64; 17] =
     [0.01, 0.03, 0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 60.0, 300.0, 900.0, 1800.0, 3600.0, 7200.0, 14400.0, 43200.0, 86400.0];
+/// Upper bounds, in seconds, for what should be 0 and must be told from it.
+pub const OVERLAP_BUCKETS: [f64; 12] = [0.0, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0, 30.0, 60.0, 300.0, 1800.0];
 /// Upper bounds for operations per transaction.
 pub const OPS_BUCKETS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
+
+/// The bounds of a histogram, by how its name ends; the first that fits. For all others, [`FAST_BUCKETS`].
+pub const BUCKETS: [(&str, &[f64]); 7] = [
+    ("_disconnected_duration_seconds", &OUTAGE_BUCKETS),
+    ("_failover_duration_seconds", &OUTAGE_BUCKETS),
+    ("_queue_duration_seconds", &TASK_BUCKETS),
+    ("_run_duration_seconds", &TASK_BUCKETS),
+    ("_end_to_end_duration_seconds", &TASK_BUCKETS),
+    ("_overlap_seconds", &OVERLAP_BUCKETS),
+    ("_ops", &OPS_BUCKETS),
+];
 
 /// What a metric is to Prometheus.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -203,12 +242,33 @@ pub struct Metric {
     pub name: &'static str,
     /// What it is to Prometheus.
     pub kind: Kind,
-    /// The only role that has it; `None` for all.
+    /// The only role that has it; `None` for coordinator and worker.
     pub role: Option<Role>,
     /// What it says, as Prometheus shows it.
     pub help: &'static str,
     /// Its labels, each with the values that exist from the start; empty where only the producer knows them.
     pub labels: &'static [(&'static str, &'static [&'static str])],
+}
+
+impl Metric {
+    /// Whether processes of this role export it. The exporter has no session: of what is common it has only what any process has.
+    #[must_use]
+    pub fn is_of(&self, role: Role) -> bool {
+        match (self.role, role) {
+            (Some(only), role) => only == role,
+            (None, Role::Exporter) => self.name == BUILD_INFO || self.name.starts_with("process_"),
+            (None, Role::Coordinator | Role::Worker | Role::Client) => true,
+        }
+    }
+
+    /// The upper bounds of a histogram; none for the others.
+    #[must_use]
+    pub fn buckets(&self) -> &'static [f64] {
+        match self.kind {
+            Kind::Counter | Kind::Gauge => &[],
+            Kind::Histogram => BUCKETS.iter().find(|(suffix, _)| self.name.ends_with(suffix)).map_or(&FAST_BUCKETS, |(_, bounds)| bounds),
+        }
+    }
 }
 
 type Labels = &'static [(&'static str, &'static [&'static str])];
@@ -220,6 +280,7 @@ const fn metric(kind: Kind, role: Option<Role>, name: &'static str, labels: Labe
 const ALL: Option<Role> = None;
 const COORDINATOR: Option<Role> = Some(Role::Coordinator);
 const WORKER: Option<Role> = Some(Role::Worker);
+const EXPORTER: Option<Role> = Some(Role::Exporter);
 use Kind::{Counter, Gauge, Histogram};
 
 /// Every metric there is, by role.
@@ -237,6 +298,7 @@ pub const METRICS: &[Metric] = &[
     metric(Counter, ALL, RESYNCS_TOTAL, &[(label::CAUSE, &RESYNC_CAUSES)], "full readings of the state"),
     metric(Counter, ALL, RESYNC_DIFFERENCES_TOTAL, &[], "differences found by the periodic full reading, should stay 0"),
     metric(Gauge, ALL, MASTER_EPOCH, &[], "the epoch as this process sees it, 0 if it knows none"),
+    metric(Gauge, ALL, CONFIG_LAST_RELOAD_SUCCESSFUL, &[], "1 if the configuration last read is in force, 0 if it was refused and the one before stays"),
 
     metric(Gauge, COORDINATOR, MASTER_IS_ACTIVE, &[], "1 while this coordinator is the active master"),
     metric(Gauge, COORDINATOR, MASTER_ELECTED_TIMESTAMP_SECONDS, &[], "Unix time of this master's election, 0 while not in office"),
@@ -244,14 +306,14 @@ pub const METRICS: &[Metric] = &[
     metric(Counter, COORDINATOR, ELECTIONS_TOTAL, &[(label::RESULT, &ELECTION_RESULTS)], "candidacies"),
     metric(Counter, COORDINATOR, LEADERSHIP_LOST_TOTAL, &[(label::REASON, &LEADERSHIP_LOST_REASONS)], "terms of this coordinator that ended"),
     metric(Counter, COORDINATOR, FAILOVERS_TOTAL, &[(label::REASON, &FAILOVER_REASONS)], "takeovers from an earlier master, by why its term ended"),
-    metric(Histogram, COORDINATOR, FAILOVER_DURATION_SECONDS, &[(label::PHASE, &FAILOVER_PHASES)], "time that each phase of a takeover took"),
+    metric(Histogram, COORDINATOR, FAILOVER_DURATION_SECONDS, &[(label::PHASE, &FAILOVER_PHASES)], "time that each phase of a takeover took; election is the time without a master"),
     metric(Counter, COORDINATOR, FENCED_WRITES_TOTAL, &[(label::OP, &PEN_OPS)], "writes of a past term that the fence refused"),
     metric(Counter, COORDINATOR, RECOVERED_TASKS_TOTAL, &[(label::FROM, &RECOVERED_FROM)], "tasks found at takeovers, by where they were"),
     metric(Gauge, COORDINATOR, TASKS, &[(label::STATE, &TASK_STATES)], "tasks that have not ended, as the master sees them"),
     metric(Gauge, COORDINATOR, OLDEST_PENDING_TASK_AGE_SECONDS, &[], "age of the oldest pending task"),
     metric(Counter, COORDINATOR, TASKS_ASSIGNED_TOTAL, &[], "assignments committed"),
     metric(Counter, COORDINATOR, TASKS_ENDED_TOTAL, &[(label::RESULT, &MASTER_ENDINGS)], "tasks that the master ended itself"),
-    metric(Histogram, COORDINATOR, TASK_QUEUE_DURATION_SECONDS, &[], "time from a task's submission to its assignment"),
+    metric(Histogram, COORDINATOR, TASK_QUEUE_DURATION_SECONDS, &[], "time that tasks waited under /tasks before they were assigned, since they were submitted or given back"),
     metric(Histogram, COORDINATOR, TASK_ASSIGN_DURATION_SECONDS, &[], "time from the decision to assign to ZooKeeper's answer"),
     metric(Gauge, COORDINATOR, WORKERS, &[(label::STATE, &WORKER_STATES)], "workers as the master sees them"),
     metric(Counter, COORDINATOR, WORKER_JOINS_TOTAL, &[], "worker incarnations that registered"),
@@ -262,8 +324,16 @@ pub const METRICS: &[Metric] = &[
     metric(Gauge, WORKER, WORKER_SLOTS, &[], "slots of this worker"),
     metric(Gauge, WORKER, WORKER_SLOTS_IN_USE, &[], "slots of this worker in which something runs"),
     metric(Histogram, WORKER, TASK_RUN_DURATION_SECONDS, &[(label::KIND, &TASK_KINDS), (label::RESULT, &TASK_RESULTS)], "time that attempts ran"),
+    metric(Histogram, WORKER, TASK_END_TO_END_DURATION_SECONDS, &[(label::KIND, &TASK_KINDS), (label::RESULT, &TASK_RESULTS)], "time from the submission of tasks to their recorded result, attempts and delays among them"),
+    metric(Counter, WORKER, TASK_RETRIES_TOTAL, &[(label::REASON, &RETRY_REASONS)], "failed attempts that will be followed by another"),
+    metric(Histogram, WORKER, ATTEMPT_OVERLAP_SECONDS, &[], "time that attempts ran on while another worker had the task, 0 where they did not"),
     metric(Counter, WORKER, TASK_KILLS_TOTAL, &[(label::REASON, &KILL_REASONS)], "attempts that this worker killed"),
     metric(Counter, WORKER, STALE_RESULTS_TOTAL, &[], "results that came too late to count"),
+
+    metric(Gauge, EXPORTER, ZOOKEEPER_UP, &[(label::SERVER, &[])], "1 if the ZooKeeper server answered, 0 if not"),
+    metric(Gauge, EXPORTER, ZOOKEEPER_SCRAPE_DURATION_SECONDS, &[(label::SERVER, &[])], "time that the server took to answer, or to be given up"),
+    metric(Gauge, EXPORTER, ZOOKEEPER_SERVER_STATE, &[(label::SERVER, &[]), (label::STATE, &ZOOKEEPER_STATES)], "1 for the state that the server says of itself, 0 for the others"),
+    metric(Gauge, EXPORTER, ZOOKEEPER_VERSION_INFO, &[(label::SERVER, &[]), (label::VERSION, &[])], "1 for the version that the server says of itself"),
 
     metric(Counter, ALL, "process_cpu_seconds_total", &[], "user and system CPU time"),
     metric(Gauge, ALL, "process_open_fds", &[], "open file descriptors"),
@@ -274,148 +344,6 @@ pub const METRICS: &[Metric] = &[
     metric(Gauge, ALL, "process_start_time_seconds", &[], "Unix time of the process's start"),
     metric(Gauge, ALL, "process_threads", &[], "threads"),
 ];
-
-/// Reads the process's metrics. Cheap to clone.
-#[derive(Clone)]
-pub struct MetricsHandle {
-    prometheus: PrometheusHandle,
-}
-
-/// The process has a recorder of metrics already.
-#[derive(Debug, thiserror::Error)]
-#[error("metrics are installed already")]
-pub struct AlreadyInstalled;
-
-/// Installs the recorder of this process and brings every known series of `role` into being. Call it once, before anything counts.
-///
-/// # Errors
-/// [`AlreadyInstalled`]: a library user has a recorder of its own; go on without ours.
-pub fn install(cluster: &str, role: Role) -> Result<MetricsHandle, AlreadyInstalled> {
-    let prometheus = builder(cluster).install_recorder().map_err(|_| AlreadyInstalled)?;
-    describe(role);
-    Ok(MetricsHandle { prometheus })
-}
-
-/// Sets the series of `gauge` whose `label` is `current` to 1 and those of the other `values` to 0.
-pub fn set_one(gauge: &'static str, label: &'static str, values: &[&'static str], current: &'static str) {
-    debug_assert!(values.contains(&current), "{current:?} is no known {label} of {gauge}");
-    for value in values {
-        gauge!(gauge, label => *value).set(f64::from(u8::from(*value == current)));
-    }
-}
-
-/// The metric that a series in PromQL belongs to: its own name, or a histogram's with `_bucket`, `_sum` or `_count`.
-#[must_use]
-pub fn find(series: &str) -> Option<&'static Metric> {
-    let whole = METRICS.iter().find(|metric| metric.name == series && metric.kind != Kind::Histogram);
-    whole.or_else(|| {
-        let name = ["_bucket", "_sum", "_count"].iter().find_map(|suffix| series.strip_suffix(suffix))?;
-        METRICS.iter().find(|metric| metric.name == name && metric.kind == Kind::Histogram)
-    })
-}
-
-impl MetricsHandle {
-    /// All series in Prometheus' text format.
-    #[must_use]
-    pub fn render(&self) -> String {
-        collect_process();
-        self.prometheus.render()
-    }
-
-    /// A reader of a recorder that is not this process's, with everything at zero: for tests of what serves it.
-    #[cfg(test)]
-    pub(crate) fn detached(cluster: &str) -> Self {
-        let recorder = builder(cluster).build_recorder();
-        metrics::with_local_recorder(&recorder, || describe(Role::Coordinator));
-        Self { prometheus: recorder.handle() }
-    }
-
-    /// Empties the histograms' buffers. Call it every few seconds: without scrapes they would grow without bound.
-    pub fn run_upkeep(&self) {
-        self.prometheus.run_upkeep();
-    }
-}
-
-impl fmt::Debug for MetricsHandle {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("MetricsHandle")
-    }
-}
-
-/// Buckets for everything, by suffix and by default: a histogram without buckets would be exported as a summary, which cannot be
-/// added up over processes.
-fn builder(cluster: &str) -> PrometheusBuilder {
-    let suffixes: [(&str, &[f64]); 5] = [
-        ("_disconnected_duration_seconds", &OUTAGE_BUCKETS),
-        ("_failover_duration_seconds", &OUTAGE_BUCKETS),
-        ("_queue_duration_seconds", &TASK_BUCKETS),
-        ("_run_duration_seconds", &TASK_BUCKETS),
-        ("_ops", &OPS_BUCKETS),
-    ];
-    let plain = PrometheusBuilder::new().add_global_label(label::CLUSTER, cluster);
-    let everything = plain.set_buckets(&FAST_BUCKETS).expect("there are buckets");
-    suffixes.into_iter().fold(everything, |builder, (suffix, buckets)| {
-        builder.set_buckets_for_metric(Matcher::Suffix(suffix.into()), buckets).expect("there are buckets")
-    })
-}
-
-/// Describes every metric of `role` and touches its known series.
-fn describe(role: Role) {
-    let mine = METRICS.iter().filter(|metric| metric.role.is_none_or(|only| only == role));
-    for metric in mine {
-        match metric.kind {
-            Kind::Counter => metrics::describe_counter!(metric.name, metric.help),
-            Kind::Gauge => metrics::describe_gauge!(metric.name, metric.help),
-            Kind::Histogram => metrics::describe_histogram!(metric.name, metric.help),
-        }
-        for labels in known_series(metric) {
-            touch(metric, labels);
-        }
-    }
-    gauge!(BUILD_INFO, label::VERSION => env!("CARGO_PKG_VERSION"), label::ROLE => role.as_str()).set(1.0);
-}
-
-fn touch(metric: &Metric, labels: Vec<Label>) {
-    match metric.kind {
-        Kind::Counter => counter!(metric.name, labels).increment(0),
-        Kind::Gauge => gauge!(metric.name, labels).set(0.0),
-        // To register it is enough: an empty histogram is rendered with zeros.
-        Kind::Histogram => drop(histogram!(metric.name, labels)),
-    }
-}
-
-/// Every combination of the metric's label values; none if it has a label whose values only the producer knows.
-fn known_series(metric: &Metric) -> Vec<Vec<Label>> {
-    metric.labels.iter().fold(vec![Vec::new()], |series, (name, values)| {
-        let with = |labels: &Vec<Label>| -> Vec<Vec<Label>> {
-            values.iter().map(|value| [labels.as_slice(), &[Label::from_static_parts(name, value)]].concat()).collect()
-        };
-        series.iter().flat_map(with).collect()
-    })
-}
-
-/// Reads `/proc`; what cannot be read keeps its old value.
-fn collect_process() {
-    let process = metrics_process::collector::collect();
-    if let Some(seconds) = process.cpu_seconds_total {
-        // Counters are whole numbers: a second is fine enough for a rate over a minute.
-        counter!("process_cpu_seconds_total").absolute(seconds as u64);
-    }
-    let gauges = [
-        ("process_open_fds", process.open_fds),
-        ("process_max_fds", process.max_fds),
-        ("process_virtual_memory_bytes", process.virtual_memory_bytes),
-        ("process_virtual_memory_max_bytes", process.virtual_memory_max_bytes),
-        ("process_resident_memory_bytes", process.resident_memory_bytes),
-        ("process_start_time_seconds", process.start_time_seconds),
-        ("process_threads", process.threads),
-    ];
-    for (name, value) in gauges {
-        if let Some(value) = value {
-            gauge!(name).set(value as f64);
-        }
-    }
-}
 
 #[cfg(test)]
 mod tests;

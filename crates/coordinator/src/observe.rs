@@ -1,6 +1,7 @@
 //! What operators see of a coordinator: metrics and logs. Decides nothing.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant};
 
@@ -12,31 +13,73 @@ use bellwether_core::protocol::result::TaskOutcome;
 use metrics::{counter, gauge, histogram};
 use tracing::{debug, error, info, warn};
 
-/// When the last vacancy was seen, and when this term began.
+/// When this term began, and until when its office may be shown.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct TermClock {
     began: Option<Instant>,
     surveyed: Arc<Mutex<bool>>,
+    shown: Shown,
+}
+
+/// Until when the gauges of the office are true: in microseconds of the monotonic clock, 0 for not at all. A scrape looks at it, too,
+/// because a process that was frozen answers scrapes before its actors have noticed how late it is.
+#[derive(Debug, Clone, Default)]
+struct Shown(Arc<AtomicU64>);
+
+impl Shown {
+    fn until(&self, until: Option<Duration>) {
+        let micros = until.map_or(0, |until| u64::try_from(until.as_micros()).unwrap_or(u64::MAX));
+        self.0.store(micros, Ordering::Release);
+    }
+
+    fn is_over(&self) -> bool {
+        clock::now().mono.as_micros() >= u128::from(self.0.load(Ordering::Acquire))
+    }
 }
 
 /// What the election looks like from outside.
 pub(crate) struct OfficeObserver {
-    vacancy: Option<Instant>,
+    /// Since when the office is vacant, as far as this process knows, and after which epoch.
+    vacancy: Option<(Instant, Option<i32>)>,
     term: TermClock,
     state: &'static str,
     /// Whether a master of another kind rules, as last seen.
     foreign: bool,
+    /// Unix time of our election, while we rule.
+    elected: f64,
+    shown: Shown,
 }
 
 impl OfficeObserver {
     pub(crate) fn new() -> Self {
-        let mut observer = Self { vacancy: None, term: TermClock::default(), state: "", foreign: false };
+        let shown = Shown::default();
+        let mut observer =
+            Self { vacancy: None, term: TermClock::default(), state: "", foreign: false, elected: 0.0, shown: shown.clone() };
         observer.show("connecting");
+        names::before_each_scrape(move || {
+            if shown.is_over() {
+                show_no_office();
+            }
+        });
         observer
     }
 
-    pub(crate) fn vacancy(&mut self) {
-        self.vacancy = Some(Instant::now());
+    /// Before core hears of it.
+    pub(crate) fn hear(&mut self, event: &election::Event) {
+        match event {
+            election::Event::OfficeVacant => self.vacancy = Some((Instant::now(), None)),
+            election::Event::OfficeTaken => self.vacancy = None,
+            election::Event::OfficeRead(office) if office.holder.is_none() => {
+                let epoch = office.epoch.as_ref().map(|(version, _)| *version);
+                self.vacancy = match self.vacancy {
+                    Some((since, after)) if after.is_none_or(|after| Some(after) == epoch) => Some((since, epoch)),
+                    // Nobody stood by when it became vacant, or somebody ruled meanwhile: it is vacant since now at the latest.
+                    Some(_) | None => Some((Instant::now(), epoch)),
+                };
+            }
+            election::Event::OfficeRead(_) => self.vacancy = None,
+            _ => {}
+        }
     }
 
     pub(crate) fn standing(&self) {
@@ -70,7 +113,10 @@ impl OfficeObserver {
             warn!("a master of another kind rules: it knows of no epoch, and its writes carry no fence; standing by");
         }
         let confirmed = election.confirmed_epoch();
+        // First, so that a scrape in between shows too little rather than too much.
+        self.shown.until(election.confirmed_until());
         gauge!(names::MASTER_IS_ACTIVE).set(f64::from(u8::from(confirmed.is_some())));
+        gauge!(names::MASTER_ELECTED_TIMESTAMP_SECONDS).set(if confirmed.is_some() { self.elected } else { 0.0 });
         let seen = election.office().and_then(|office| office.epoch.as_ref()).map_or(0, |(version, _)| *version);
         gauge!(names::MASTER_EPOCH).set(f64::from(confirmed.unwrap_or(seen)));
         (ready, text)
@@ -101,14 +147,14 @@ impl OfficeObserver {
 
     fn elected(&mut self, election: &Election) {
         counter!(names::ELECTIONS_TOTAL, "result" => "won").increment(1);
-        gauge!(names::MASTER_ELECTED_TIMESTAMP_SECONDS).set(clock::wall().as_millisecond() as f64 / 1000.0);
+        self.elected = clock::wall().as_millisecond() as f64 / 1000.0;
         if let Some(reason) = previous_end(election) {
             counter!(names::FAILOVERS_TOTAL, "reason" => reason).increment(1);
         }
-        if let Some(vacancy) = self.vacancy.take() {
-            histogram!(names::FAILOVER_DURATION_SECONDS, "phase" => "election").record(vacancy.elapsed());
+        if let Some((since, _)) = self.vacancy.take() {
+            histogram!(names::FAILOVER_DURATION_SECONDS, "phase" => "election").record(since.elapsed());
         }
-        self.term = TermClock { began: Some(Instant::now()), surveyed: Arc::default() };
+        self.term = TermClock { began: Some(Instant::now()), surveyed: Arc::default(), shown: self.shown.clone() };
     }
 
     pub(crate) fn ended(&mut self, end: End) {
@@ -122,9 +168,9 @@ impl OfficeObserver {
             End::SessionLost | End::Fenced => warn!(reason, "the term is over"),
         }
         counter!(names::LEADERSHIP_LOST_TOTAL, "reason" => reason).increment(1);
-        gauge!(names::MASTER_IS_ACTIVE).set(0.0);
-        gauge!(names::MASTER_ELECTED_TIMESTAMP_SECONDS).set(0.0);
-        zero_gauges();
+        self.elected = 0.0;
+        self.shown.until(None);
+        show_no_office();
         self.term = TermClock::default();
     }
 }
@@ -147,6 +193,13 @@ fn previous_end(election: &Election) -> Option<&'static str> {
     let previous = history.terms.last()?.epoch;
     let farewell = serde_json::from_slice::<Farewell>(&office.farewell).ok();
     Some(if farewell.is_some_and(|said| said.epoch == previous) { "stepped_down" } else { "session_ended" })
+}
+
+/// What a process shows that is not in office, or not sure of it.
+fn show_no_office() {
+    gauge!(names::MASTER_IS_ACTIVE).set(0.0);
+    gauge!(names::MASTER_ELECTED_TIMESTAMP_SECONDS).set(0.0);
+    zero_gauges();
 }
 
 fn zero_gauges() {
@@ -212,7 +265,7 @@ impl MasterObserver {
     }
 
     pub(crate) fn gauges(&self, master: &Master) {
-        if self.paused {
+        if self.paused || self.term.shown.is_over() {
             return;
         }
         let counts = master.view().counts();

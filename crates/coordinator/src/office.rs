@@ -114,6 +114,7 @@ impl Office {
     }
 
     fn feed(&mut self, event: Event, context: &mut Context<Self>) {
+        self.observer.hear(&event);
         let effects = self.election.on(event, clock::now());
         for effect in effects {
             self.run(effect, context);
@@ -304,10 +305,7 @@ impl Handler<ChangesSeen> for Office {
         }
         for change in seen.changes {
             match change {
-                Change::OfficeVacant => {
-                    self.observer.vacancy();
-                    self.feed(Event::OfficeVacant, context);
-                }
+                Change::OfficeVacant => self.feed(Event::OfficeVacant, context),
                 Change::OfficeTaken => self.feed(Event::OfficeTaken, context),
                 Change::QueueMoved => {
                     self.predecessor_watch = None;

@@ -151,6 +151,22 @@ impl Election {
         }
     }
 
+    /// Until when, on the monotonic clock, the last proof of office vouches for [`confirmed_epoch`](Self::confirmed_epoch): what is
+    /// shown to others must not outlive it, even if this process is frozen before it can doubt.
+    #[must_use]
+    pub fn confirmed_until(&self) -> Option<Duration> {
+        let timeout = self.session.as_ref()?.timeout;
+        match self.stage {
+            Stage::Ruling { proven, doubted: false, .. } => Some(proven + timeout / 2),
+            Stage::Ruling { doubted: true, .. }
+            | Stage::Outside
+            | Stage::StandingBy { .. }
+            | Stage::Standing { .. }
+            | Stage::Claiming { .. }
+            | Stage::Leaving => None,
+        }
+    }
+
     /// Who holds the office and which epoch it is, as last read: for metrics.
     #[must_use]
     pub fn office(&self) -> Option<&Office> {

@@ -1,8 +1,10 @@
 //! What operators see of a worker: metrics, logs and the line of its health page. Decides nothing.
 
 use std::collections::HashMap;
+use std::time::Duration;
 
-use bellwether_common::metrics as names;
+use bellwether_common::clock;
+use bellwether_common::metrics::{self as names, Bounded};
 use bellwether_common::pen::{Resolution, count_resolution};
 use bellwether_core::agent::{Agent, Event, Fact, KillReason, Order, Timer};
 use bellwether_core::lifecycle::Ending;
@@ -14,11 +16,16 @@ use tracing::{debug, error, info, warn};
 
 use crate::executor::RunEnded;
 
+/// How many kinds beyond our own are told apart.
+const KINDS_MAX: usize = 32;
+
 /// What is remembered to tell one series from another.
 pub(crate) struct Observer {
     slots: u32,
     /// Of tasks that run, or whose results are not recorded yet: which attempt, and what sort of task it is.
-    kinds: HashMap<TaskName, (i64, &'static str)>,
+    kinds: HashMap<TaskName, (i64, String)>,
+    /// Kinds are chosen by whoever writes handlers.
+    bound: Bounded,
     /// Transactions that are not answered: their purpose, and a task whose assignment they delete.
     writing: HashMap<u64, Written>,
     /// Transactions of which nobody knows yet whether they were applied.
@@ -33,7 +40,8 @@ type Written = (&'static str, Option<TaskName>);
 impl Observer {
     pub(crate) fn new(slots: u32) -> Self {
         gauge!(names::WORKER_SLOTS).set(slots);
-        Self { slots, kinds: HashMap::new(), writing: HashMap::new(), unknown: Vec::new(), cause: "start", said: None }
+        let bound = Bounded::new(&names::TASK_KINDS, KINDS_MAX);
+        Self { slots, kinds: HashMap::new(), bound, writing: HashMap::new(), unknown: Vec::new(), cause: "start", said: None }
     }
 
     /// Before core hears of it.
@@ -97,12 +105,13 @@ impl Observer {
             Command::Argv(_) => "argv",
             Command::Shell(_) => "shell",
         };
+        let kind = self.bound.value(kind).to_owned();
         self.kinds.insert(order.id.task.clone(), (order.id.czxid, kind));
     }
 
     pub(crate) fn run_ended(&mut self, ended: &RunEnded) {
         debug!(task = %ended.id.task, how = ?ended.how, took_seconds = ended.took.as_secs_f64(), "run ended");
-        let kind = self.kinds.get(&ended.id.task).filter(|(czxid, _)| *czxid == ended.id.czxid).map(|(_, kind)| *kind);
+        let kind = self.kinds.get(&ended.id.task).filter(|(czxid, _)| *czxid == ended.id.czxid).map(|(_, kind)| kind.clone());
         let result = match ended.how {
             Ending::Exited(0) => "succeeded",
             Ending::Exited(_) | Ending::Signalled(_) | Ending::NotStarted { .. } => "failed",
@@ -120,7 +129,7 @@ impl Observer {
             killed(1, "timeout");
         }
         let took = ended.took.as_secs_f64();
-        histogram!(names::TASK_RUN_DURATION_SECONDS, "kind" => kind.unwrap_or("unknown"), "result" => result).record(took);
+        histogram!(names::TASK_RUN_DURATION_SECONDS, "kind" => kind.unwrap_or_else(unknown), "result" => result).record(took);
     }
 
     pub(crate) fn tell(&mut self, fact: &Fact) {
@@ -149,13 +158,19 @@ impl Observer {
         let TaskResult { task, outcome, attempt, exit, signal, .. } = result;
         info!(%task, %outcome, attempt, exit, signal, "task ended");
         // What was rejected never ran.
-        let kind = self.kinds.remove(task).map_or("unknown", |(_, kind)| kind);
+        let kind = self.kinds.remove(task).map_or_else(unknown, |(_, kind)| kind);
         let result = match outcome {
             TaskOutcome::Succeeded => "succeeded",
             TaskOutcome::TimedOut => "timed-out",
             TaskOutcome::Rejected => "rejected",
             TaskOutcome::Failed | TaskOutcome::Cancelled | TaskOutcome::Dead => "failed",
         };
+        if let Some(submitted) = task.submitted_ms() {
+            let now = u64::try_from(clock::wall().as_millisecond()).unwrap_or(0);
+            // Clocks may disagree: then it took no time at all, rather than less.
+            let took = Duration::from_millis(now.saturating_sub(submitted));
+            histogram!(names::TASK_END_TO_END_DURATION_SECONDS, "kind" => kind.clone(), "result" => result).record(took);
+        }
         counter!(names::TASKS_COMPLETED_TOTAL, "kind" => kind, "result" => result).increment(1);
     }
 
@@ -190,6 +205,10 @@ pub(crate) fn purpose(multi: &Multi) -> &'static str {
     } else {
         "housekeeping"
     }
+}
+
+fn unknown() -> String {
+    "unknown".to_owned()
 }
 
 fn killed(commands: usize, reason: &'static str) {

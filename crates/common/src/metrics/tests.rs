@@ -2,6 +2,9 @@
 
 use std::collections::HashSet;
 
+use metrics::{gauge, histogram};
+
+use super::recorder::{builder, describe};
 use super::*;
 
 /// What `act` leaves in a fresh recorder after the role's description.
@@ -36,7 +39,7 @@ fn every_series_carries_the_cluster_and_every_metric_its_help() {
     for line in scrape.lines().filter(|line| !line.starts_with('#') && !line.is_empty()) {
         assert!(line.contains(r#"cluster="blue""#), "{line}");
     }
-    for metric in METRICS.iter().filter(|metric| metric.role.is_none_or(|only| only == Role::Worker)) {
+    for metric in METRICS.iter().filter(|metric| metric.is_of(Role::Worker)) {
         assert!(scrape.contains(&format!("# HELP {} {}", metric.name, metric.help)), "{} is not rendered", metric.name);
     }
 }
@@ -49,7 +52,7 @@ fn a_role_has_no_metrics_of_another() {
 
 #[test]
 fn no_histogram_is_exported_as_a_summary() {
-    for role in [Role::Coordinator, Role::Worker, Role::Client] {
+    for role in [Role::Coordinator, Role::Worker, Role::Client, Role::Exporter] {
         let scrape = scrape(role, || {
             for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Histogram) {
                 histogram!(metric.name).record(0.3);
@@ -69,6 +72,8 @@ fn buckets_fit_what_is_measured() {
         histogram!(TASK_ASSIGN_DURATION_SECONDS).record(0.0005);
         histogram!(FAILOVER_DURATION_SECONDS, label::PHASE => "election").record(12.0);
         histogram!(ZK_MULTI_OPS).record(100.0);
+        histogram!(ATTEMPT_OVERLAP_SECONDS).record(0.0);
+        histogram!(ATTEMPT_OVERLAP_SECONDS).record(0.001);
     });
     let counted = [
         (r#"bellwether_zk_request_duration_seconds_bucket{cluster="blue",op="get",le="0.001"}"#, 0.0),
@@ -78,6 +83,8 @@ fn buckets_fit_what_is_measured() {
         (r#"bellwether_task_assign_duration_seconds_bucket{cluster="blue",le="0.001"}"#, 1.0),
         (r#"bellwether_failover_duration_seconds_bucket{cluster="blue",phase="election",le="15"}"#, 1.0),
         (r#"bellwether_zk_multi_ops_bucket{cluster="blue",le="128"}"#, 1.0),
+        (r#"bellwether_attempt_overlap_seconds_bucket{cluster="blue",le="0"}"#, 1.0),
+        (r#"bellwether_attempt_overlap_seconds_bucket{cluster="blue",le="0.01"}"#, 2.0),
     ];
     for (series, count) in counted {
         assert_eq!(value_of(&scrape, series), Some(count), "{series}\n{scrape}");
@@ -121,4 +128,29 @@ fn series_are_found_by_the_names_that_queries_use() {
     assert!(find("bellwether_zk_multi_ops").is_none(), "a histogram has no series of its bare name");
     assert!(find("bellwether_elections_total_count").is_none());
     assert!(find("bellwether_electoins_total").is_none());
+}
+
+#[test]
+fn every_histogram_is_rendered_with_the_bounds_that_the_reference_names() {
+    let scrape = scrape(Role::Worker, || {});
+    for metric in METRICS.iter().filter(|metric| metric.kind == Kind::Histogram && metric.is_of(Role::Worker)) {
+        for bound in metric.buckets() {
+            let series = |line: &str| line.starts_with(&format!("{}_bucket", metric.name)) && line.contains(&format!("le=\"{bound}\""));
+            assert!(scrape.lines().any(series), "{} has no bucket {bound}", metric.name);
+        }
+    }
+}
+
+#[test]
+fn a_configuration_that_was_read_is_in_force() {
+    let scrape = scrape(Role::Worker, || {});
+    assert_eq!(value_of(&scrape, r#"bellwether_config_last_reload_successful{cluster="blue"}"#), Some(1.0));
+}
+
+#[test]
+fn the_exporter_has_no_session_and_says_nothing_of_one() {
+    let scrape = scrape(Role::Exporter, || gauge!(ZOOKEEPER_UP, label::SERVER => "a:1").set(1.0));
+    assert!(!scrape.contains("bellwether_zk_session_state"), "{scrape}");
+    assert_eq!(value_of(&scrape, r#"bellwether_zookeeper_up{cluster="blue",server="a:1"}"#), Some(1.0));
+    assert!(scrape.contains("process_open_fds"));
 }

@@ -513,3 +513,12 @@ fn an_event_without_a_session_says_nothing() {
     world.expect_nothing(proven(0, Duration::ZERO));
     world.expect_nothing(Event::Rang(Timer::Retry));
 }
+
+#[test]
+fn a_proof_vouches_for_half_a_timeout_and_doubt_ends_it_at_once() {
+    let mut world = World::ruling(7);
+    assert_eq!(world.election.confirmed_until(), Some(TIMEOUT / 2));
+    world.on(Event::SessionSuspended);
+    assert_eq!((world.election.confirmed_until(), world.election.confirmed_epoch()), (None, None));
+    assert_eq!(World::in_line(0).election.confirmed_until(), None);
+}

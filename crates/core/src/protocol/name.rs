@@ -63,6 +63,18 @@ impl TaskName {
         Self(name.into())
     }
 
+    /// When the task was submitted, in milliseconds since 1970, if the name is of the form that [`generate`](Self::generate) gives.
+    /// It is the submitter's clock, and good for figures only.
+    #[must_use]
+    pub fn submitted_ms(&self) -> Option<u64> {
+        let digits = self.0.strip_prefix("task-")?;
+        let value = |digit: u8| ALPHABET.iter().position(|known| *known == digit);
+        if digits.len() != 16 || digits.bytes().any(|digit| value(digit).is_none()) {
+            return None;
+        }
+        digits.bytes().take(9).try_fold(0, |sum, digit| Some(sum << 5 | value(digit)? as u64))
+    }
+
     /// The name as text.
     #[must_use]
     pub fn as_str(&self) -> &str {
@@ -70,8 +82,9 @@ impl TaskName {
     }
 }
 
+const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
+
 fn push_base32(out: &mut String, value: u64, digits: u32) {
-    const ALPHABET: &[u8; 32] = b"0123456789abcdefghjkmnpqrstvwxyz";
     for place in (0..digits).rev() {
         let digit = (value >> (5 * place)) & 31;
         out.push(char::from(ALPHABET[digit as usize]));
@@ -157,6 +170,18 @@ mod tests {
         assert!(early < late, "{early} is older than {late}");
         assert_eq!(early.as_str().len(), 21);
         assert_eq!(TaskName::parse(late.as_str()), Ok(late));
+    }
+
+    #[test]
+    fn a_generated_name_says_when_it_was_given_and_others_say_nothing() {
+        for unix_ms in [0, 1, 1_700_000_000_000, (1 << 45) - 1] {
+            assert_eq!(TaskName::generate(unix_ms, u64::MAX).submitted_ms(), Some(unix_ms));
+        }
+        for foreign in
+            ["task-0000000001", "task-", "job-1hq2w8y0k7v3x9m2", "task-1hq2w8y0k7v3x9mu", "task-1HQ2W8Y0K7V3X9M2", "task-1hq2w8y0k7v3x9m22"]
+        {
+            assert_eq!(TaskName::listed(foreign).submitted_ms(), None, "{foreign}");
+        }
     }
 
     #[test]
