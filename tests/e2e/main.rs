@@ -3,9 +3,11 @@
 mod book;
 mod faults;
 mod faults_client;
+mod faults_ensemble;
 mod faults_load;
 mod faults_master;
 mod faults_state;
+mod faults_takeover;
 mod faults_worker;
 mod foreign;
 mod frozen;

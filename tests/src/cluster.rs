@@ -13,6 +13,7 @@ use crate::history::{self, Promise};
 use crate::place::{self, Dir};
 use crate::process::Process;
 use crate::proxy::Proxy;
+use crate::sampler::{Sampled, Sampler};
 use crate::tree::Tree;
 use crate::txnlog;
 use crate::zookeeper::Zookeeper;
@@ -74,6 +75,7 @@ impl Builder {
         let root = zookeeper.new_root();
         Cluster {
             tree: OnceLock::new(),
+            sampler: OnceLock::new(),
             dir: Arc::new(Dir::new(&place::test_name())),
             coordinator_session: self.coordinator_session,
             worker_session: self.worker_session,
@@ -86,10 +88,11 @@ impl Builder {
 }
 
 /// A cluster. When it goes, and the test did not fail before, ZooKeeper's log is searched for broken promises: see
-/// [`Cluster::assert_promises`].
+/// [`Cluster::assert_promises`]. Its coordinators were scraped all the time: no two of them may have shown leadership at once.
 #[derive(Debug)]
 pub struct Cluster {
     tree: OnceLock<Tree>,
+    sampler: OnceLock<Sampler>,
     dir: Arc<Dir>,
     coordinator_session: Duration,
     worker_session: Duration,
@@ -117,6 +120,12 @@ impl Cluster {
     #[track_caller]
     pub fn new() -> Self {
         Self::builder().start()
+    }
+
+    /// What the metrics of its coordinators showed so far.
+    #[must_use]
+    pub fn sampled(&self) -> Sampled {
+        self.sampler.get().map(Sampler::seen).unwrap_or_default()
     }
 
     /// Its ZooKeeper.
@@ -175,7 +184,9 @@ impl Cluster {
     #[track_caller]
     pub fn coordinator_with(&self, name: &str, settings: &[(&str, &str)]) -> Process {
         let own = [("coordinator.name", quoted(name))];
-        self.service("bellwether-coordinator", name, self.coordinator_session, &own, settings)
+        let coordinator = self.service("bellwether-coordinator", name, self.coordinator_session, &own, settings);
+        self.sampler.get_or_init(Sampler::start).watch(name, coordinator.pid(), coordinator.log_path());
+        coordinator
     }
 
     /// Starts a worker. It may be started again under the same name.
@@ -286,6 +297,9 @@ impl Drop for Cluster {
         if std::thread::panicking() {
             return;
         }
+        let sampled = self.sampler.take().map(Sampler::finish).unwrap_or_default();
+        assert_eq!(sampled.two_masters, Vec::<String>::new(), "they showed leadership at once");
+        faults::sampled(sampled);
         let Some((records, broken)) = history::audit_except(&self.zookeeper.data_dirs(), &self.root, &self.unaudited) else { return };
         let excepted = self.unaudited.iter().map(|promise| format!("{promise:?}")).collect();
         faults::audited(Audited { clean: broken.is_empty(), excepted, records });

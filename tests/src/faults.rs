@@ -24,6 +24,7 @@ use std::cell::RefCell;
 use std::time::Instant;
 
 use crate::place;
+use crate::sampler::Sampled;
 use report::{Audited, Report};
 
 /// How long the long forms take and how large they are is said by `make faults`; `make test` runs short ones.
@@ -57,6 +58,13 @@ pub fn sized(variable: &str, short: usize, long: usize) -> usize {
 thread_local! {
     /// What the audits of this thread's test found so far: clusters tell, scenarios ask.
     static AUDITS: RefCell<Vec<Audited>> = const { RefCell::new(Vec::new()) };
+    /// What the metrics of its coordinators showed.
+    static SAMPLES: RefCell<Vec<Sampled>> = const { RefCell::new(Vec::new()) };
+}
+
+/// The coordinators of a cluster that this thread's test made were scraped.
+pub(crate) fn sampled(sampled: Sampled) {
+    SAMPLES.with_borrow_mut(|samples| samples.push(sampled));
 }
 
 /// A cluster that this thread's test made was audited.
@@ -108,6 +116,7 @@ impl Drop for Scenario {
             skipped: self.skipped.take(),
             seen: self.seen.take(),
             audit: AUDITS.with_borrow(Clone::clone),
+            sampled: SAMPLES.with_borrow(Clone::clone),
             seconds: self.begun.elapsed().as_secs_f64(),
         };
         if let Err(error) = report.write() {

@@ -171,13 +171,13 @@ pub(crate) fn scrub(command: &mut Command) {
     }
 }
 
-fn listening_on(log: &str) -> Option<SocketAddr> {
+pub(crate) fn listening_on(log: &str) -> Option<SocketAddr> {
     let (_, rest) = log.rsplit_once("listening on ")?;
     let end = rest.find(|c: char| !(c.is_ascii_hexdigit() || matches!(c, '.' | ':' | '[' | ']')))?;
     rest[..end].parse().ok()
 }
 
-fn http_get(address: SocketAddr, path: &str) -> anyhow::Result<(u16, String)> {
+pub(crate) fn http_get(address: SocketAddr, path: &str) -> anyhow::Result<(u16, String)> {
     let deadline = Instant::now() + ANSWER_WITHIN;
     let mut stream = TcpStream::connect_timeout(&address, ANSWER_WITHIN)?;
     // In one piece: a server may answer and close before it has read a second one.

@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde::{Deserialize, Serialize};
 
 use crate::place;
+use crate::sampler::Sampled;
 
 /// What the audit of a cluster found.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -33,6 +34,8 @@ pub struct Report {
     pub seen: Vec<String>,
     /// What the audits found, one per cluster.
     pub audit: Vec<Audited>,
+    /// What the metrics of the coordinators showed, one per cluster.
+    pub sampled: Vec<Sampled>,
     /// How long it took.
     pub seconds: f64,
 }

@@ -38,6 +38,7 @@ pub fn lines(wanted: &[String], claims: &[Claim], reports: &[Report]) -> Vec<Lin
 }
 
 fn line(row: &Row, claims: &[Claim], reports: &[Report]) -> Line {
+    let all = reports;
     let claims: Vec<&Claim> = claims.iter().filter(|claim| claim.row == row.name).collect();
     let reports: Vec<&Report> = reports.iter().filter(|report| report.row == row.name).collect();
     let missing: Vec<&&Claim> = claims.iter().filter(|claim| !reports.iter().any(|report| report.test == claim.test)).collect();
@@ -45,6 +46,9 @@ fn line(row: &Row, claims: &[Claim], reports: &[Report]) -> Line {
     seen.extend(missing.iter().map(|claim| format!("NOT RUN, or not compiled in: {}", claim.test)));
     if claims.is_empty() {
         seen.push("NO TEST".to_owned());
+    }
+    if row.name == "F33" {
+        seen.push(through_all(all));
     }
     let failed = reports.iter().any(|report| !report.passed);
     let proven = reports.iter().any(|report| report.passed && report.skipped.is_none());
@@ -55,6 +59,17 @@ fn line(row: &Row, claims: &[Claim], reports: &[Report]) -> Line {
     };
     let audits: Vec<&Audited> = reports.iter().flat_map(|report| &report.audit).collect();
     Line { row: *row, outcome, seen: seen.join("\n"), audit: verdict(&audits) }
+}
+
+/// What the metrics showed through all rows.
+fn through_all(reports: &[Report]) -> String {
+    let mut tests: Vec<&Report> = reports.iter().filter(|report| !report.sampled.is_empty()).collect();
+    tests.sort_by_key(|report| &report.test);
+    // A test of two rows has made its scrapes once.
+    tests.dedup_by_key(|report| &report.test);
+    let scrapes: u64 = tests.iter().flat_map(|report| &report.sampled).map(|sampled| sampled.scrapes).sum();
+    let slowest = tests.iter().flat_map(|report| &report.sampled).map(|sampled| sampled.slowest_ms).max().unwrap_or(0);
+    format!("through {} tests of all rows: {scrapes} scrapes, never two masters, the slowest {slowest} ms", tests.len())
 }
 
 fn paragraph(report: &Report) -> String {
@@ -113,7 +128,7 @@ mod tests {
     fn report(row: &str, test: &str, passed: bool) -> Report {
         let audit = vec![Audited { clean: true, excepted: Vec::new(), records: 7 }];
         let (row, test) = (row.to_owned(), test.to_owned());
-        Report { row, test, passed, skipped: None, seen: vec!["37 ms".to_owned()], audit, seconds: 1.0 }
+        Report { row, test, passed, skipped: None, seen: vec!["37 ms".to_owned()], audit, sampled: Vec::new(), seconds: 1.0 }
     }
 
     fn outcome(claims: &[Claim], reports: &[Report]) -> Outcome {

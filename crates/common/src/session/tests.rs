@@ -112,6 +112,25 @@ fn a_restarted_server_suspends_and_resumes_the_session_and_watches_are_set_again
     });
 }
 
+/// The client of its own accord would look after 3 s and after 6 s, and the session would be given up at 5.6 s.
+#[test]
+fn a_server_that_was_away_for_most_of_a_session_is_found_again_at_once() {
+    const TIMEOUT: Duration = Duration::from_secs(4);
+    const AWAY: Duration = Duration::from_millis(3600);
+    let mut server = Server::own();
+    run(async {
+        let (mut opened, store) = Opened::session(server.settings(TIMEOUT)).await;
+        let since = Instant::now();
+        server.zookeeper.kill9(0);
+        assert!(matches!(opened.next().await, SessionEvent::Suspended { .. }));
+        tokio::time::sleep(AWAY.saturating_sub(since.elapsed())).await;
+        server.zookeeper.restart(0).expect("ZooKeeper starts again");
+        let serving = Instant::now();
+        assert!(matches!(opened.next().await, SessionEvent::Resumed { serial } if serial == store.serial()));
+        assert!(serving.elapsed() < Duration::from_millis(900), "{:?}", serving.elapsed());
+    });
+}
+
 #[test]
 fn a_frozen_server_leaves_writes_unknown_and_then_the_session_is_lost() {
     let server = Server::own();
