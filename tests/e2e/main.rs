@@ -15,6 +15,8 @@ mod harness;
 mod load;
 mod master;
 mod nemesis;
+mod reload;
+mod service_manager;
 mod starting;
 mod tutorial;
 mod versions;

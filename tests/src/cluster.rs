@@ -28,10 +28,18 @@ pub struct Builder {
     coordinator_session: Duration,
     worker_session: Duration,
     settings: Vec<(String, String)>,
+    variables: Vec<(String, String)>,
     unaudited: Vec<Promise>,
 }
 
 impl Builder {
+    /// A variable in the environment of every service; none of Bellwether's own.
+    #[must_use]
+    pub fn variable(mut self, name: &str, value: &str) -> Self {
+        self.variables.push((name.to_owned(), value.to_owned()));
+        self
+    }
+
     /// Runs on these servers instead of the shared one.
     #[must_use]
     pub fn zookeeper(mut self, zookeeper: Zookeeper) -> Self {
@@ -80,6 +88,7 @@ impl Builder {
             coordinator_session: self.coordinator_session,
             worker_session: self.worker_session,
             settings: self.settings,
+            variables: self.variables,
             unaudited: self.unaudited,
             root,
             zookeeper,
@@ -97,6 +106,7 @@ pub struct Cluster {
     coordinator_session: Duration,
     worker_session: Duration,
     settings: Vec<(String, String)>,
+    variables: Vec<(String, String)>,
     unaudited: Vec<Promise>,
     root: String,
     zookeeper: Zookeeper,
@@ -111,6 +121,7 @@ impl Cluster {
             coordinator_session: Duration::from_secs(4),
             worker_session: Duration::from_secs(6),
             settings: Vec::new(),
+            variables: Vec::new(),
             unaudited: Vec::new(),
         }
     }
@@ -221,6 +232,7 @@ impl Cluster {
         std::fs::write(&config, toml(&settings)).unwrap_or_else(|error| panic!("cannot write {}: {error}", config.display()));
         let mut command = Command::new(place::binary(binary));
         command.arg("--config").arg(&config).current_dir(self.dir());
+        command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         Process::start(name, command, self.dir().join(format!("{file}.log")), self.dir.clone())
     }
 

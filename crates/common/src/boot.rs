@@ -3,12 +3,17 @@
 //! What lives here: the order of things, from arguments to exit code, and what becomes of signals and panics. What does not: what
 //! the service does in between; that is a future that gets a [`Context`] and ends with an [`Exit`].
 //!
+//! What lives in modules of its own: the log, panics, signals that stop (`shutdown`) and that reload (`reload`), and what a service
+//! manager is told (`systemd`).
+//!
 //! The service runs in an actix system on the main thread. Metrics, health pages and signals are served by a small runtime of their
 //! own, so that they answer even if every actor is busy or stuck.
 
 mod logging;
 mod panics;
+mod reload;
 mod shutdown;
+mod systemd;
 
 use std::ffi::OsString;
 use std::io;
@@ -23,12 +28,15 @@ use tokio::time::{interval, timeout};
 use tracing::{error, info};
 
 pub use panics::UserCode;
+pub use reload::Reloads;
 pub use shutdown::{Asker, Shutdown};
 
 use crate::config::{CommonArgs, ConfigError, Role, Settings};
 use crate::exit::Exit;
 use crate::http::{self, Health, HttpError, Server};
 use crate::metrics::{self, MetricsHandle};
+use reload::Reloader;
+use systemd::Systemd;
 
 /// How often the histograms' buffers are emptied, which without scrapes would grow.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);
@@ -46,6 +54,8 @@ pub struct Context {
     pub health: Health,
     /// Resolves when somebody asks the process to stop. A second signal ends it at once.
     pub shutdown: Shutdown,
+    /// Tells of settings that changed since.
+    pub reloads: Reloads,
     /// Where the HTTP pages are, for the service to advertise.
     pub http_address: SocketAddr,
     /// The runtime of pages and signals, for what must not wait for actors.
@@ -117,14 +127,17 @@ struct Ground {
 }
 
 fn start(role: Role, arguments: impl IntoIterator<Item = OsString>) -> Result<(Context, Ground), StartError> {
-    let settings = Settings::load(&parse(role, arguments).common.sources())?;
-    logging::start(&settings.log).map_err(StartError::Logging)?;
+    let sources = parse(role, arguments).common.sources();
+    let settings = Settings::load(&sources)?;
+    let level = logging::start(&settings.log).map_err(StartError::Logging)?;
     panics::end_the_process();
     let metrics = metrics::install(&settings.cluster, role)?;
 
     let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("pages").enable_all().build()?;
     let shutdown = shutdown::on_signals(runtime.handle())?;
     let health = Health::new();
+    let systemd = Systemd::start(runtime.handle(), &health, &shutdown);
+    let reloads = Reloader { role, sources, level, systemd }.start(runtime.handle(), settings.clone())?;
     let (stop_server, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
     let listen = settings.http_listen(role);
@@ -133,7 +146,7 @@ fn start(role: Role, arguments: impl IntoIterator<Item = OsString>) -> Result<(C
 
     info!(http = %server.address, role = role.as_str(), cluster = settings.cluster, version = env!("CARGO_PKG_VERSION"), "listening on {}", server.address);
     let http_address = server.address;
-    let context = Context { role, settings, health, shutdown, http_address, runtime: runtime.handle().clone() };
+    let context = Context { role, settings, health, shutdown, reloads, http_address, runtime: runtime.handle().clone() };
     Ok((context, Ground { runtime, server, stop_server }))
 }
 

@@ -13,6 +13,7 @@ mod keys;
 mod layers;
 mod lines;
 mod problem;
+mod reload;
 mod rules;
 mod schema;
 mod secret;
@@ -27,6 +28,7 @@ pub use args::CommonArgs;
 pub use json_schema::json_schema;
 pub use layers::{Origins, Sources};
 pub use problem::{ConfigError, Origin, Problem};
+pub use reload::{RELOADABLE, Reload, reload};
 pub use schema::{ClassicWorkers, Client, Coordinator, Http, Log, LogFormat, LogLevel, OnDoubt, Output, Settings, Task, Worker, Zookeeper};
 pub use values::{ByteSize, Secret};
 
@@ -62,6 +64,19 @@ impl Role {
             Self::Coordinator => "bellwether-coordinator",
             Self::Worker => "bellwether-worker",
             Self::Client | Self::Exporter => "bellwether",
+        }
+    }
+
+    /// Whether the role reads this section of the configuration.
+    #[must_use]
+    pub fn reads(self, section: &str) -> bool {
+        match section {
+            "coordinator" => self == Self::Coordinator,
+            "worker" => self == Self::Worker,
+            "task" => self != Self::Coordinator,
+            "client" => self == Self::Client,
+            "http" => self != Self::Client,
+            _ => true,
         }
     }
 

@@ -17,6 +17,7 @@ use axum::routing::get;
 use futures::future::BoxFuture;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::timeout;
 
@@ -32,6 +33,7 @@ pub type Probe = Arc<dyn Fn() -> BoxFuture<'static, bool> + Send + Sync>;
 #[derive(Clone, Default)]
 pub struct Health {
     state: Arc<RwLock<HealthState>>,
+    news: Arc<watch::Sender<()>>,
 }
 
 #[derive(Default)]
@@ -55,6 +57,14 @@ impl Health {
         let mut state = self.state.write().unwrap_or_else(PoisonError::into_inner);
         state.ready = ready;
         state.text = text.into();
+        drop(state);
+        self.news.send_replace(());
+    }
+
+    /// Hears of it each time that [`ready`](Self::ready) may say something else.
+    #[must_use]
+    pub fn news(&self) -> watch::Receiver<()> {
+        self.news.subscribe()
     }
 
     /// Whether it is ready, and the line to show.

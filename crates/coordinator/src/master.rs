@@ -6,7 +6,7 @@ mod asking;
 
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, SpawnHandle};
 use bellwether_common::clock;
 use bellwether_common::config::{ClassicWorkers, Coordinator};
 use bellwether_common::pen::Pen;
@@ -55,14 +55,27 @@ impl Message for WatchesArmed {
     type Result = ();
 }
 
-/// What of the configuration is the master's affair.
-pub(crate) fn settings(coordinator: &Coordinator) -> Settings {
-    Settings {
-        assign_batch: coordinator.assign_batch as usize,
-        lookahead: coordinator.lookahead,
-        max_worker_losses: coordinator.max_worker_losses,
-        classic_workers: coordinator.classic_workers == ClassicWorkers::Allow,
+/// What of the configuration is the master's affair. As a message: it was read again.
+#[derive(Debug, Clone)]
+pub(crate) struct Configured {
+    settings: Settings,
+    reconcile_interval: Duration,
+}
+
+impl Configured {
+    pub(crate) fn of(coordinator: &Coordinator) -> Self {
+        let settings = Settings {
+            assign_batch: coordinator.assign_batch as usize,
+            lookahead: coordinator.lookahead,
+            max_worker_losses: coordinator.max_worker_losses,
+            classic_workers: coordinator.classic_workers == ClassicWorkers::Allow,
+        };
+        Self { settings, reconcile_interval: coordinator.reconcile_interval }
     }
+}
+
+impl Message for Configured {
+    type Result = ();
 }
 
 /// The actor around a master.
@@ -72,22 +85,32 @@ pub(crate) struct MasterActor {
     office: Addr<Office>,
     observer: MasterObserver,
     reconcile_interval: Duration,
+    reconciling: Option<SpawnHandle>,
     watches: Vec<Watch>,
     /// Counts how often the watches were armed: an answer of an earlier round is dropped.
     round: u64,
 }
 
 impl MasterActor {
-    pub(crate) fn new(
-        epoch: i32,
-        settings: Settings,
-        pen: Pen,
-        office: Addr<Office>,
-        reconcile_interval: Duration,
-        term: TermClock,
-    ) -> Self {
-        let master = Master::new(epoch, settings);
-        Self { master, pen, office, observer: MasterObserver::new(term), reconcile_interval, watches: Vec::new(), round: 0 }
+    pub(crate) fn new(epoch: i32, configured: Configured, pen: Pen, office: Addr<Office>, term: TermClock) -> Self {
+        let Configured { settings, reconcile_interval } = configured;
+        Self {
+            master: Master::new(epoch, settings),
+            pen,
+            office,
+            observer: MasterObserver::new(term),
+            reconcile_interval,
+            reconciling: None,
+            watches: Vec::new(),
+            round: 0,
+        }
+    }
+
+    fn reconcile_regularly(&mut self, context: &mut Context<Self>) {
+        let due = |actor: &mut Self, context: &mut Context<Self>| actor.feed(Event::ReconcileDue, context);
+        if let Some(earlier) = self.reconciling.replace(context.run_interval(self.reconcile_interval, due)) {
+            context.cancel_future(earlier);
+        }
     }
 
     fn serial(&self) -> u64 {
@@ -146,7 +169,7 @@ impl Actor for MasterActor {
     fn started(&mut self, context: &mut Context<Self>) {
         self.begin(context);
         context.run_interval(GAUGES_INTERVAL, |actor, _| actor.observer.gauges(&actor.master));
-        context.run_interval(self.reconcile_interval, |actor, context| actor.feed(Event::ReconcileDue, context));
+        self.reconcile_regularly(context);
     }
 }
 
@@ -174,6 +197,17 @@ impl Handler<Order> for MasterActor {
                 context.stop();
             }
         }
+    }
+}
+
+impl Handler<Configured> for MasterActor {
+    type Result = ();
+
+    fn handle(&mut self, configured: Configured, context: &mut Context<Self>) {
+        if std::mem::replace(&mut self.reconcile_interval, configured.reconcile_interval) != configured.reconcile_interval {
+            self.reconcile_regularly(context);
+        }
+        self.feed(Event::Configured(configured.settings), context);
     }
 }
 

@@ -101,7 +101,7 @@ impl OfficeObserver {
             Stage::StandingBy { position, .. } if is_foreign(election) => {
                 ("standby", true, format!("standing by at position {position} behind a master of another kind"))
             }
-            Stage::StandingBy { position, .. } => ("standby", true, format!("standing by at position {position}")),
+            Stage::StandingBy { position, .. } => ("standby", true, format!("standing by at position {position}{}", ruler(election))),
             Stage::Standing { .. } | Stage::Claiming { .. } => ("candidate", false, "standing for office".to_owned()),
             Stage::Ruling { doubted: true, epoch, .. } => ("suspended", false, format!("in doubt about its office, epoch {epoch}")),
             Stage::Ruling { epoch, .. } if recovering => ("recovering", true, format!("taking over, epoch {epoch}")),
@@ -176,6 +176,17 @@ impl OfficeObserver {
 }
 
 /// Whether `/master` is persistent, so that nobody can rule.
+/// Who rules, as far as a standby knows.
+fn ruler(election: &Election) -> String {
+    let holder = election.office().and_then(|office| office.holder.as_ref());
+    let record = holder.and_then(|holder| serde_json::from_slice::<CoordinatorRecord>(&holder.data).ok());
+    match record {
+        Some(CoordinatorRecord { name, epoch: Some(epoch), .. }) => format!("; {name} rules, epoch {epoch}"),
+        Some(CoordinatorRecord { name, epoch: None, .. }) => format!("; {name} rules"),
+        None => String::new(),
+    }
+}
+
 fn is_obstructed(election: &Election) -> bool {
     election.office().and_then(|office| office.holder.as_ref()).is_some_and(|holder| holder.owner == 0)
 }

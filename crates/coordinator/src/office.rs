@@ -6,6 +6,7 @@
 mod asking;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
@@ -13,7 +14,7 @@ use bellwether_common::pen::Pen;
 use bellwether_common::session::SessionEvent;
 use bellwether_common::store::Store;
 use bellwether_common::watch::{ChangesSeen, Watch};
-use bellwether_common::{boot, clock};
+use bellwether_common::{boot, clock, config};
 use bellwether_core::election::{Effect, Election, End, Event, Fact, Settings, Timer};
 use bellwether_core::protocol::record::CoordinatorRecord;
 use bellwether_core::protocol::{Change, PROTOCOL_VERSION, path};
@@ -31,6 +32,14 @@ const RETRY_AFTER: Duration = Duration::from_millis(200);
 pub(crate) struct StopRequested;
 
 impl Message for StopRequested {
+    type Result = ();
+}
+
+/// The configuration was read again.
+#[derive(Debug, Clone)]
+pub(crate) struct Configured(pub(crate) Arc<config::Settings>);
+
+impl Message for Configured {
     type Result = ();
 }
 
@@ -65,8 +74,7 @@ impl Message for Keep {
 /// The actor around the election.
 pub(crate) struct Office {
     election: Election,
-    master_settings: bellwether_core::master::Settings,
-    reconcile_interval: Duration,
+    master_settings: master::Configured,
     supervisor: Recipient<Request>,
     observer: OfficeObserver,
     store: Option<Store>,
@@ -95,8 +103,7 @@ impl Office {
         let election = Settings { candidate, standby_delay: settings.coordinator.standby_delay, retry_after: RETRY_AFTER };
         Self {
             election: Election::new(election),
-            master_settings: master::settings(&settings.coordinator),
-            reconcile_interval: settings.coordinator.reconcile_interval,
+            master_settings: master::Configured::of(&settings.coordinator),
             supervisor,
             observer: OfficeObserver::new(),
             store: None,
@@ -171,8 +178,7 @@ impl Office {
         let Some(pen) = self.pen_of(epoch) else { return };
         // A proof on the way here may have ended without an answer, and closed it.
         pen.reopen();
-        let master =
-            MasterActor::new(epoch, self.master_settings.clone(), pen, context.address(), self.reconcile_interval, self.observer.term());
+        let master = MasterActor::new(epoch, self.master_settings.clone(), pen, context.address(), self.observer.term());
         self.master = Some(master.start());
     }
 
@@ -313,6 +319,18 @@ impl Handler<ChangesSeen> for Office {
                 }
                 _ => {}
             }
+        }
+    }
+}
+
+impl Handler<Configured> for Office {
+    type Result = ();
+
+    fn handle(&mut self, Configured(settings): Configured, _: &mut Context<Self>) {
+        self.master_settings = master::Configured::of(&settings.coordinator);
+        if let Some(master) = &self.master {
+            // One per SIGHUP.
+            master.do_send(self.master_settings.clone());
         }
     }
 }

@@ -27,14 +27,21 @@ use futures::FutureExt;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use crate::office::{Office, StopRequested};
+use crate::office::{Configured, Office, StopRequested};
 
 /// Runs a coordinator until it is asked to stop, or cannot go on.
 pub async fn run(context: boot::Context) -> Exit {
     let (exit, ended) = oneshot::channel();
     let shutdown = context.shutdown.clone();
+    let mut reloads = context.reloads.clone();
     let supervisor = Supervisor::start(context, exit);
     let address = supervisor.clone();
+    actix::spawn(async move {
+        loop {
+            // One per SIGHUP.
+            supervisor.do_send(Configured(reloads.next().await));
+        }
+    });
     actix::spawn(async move {
         shutdown.asked().await;
         // Two in the life of a process: a full mailbox is no reason not to hear it.
@@ -144,6 +151,14 @@ impl Handler<StopRequested> for Supervisor {
     fn handle(&mut self, message: StopRequested, _: &mut Context<Self>) {
         info!("asked to stop");
         self.health.set_ready(false, "stopping");
+        self.office.do_send(message);
+    }
+}
+
+impl Handler<Configured> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: Configured, _: &mut Context<Self>) {
         self.office.do_send(message);
     }
 }

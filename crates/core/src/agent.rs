@@ -168,6 +168,9 @@ impl Agent {
             Event::LayoutMended => self.outbox.unblock(),
             Event::Rang(timer) => self.on_rang(timer, now),
             Event::DrainRequested => self.on_drain_requested(now),
+            Event::Configured { drain_timeout, kill_grace } => {
+                self.settings = Settings { drain_timeout, kill_grace, ..self.settings.clone() };
+            }
         }
         self.start_what_fits(now);
         self.report();

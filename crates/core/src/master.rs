@@ -59,6 +59,8 @@ pub enum Event {
     WriteEnded(u64, Outcome),
     /// What was missing of the layout is there again.
     LayoutMended,
+    /// The operator changed the configuration of the service that runs.
+    Configured(Settings),
 }
 
 /// What a read found.
@@ -284,6 +286,7 @@ impl Master {
             Event::CancelRead(question, task, reading) => self.on_cancel_read(question, &task, reading, now),
             Event::WriteEnded(id, outcome) => self.on_write_ended(id, &outcome, now),
             Event::LayoutMended => self.todo.extend(std::mem::take(&mut self.blocked)),
+            Event::Configured(settings) => self.settings = settings,
         }
     }
 

@@ -7,6 +7,7 @@
 mod asking;
 
 use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, Recipient, SpawnHandle};
@@ -22,11 +23,11 @@ use bellwether_core::protocol::PROTOCOL_VERSION;
 use bellwether_core::protocol::record::WorkerRecord;
 use tracing::{debug, warn};
 
-use crate::executor::{Executor, KillAll, Killer, Report, Signalling, Start, Stop};
+use crate::executor::{Configure, Executor, KillAll, Killer, Report, Signalling, Start, Stop};
 use crate::guardian::GuardianMode;
 use crate::observe::Observer;
 use crate::order;
-use crate::supervisor::Request;
+use crate::supervisor::{Request, executor_settings};
 use asking::{Answer, Posted};
 
 /// How long to wait before what failed is tried again.
@@ -37,6 +38,14 @@ const RETRY_AFTER: Duration = Duration::from_millis(500);
 pub(crate) struct StopRequested;
 
 impl Message for StopRequested {
+    type Result = ();
+}
+
+/// The configuration was read again.
+#[derive(Debug, Clone)]
+pub(crate) struct Configured(pub(crate) Arc<config::Settings>);
+
+impl Message for Configured {
     type Result = ();
 }
 
@@ -304,6 +313,19 @@ impl Handler<Report> for AgentActor {
                 self.feed(Event::RunEnded(id, Box::new(ran)), context);
             }
         }
+    }
+}
+
+impl Handler<Configured> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, Configured(settings): Configured, context: &mut Context<Self>) {
+        let (drain_timeout, kill_grace) = (settings.worker.drain_timeout, settings.worker.kill_grace);
+        self.task_timeout = settings.task.timeout;
+        self.settings = core::Settings { drain_timeout, kill_grace, ..self.settings.clone() };
+        // One per SIGHUP.
+        self.executor.do_send(Configure(executor_settings(&settings)));
+        self.feed(Event::Configured { drain_timeout, kill_grace }, context);
     }
 }
 

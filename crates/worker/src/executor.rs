@@ -201,6 +201,22 @@ impl Handler<Stop> for Executor {
     }
 }
 
+/// From now on runs are started with these settings; what runs keeps its own. Whether orphans are adopted stays as it is.
+#[derive(Debug, Clone)]
+pub struct Configure(pub Settings);
+
+impl Message for Configure {
+    type Result = ();
+}
+
+impl Handler<Configure> for Executor {
+    type Result = ();
+
+    fn handle(&mut self, Configure(settings): Configure, _: &mut Self::Context) {
+        self.shop = Arc::new(Workshop { settings, ..Workshop::clone(&self.shop) });
+    }
+}
+
 /// Kill every run with SIGKILL, as [`Killer::kill_all`] does. Answers how many there were.
 #[derive(Debug, Clone, Copy)]
 pub struct KillAll;

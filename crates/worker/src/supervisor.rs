@@ -37,7 +37,7 @@ use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use crate::agent::{AgentActor, StopRequested};
+use crate::agent::{AgentActor, Configured, StopRequested};
 use crate::executor::{self, Executor, Killer};
 use crate::guardian::{Guardian, GuardianMode};
 use crate::preflight;
@@ -68,7 +68,15 @@ pub async fn run(context: boot::Context) -> Exit {
     };
     let (exit, ended) = oneshot::channel();
     let shutdown = context.shutdown.clone();
+    let mut reloads = context.reloads.clone();
     let supervisor = Supervisor::start(context, guardian, runs.handle().clone(), exit);
+    let configured = supervisor.clone();
+    actix::spawn(async move {
+        loop {
+            // One per SIGHUP.
+            configured.do_send(Configured(reloads.next().await));
+        }
+    });
     actix::spawn(async move {
         shutdown.asked().await;
         // Once in the life of a process: a full mailbox is no reason not to hear it.
@@ -164,7 +172,7 @@ impl Supervisor {
     }
 }
 
-fn executor_settings(settings: &Settings) -> executor::Settings {
+pub(crate) fn executor_settings(settings: &Settings) -> executor::Settings {
     let worker = &settings.worker;
     executor::Settings {
         shell: worker.shell.clone(),
@@ -212,6 +220,14 @@ impl Handler<StopRequested> for Supervisor {
 
     fn handle(&mut self, message: StopRequested, _: &mut Context<Self>) {
         info!("draining: nothing new is started, what was not started is given back");
+        self.agent.do_send(message);
+    }
+}
+
+impl Handler<Configured> for Supervisor {
+    type Result = ();
+
+    fn handle(&mut self, message: Configured, _: &mut Context<Self>) {
         self.agent.do_send(message);
     }
 }

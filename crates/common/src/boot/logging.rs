@@ -5,25 +5,48 @@ use std::io::{self, IsTerminal};
 
 use tracing_subscriber::EnvFilter;
 use tracing_subscriber::fmt;
+use tracing_subscriber::reload;
 
 use crate::config::{Log, LogFormat, LogLevel};
+
+/// Changes the level of the log while it is written.
+pub(super) struct Level(Box<dyn Fn(EnvFilter) -> Result<(), reload::Error> + Send + Sync>);
+
+impl Level {
+    /// From now on lines of `level` and above are written; `RUST_LOG` refines it as before.
+    ///
+    /// # Errors
+    /// What is wrong with `RUST_LOG`, or that a program has a log of its own.
+    pub(super) fn set(&self, level: LogLevel) -> Result<(), String> {
+        let filter = filter(level, &env::var("RUST_LOG").unwrap_or_default())?;
+        self.0(filter).map_err(|error| error.to_string())
+    }
+}
 
 /// Starts logging as configured; `RUST_LOG` refines it.
 ///
 /// # Errors
 /// What is wrong with `RUST_LOG`.
-pub(super) fn start(log: &Log) -> Result<(), String> {
+pub(super) fn start(log: &Log) -> Result<Level, String> {
     let refinement = env::var("RUST_LOG").unwrap_or_default();
     let filter = filter(log.level, &refinement)?;
     let colored = io::stderr().is_terminal() && env::var_os("NO_COLOR").is_none_or(|value| value.is_empty());
     let lines = fmt().with_env_filter(filter).with_writer(io::stderr).with_ansi(colored);
-    let started = match log.format {
-        LogFormat::Text => lines.try_init(),
-        LogFormat::Json => lines.json().flatten_event(true).try_init(),
-    };
-    // A program that has a log of its own keeps it.
-    drop(started);
-    Ok(())
+    // A program that has a log of its own keeps it: then nothing is started here.
+    Ok(match log.format {
+        LogFormat::Text => {
+            let lines = lines.with_filter_reloading();
+            let handle = lines.reload_handle();
+            drop(lines.try_init());
+            Level(Box::new(move |filter| handle.reload(filter)))
+        }
+        LogFormat::Json => {
+            let lines = lines.json().flatten_event(true).with_filter_reloading();
+            let handle = lines.reload_handle();
+            drop(lines.try_init());
+            Level(Box::new(move |filter| handle.reload(filter)))
+        }
+    })
 }
 
 fn filter(level: LogLevel, refinement: &str) -> Result<EnvFilter, String> {

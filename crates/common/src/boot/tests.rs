@@ -4,6 +4,7 @@ use std::env;
 use std::fs::File;
 use std::io::{Read, Write};
 use std::net::TcpStream;
+use std::os::unix::net::UnixDatagram;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::process::{Child, Command, ExitStatus};
@@ -38,6 +39,7 @@ async fn service(scenario: String, context: Context) -> Exit {
     match scenario.as_str() {
         "obedient" => context.shutdown.asked().await,
         "stubborn" => std::future::pending().await,
+        "hangs" => hang_after_three_answers(&context.health).await,
         "panics" => panic!("the sky fell"),
         "panics on a thread" => {
             std::thread::spawn(|| panic!("the sky fell elsewhere"));
@@ -56,6 +58,24 @@ async fn service(scenario: String, context: Context) -> Exit {
     Exit::Asked
 }
 
+/// As an actor system whose thread is stuck in a handler: what the watchdog is there for.
+async fn hang_after_three_answers(health: &Health) {
+    let (ask, mut asked) = tokio::sync::mpsc::channel::<oneshot::Sender<()>>(4);
+    health.set_probe(Arc::new(move || {
+        let (answer, answered) = oneshot::channel();
+        let asking = ask.clone();
+        Box::pin(async move { asking.send(answer).await.is_ok() && answered.await.is_ok() })
+    }));
+    for _ in 0..3 {
+        let answer = asked.recv().await.expect("the watchdog asks");
+        answer.send(()).expect("it waits");
+    }
+    // Never woken: the process goes on, and this thread does nothing more.
+    loop {
+        std::thread::park();
+    }
+}
+
 /// A child with its log; killed when dropped.
 struct Process {
     child: Child,
@@ -65,6 +85,10 @@ struct Process {
 
 impl Process {
     fn start(scenario: &str, arguments: &[&str]) -> Self {
+        Self::start_with(scenario, arguments, &[])
+    }
+
+    fn start_with(scenario: &str, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let dir = TempDir::new().expect("a directory");
         let log = dir.path().join("log");
         let file = File::create(&log).expect("a log");
@@ -74,6 +98,7 @@ impl Process {
             .env(SCENARIO, scenario)
             .env(ARGUMENTS, arguments.join("\n"))
             .env_remove("RUST_LOG")
+            .envs(environment.iter().copied())
             .stdout(file.try_clone().expect("a second handle"))
             .stderr(file)
             .spawn()
@@ -221,4 +246,55 @@ fn json_logs_are_one_object_per_line() {
     let line: serde_json::Value = serde_json::from_str(line).expect("JSON");
     assert_eq!((&line["level"], &line["role"]), (&"INFO".into(), &"worker".into()));
     assert!(line["http"].as_str().is_some_and(|http| http.starts_with("127.0.0.1:")), "{line}");
+}
+
+#[test]
+fn the_watchdog_is_fed_while_the_supervisor_answers_and_starves_when_it_hangs() {
+    let dir = TempDir::new().expect("a directory");
+    let path = dir.path().join("notify");
+    let socket = UnixDatagram::bind(&path).expect("a socket");
+    let environment = [("NOTIFY_SOCKET", path.to_str().expect("a path")), ("WATCHDOG_USEC", "300000")];
+    let process = Process::start_with("hangs", &[], &environment);
+    let fed = |within: Duration| {
+        socket.set_read_timeout(Some(within)).expect("a timeout");
+        let (mut feeds, mut buffer) = (0, [0; 1024]);
+        while let Ok(count) = socket.recv(&mut buffer) {
+            feeds += usize::from(buffer[..count].starts_with(b"WATCHDOG=1"));
+            if feeds == 3 {
+                break;
+            }
+        }
+        feeds
+    };
+    assert_eq!(fed(DEADLINE), 3, "{}", process.log());
+    process.says("the watchdog of the service manager is not fed");
+    assert_eq!(fed(Duration::from_millis(900)), 0, "three limits long nobody fed it");
+    let live = get(address_in(&process.log()), "/health/live");
+    assert!(live.contains("503") && live.contains("not live"), "{live}");
+}
+
+#[test]
+fn the_level_of_the_log_follows_the_configuration() {
+    let dir = TempDir::new().expect("a directory");
+    let file = dir.path().join("a.toml");
+    std::fs::write(&file, "[log]\nlevel = \"warn\"\n").expect("written");
+    let mut process = Process::start("obedient", &["--config", file.to_str().expect("a path")]);
+    // Nothing is said at this level: the process is asked until it hears.
+    let reloaded = || process.log().contains("configuration reloaded changed=\"log.level\"");
+    eventually("a process that hears", || {
+        std::fs::read_to_string(format!("/proc/{}/status", process.child.id())).ok().filter(|status| {
+            let caught =
+                status.lines().find_map(|line| line.strip_prefix("SigCgt:")).and_then(|mask| u64::from_str_radix(mask.trim(), 16).ok());
+            caught.is_some_and(|mask| mask & 1 == 1)
+        })
+    });
+    std::fs::write(&file, "[log]\nlevel = \"debug\"\n").expect("written");
+    process.signal(Signal::SIGHUP);
+    eventually("the reload in the log", || reloaded().then_some(()));
+    std::fs::write(&file, "[log]\nlevel = \"loud\"\n").expect("written");
+    process.signal(Signal::SIGHUP);
+    let told = process.says("configuration not reloaded, the old one stays");
+    assert!(told.contains(&format!("log.level = \"loud\" ({}:2)", file.display())), "{told}");
+    process.signal(Signal::SIGTERM);
+    assert_eq!(process.ends().0.code(), Some(0));
 }

@@ -469,6 +469,22 @@ fn every_key_of_the_reference_is_explained() {
 }
 
 #[test]
+fn the_reference_marks_what_a_reload_takes_over() {
+    let text = fs::read_to_string(config_file("reference.toml")).expect("the file");
+    let (mut section, mut marked) = (String::new(), Vec::new());
+    for pair in text.lines().collect::<Vec<_>>().windows(2) {
+        if let Some(name) = pair[1].strip_prefix('[') {
+            section = format!("{}.", name.trim_end_matches(']'));
+        }
+        if let Some((key, _)) = pair[1].split_once(" = ").filter(|_| pair[0].ends_with("(reload)")) {
+            marked.push(format!("{section}{key}"));
+        }
+    }
+    marked.sort();
+    assert_eq!(marked, RELOADABLE);
+}
+
+#[test]
 fn the_ready_made_files_are_good() {
     for name in ["coordinator.toml", "worker.toml", "client.toml"] {
         let mut world = World::new();

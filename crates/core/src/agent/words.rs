@@ -64,6 +64,13 @@ pub enum Event {
     Rang(Timer),
     /// The operator wants this process to stop when what runs has ended.
     DrainRequested,
+    /// The operator changed the configuration of the service that runs. A drain that has begun keeps its deadlines.
+    Configured {
+        /// As in [`Settings`].
+        drain_timeout: Duration,
+        /// As in [`Settings`].
+        kill_grace: Duration,
+    },
 }
 
 /// What this worker orders its shell to do.

@@ -301,6 +301,14 @@ fn a_transaction_holds_no_more_than_the_batch() {
     world.expect(applied(1), &[assigned("t1", "a"), assigned("t2", "a"), second]);
 }
 
+#[test]
+fn new_settings_hold_from_the_next_transaction_on() {
+    let (mut world, _) = three_in_one_write();
+    world.expect(Event::Configured(Settings { assign_batch: 1, lookahead: 2, max_worker_losses: 2, classic_workers: false }), &[]);
+    // The worker's three slots are taken: it is given one more than it has.
+    world.placing("t4", "a");
+}
+
 /// Three tasks in one transaction that is in flight.
 fn three_in_one_write() -> (World, Effect) {
     let mut world = World::with(Settings { assign_batch: 3, lookahead: 0, max_worker_losses: 2, classic_workers: false });

@@ -20,18 +20,32 @@ use super::{Program, Run};
 /// The kernel's limit for one argument, with its terminating zero (`MAX_ARG_STRLEN`).
 const ARGUMENT_MAX: usize = 128 * 1024;
 
+/// What systemd tells a service by its environment.
+const MANAGERS: [&str; 8] = [
+    "CREDENTIALS_DIRECTORY",
+    "INVOCATION_ID",
+    "JOURNAL_STREAM",
+    "NOTIFY_SOCKET",
+    "STATE_DIRECTORY",
+    "SYSTEMD_EXEC_PID",
+    "WATCHDOG_PID",
+    "WATCHDOG_USEC",
+];
+
 /// The environment that every run starts from.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Environment(Vec<(OsString, OsString)>);
 
 impl Environment {
-    /// This process's environment without what is Bellwether's own.
+    /// This process's environment without what is Bellwether's own, and without what a service manager meant for the worker alone: a
+    /// command must not speak to it in the worker's name.
     pub(super) fn scrubbed() -> Self {
         Self::scrub(std::env::vars_os())
     }
 
     fn scrub(all: impl Iterator<Item = (OsString, OsString)>) -> Self {
-        Self(all.filter(|(name, _)| !name.as_bytes().starts_with(b"BELLWETHER")).collect())
+        let own = |name: &OsStr| name.as_bytes().starts_with(b"BELLWETHER") || MANAGERS.iter().any(|manager| name == *manager);
+        Self(all.filter(|(name, _)| !own(name)).collect())
     }
 
     fn get<'a>(&'a self, run: &'a Run, name: &str) -> Option<&'a OsStr> {
@@ -229,7 +243,7 @@ mod tests {
 
     #[test]
     fn what_is_ours_is_not_handed_on() {
-        let all = ["BELLWETHER_ZOOKEEPER", "BELLWETHER__WORKER__SLOTS", "BELLWETHER", "PATH", "MY_BELLWETHER"]
+        let all = ["BELLWETHER_ZOOKEEPER", "BELLWETHER__WORKER__SLOTS", "BELLWETHER", "NOTIFY_SOCKET", "PATH", "MY_BELLWETHER"]
             .map(|name| (name.into(), "x".into()));
         let names: Vec<OsString> = Environment::scrub(all.into_iter()).0.into_iter().map(|(name, _)| name).collect();
         assert_eq!(names, ["PATH", "MY_BELLWETHER"]);

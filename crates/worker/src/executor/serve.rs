@@ -30,7 +30,7 @@ const DRAIN: Duration = Duration::from_millis(20);
 const LAST_DRAIN: Duration = Duration::from_millis(200);
 
 /// What all runs of one executor share.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(super) struct Workshop {
     pub(super) settings: Settings,
     pub(super) environment: Environment,
