@@ -262,6 +262,30 @@ fn an_assignment_that_disappears_is_the_order_to_stop() {
 }
 
 #[test]
+fn the_result_of_an_attempt_that_was_replaced_during_a_cut_is_refused() {
+    let scenario = Scenario::of("F37");
+    let world = World::new();
+    let proxy = world.cluster.proxy();
+    let (process, me) = world.worker(1, &[("zookeeper.connect", &world.cluster.through(&proxy))]);
+    let payload = format!("{WAITS}; cat second");
+    world.assign(&me, "a", &payload);
+    world.pid("a");
+    proxy.cut_off();
+    world.let_go("a");
+    counted(&process, "bellwether_worker_slots_in_use", &[], 0.0);
+    fs::write(world.cluster.dir().join("second"), "second").expect("written");
+    // The same name, to the same incarnation, at the same version: only the transaction tells the two apart.
+    let assignment = path::assignment(&me, &TaskName::listed("a"));
+    world.cluster.tree().commit(&Multi::new().delete(assignment.clone(), None).create(assignment, payload));
+    proxy.heal();
+    assert_eq!(world.status("a"), "done", "attempt 1 failed");
+    assert_eq!(world.details("a").stdout.map(|stdout| stdout.tail).as_deref(), Some("over\nsecond"));
+    counted(&process, "bellwether_stale_results_total", &[], 1.0);
+    assert_eq!(world.registered(), Some(me), "the same incarnation");
+    scenario.saw("attempt 1's result was dropped and counted, attempt 2's recorded, both by one incarnation");
+}
+
+#[test]
 fn a_registration_that_is_deleted_ends_the_incarnation() {
     let world = World::new();
     let (process, me) = world.worker(1, &[]);

@@ -5,12 +5,14 @@
 //! kills what it runs before ZooKeeper could have declared it dead.
 //!
 //! * `assignments`: what is assigned, and what became of it while nobody looked
+//! * `overlap`: for how long two attempts of a task ran at the same time, when one was lost
 //! * `proof`: how long the session is known to live, and what is killed when it is not
 //! * `report`: results and what is given back, in one transaction at a time
 //! * `settle`: whether a result whose answer was lost was recorded
 
 mod assignments;
 mod numbers;
+mod overlap;
 mod proof;
 mod report;
 mod settle;
@@ -49,6 +51,10 @@ struct Run {
     version: i32,
     payload: Vec<u8>,
     stage: Stage,
+    /// When it was assigned, in milliseconds by ZooKeeper's clock.
+    assigned_ms: i64,
+    /// From when on all its processes were dead, on the monotonic clock.
+    dead: Option<Duration>,
     /// Set while it is asked whether the assignment is still the same.
     confirming: Option<Question>,
     /// The last question that found this very assignment.
@@ -89,6 +95,7 @@ pub struct Agent {
     /// Results whose answer was lost, and whose assignment is gone.
     unsettled: BTreeMap<TaskName, settle::Unsettled>,
     proof: proof::Proof,
+    overlaps: overlap::Overlaps,
     /// The last terms, oldest first, to tell under which one a task was assigned.
     terms: BTreeMap<i64, i32>,
     draining: bool,
@@ -115,6 +122,7 @@ impl Agent {
             outbox: Outbox::default(),
             unsettled: BTreeMap::new(),
             proof: proof::Proof::default(),
+            overlaps: overlap::Overlaps::default(),
             terms: BTreeMap::new(),
             draining: false,
             leaving: false,
@@ -162,9 +170,10 @@ impl Agent {
             Event::AssignmentRead(question, task, reading) => self.on_assignment_read(question, &task, reading, now),
             Event::RecordRead(question, task, reading) => self.on_record_read(question, task, &reading),
             Event::EpochRead { epoch, mzxid } => self.on_epoch_read(epoch, mzxid),
-            Event::RunEnded(id, ran) => self.on_run_ended(&id, &ran),
+            Event::RunEnded(id, ran) => self.on_run_ended(&id, &ran, now),
             Event::WriteEnded(id, outcome) => self.on_write_ended(id, &outcome, now),
             Event::ProofEnded { nonce, answered, sent } => self.on_proof_ended(nonce, answered, sent, now),
+            Event::SuccessorsFound { registered_ms, found } => self.on_successors_found(registered_ms, found),
             Event::LayoutMended => self.outbox.unblock(),
             Event::Rang(timer) => self.on_rang(timer, now),
             Event::DrainRequested => self.on_drain_requested(now),
@@ -218,6 +227,7 @@ impl Agent {
         self.session = Some(Session { timeout, connected: true, me });
         self.registration = Registration::Pending;
         self.proof = proof::Proof::default();
+        self.overlaps.on_session_opened();
         if self.draining {
             return;
         }
@@ -227,6 +237,7 @@ impl Agent {
     /// One transaction, the box first: whoever sees the registration finds the box.
     fn register(&mut self, now: Time) {
         let Some(me) = self.me().cloned() else { return };
+        self.overlaps.on_register_sent(now);
         let record = encode(&WorkerRecord { since: Some(now.wall), ..self.settings.record.clone() });
         let multi = Multi::new().create(path::assign_box(&me), Vec::new()).create_ephemeral(path::worker(&me), record);
         self.effects.push(Effect::Register(multi));
@@ -234,7 +245,7 @@ impl Agent {
 
     fn on_register_ended(&mut self, outcome: &Outcome, now: Time) {
         match outcome {
-            Outcome::Applied(_) => self.registered(),
+            Outcome::Applied(_) => self.registered(now),
             Outcome::Refused(Refusal::At { why: Why::NodeExists, .. }) | Outcome::Unknown if self.connected() => {
                 self.effects.push(Effect::ReadRegistration);
             }
@@ -248,15 +259,16 @@ impl Agent {
 
     fn on_registration_read(&mut self, there: bool, now: Time) {
         match there {
-            true if self.registration == Registration::Pending => self.registered(),
+            true if self.registration == Registration::Pending => self.registered(now),
             true => {}
             // The box without the registration cannot be ours: both are made by one transaction.
             false => self.register(now),
         }
     }
 
-    fn registered(&mut self) {
+    fn registered(&mut self, now: Time) {
         let Some(me) = self.me().cloned() else { return };
+        self.overlaps.on_registered(now);
         self.registration = Registration::Done;
         self.settings.record.replaces = Some(me.clone());
         self.tell(Fact::Registered(me));
@@ -271,6 +283,7 @@ impl Agent {
         self.outbox.hold();
         self.effects.push(Effect::Resync(question));
         self.effects.push(Effect::ReadEpoch);
+        self.look_for_successors();
     }
 
     fn on_session_suspended(&mut self) {
@@ -292,7 +305,6 @@ impl Agent {
     }
 
     fn on_session_lost(&mut self) {
-        self.session = None;
         self.abandon(KillReason::SessionLost);
         if self.draining {
             self.leaving = true;
@@ -301,9 +313,13 @@ impl Agent {
 
     /// This incarnation is over: everything is killed at once, and nothing of it is ever recorded.
     fn abandon(&mut self, reason: KillReason) {
+        if let Some(session) = self.session.take() {
+            self.cut_off(&session.me);
+        }
         let killed = self.runs.iter().filter(|(_, run)| matches!(run.stage, Stage::Running(_) | Stage::Stopping));
         let killed: Vec<RunId> = killed.map(|(task, run)| RunId { task: task.clone(), czxid: run.czxid }).collect();
         self.runs.clear();
+        let unreported: Vec<TaskName> = self.outbox.unwritten().cloned().collect();
         self.outbox = Outbox::default();
         self.unsettled.clear();
         self.box_question = None;
@@ -313,6 +329,7 @@ impl Agent {
             self.tell(Fact::Killed { commands: killed.len(), reason });
         }
         self.dying.extend(killed);
+        unreported.into_iter().for_each(|task| self.tell(Fact::Stale(task)));
     }
 
     /// Our registration or our box is gone while the session lives.
@@ -320,7 +337,6 @@ impl Agent {
         if self.registration != Registration::Done {
             return;
         }
-        self.session = None;
         self.abandon(KillReason::Unregistered);
         match self.draining {
             true => self.leaving = true,

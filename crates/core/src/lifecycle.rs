@@ -48,6 +48,8 @@ pub struct Ran {
     pub started: Timestamp,
     /// When it ended: `started` and the monotonic time that it took, so that it never lies before.
     pub ended: Timestamp,
+    /// From when on all its processes were dead, on the monotonic clock, where that is known better than from when it is told.
+    pub dead: Option<std::time::Duration>,
     /// Standard output.
     pub stdout: Stream,
     /// Standard error.
@@ -219,7 +221,8 @@ mod tests {
     fn a_result_says_who_ran_what_and_how_it_ended() {
         let task = payload::decode(br#"{"bellwether":1,"argv":["x"],"submitter":"me@here"}"#).unwrap();
         let at = Timestamp::UNIX_EPOCH;
-        let ran = |ending| Ran { ending, started: at, ended: at, stdout: Stream::default(), stderr: Stream::default(), output: None };
+        let ran =
+            |ending| Ran { ending, started: at, ended: at, dead: None, stdout: Stream::default(), stderr: Stream::default(), output: None };
         let of = |ending| result_of_run(&TaskName::listed("t"), &task, &runner(), &ran(ending));
         let result = of(Ending::Exited(3));
         assert_eq!((result.outcome, result.exit_code(), result.attempt), (TaskOutcome::Failed, 3, 1));

@@ -5,6 +5,7 @@
 //! the arbiter's own, so that doubt strikes even while ZooKeeper's runtime is stuck.
 
 mod asking;
+mod succession;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -129,6 +130,7 @@ impl AgentActor {
                 Effect::ReadEpoch => self.read_epoch(context),
                 Effect::Write(id, multi) => self.write(id, multi, context),
                 Effect::Prove(nonce) => self.prove(nonce, context),
+                Effect::FindSuccessors(lost) => self.find_successors(lost, context),
                 Effect::Guard(until) => self.guardian.set_deadline(clock::to_kernel(until)),
                 Effect::MendLayout => self.mend_layout(context),
                 Effect::ReopenSession => self.reopen_session(),

@@ -150,6 +150,7 @@ impl Observer {
                 warn!(commands, reason = label, "commands killed: {why}");
                 killed(*commands, label);
             }
+            Fact::Overlapped { task, overlap, error } => overlapped(task, overlap.as_secs_f64(), error.as_secs_f64()),
             Fact::Surprised { path, why } => error!(path, %why, "zookeeper refused what it should not; left as it is"),
         }
     }
@@ -209,6 +210,15 @@ pub(crate) fn purpose(multi: &Multi) -> &'static str {
 
 fn unknown() -> String {
     "unknown".to_owned()
+}
+
+fn overlapped(task: &TaskName, seconds: f64, error_seconds: f64) {
+    histogram!(names::ATTEMPT_OVERLAP_SECONDS).record(seconds);
+    if seconds > 0.0 {
+        warn!(%task, seconds, error_seconds, "two attempts ran at the same time; only the later one's result can count");
+    } else {
+        debug!(%task, error_seconds, "the lost attempt was dead before the next one was assigned");
+    }
 }
 
 fn killed(commands: usize, reason: &'static str) {

@@ -51,6 +51,7 @@ pub(crate) fn ran_of(ended: RunEnded) -> (RunId, Ran) {
         ending: ended.how,
         started: ended.started,
         ended: ended.started.checked_add(ended.took).unwrap_or(ended.ended),
+        dead: ended.dead_at,
         stdout: stream_of(&ended.stdout),
         stderr: stream_of(&ended.stderr),
         output: directory,
@@ -119,6 +120,7 @@ mod tests {
             started: Timestamp::from_second(100).expect("a time"),
             ended: Timestamp::from_second(3).expect("a time"),
             took: Duration::from_secs(2),
+            dead_at: None,
         };
         let (id, ran) = ran_of(ended);
         assert_eq!((id.czxid, ran.ended), (7, Timestamp::from_second(102).expect("a time")));

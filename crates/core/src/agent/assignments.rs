@@ -3,13 +3,21 @@
 //! A disappearing assignment is the order to stop. Two assignments of one name are told apart by the transaction that created
 //! them; whenever an event or an outage leaves a doubt which one is there, it is read before anything is concluded.
 
+use jiff::Timestamp;
+
 use super::{Agent, Effect, Fact, KillReason, Order, Run, Stage, Stop};
 use crate::Time;
 use crate::lifecycle::{Ending, Ran, RunId, Runner, rejection, result_of_run};
 use crate::master::Reading;
 use crate::protocol::result::{record, rejected};
-use crate::protocol::{Change, Node, TaskName, Why, path, payload};
+use crate::protocol::{Change, Node, Stat, TaskName, Why, path, payload};
 use crate::view::Question;
+
+impl Run {
+    fn of(stat: &Stat, payload: Vec<u8>, stage: Stage, seen: Question) -> Self {
+        Self { czxid: stat.czxid, version: stat.version, payload, stage, assigned_ms: stat.ctime_ms, dead: None, confirming: None, seen }
+    }
+}
 
 impl Agent {
     pub(super) fn on_box_listed(&mut self, question: Question, tasks: Option<Vec<TaskName>>) {
@@ -78,7 +86,7 @@ impl Agent {
     /// Asks what is there; an earlier question about the same name is forgotten.
     pub(super) fn look_at(&mut self, task: TaskName) {
         let question = self.ask();
-        let unknown = || Run { czxid: 0, version: 0, payload: Vec::new(), stage: Stage::Asked, confirming: None, seen: 0 };
+        let unknown = || Run::of(&Stat::default(), Vec::new(), Stage::Asked, 0);
         self.runs.entry(task.clone()).or_insert_with(unknown).confirming = Some(question);
         self.effects.push(Effect::ReadAssignment(question, task));
         // The proof that the command may be started travels with the question.
@@ -116,7 +124,7 @@ impl Agent {
 
     fn accept(&mut self, question: Question, task: &TaskName, node: Node, now: Time) {
         let Node { data, stat } = node;
-        let mut run = Run { czxid: stat.czxid, version: stat.version, payload: data, stage: Stage::Over, confirming: None, seen: question };
+        let mut run = Run::of(&stat, data, Stage::Over, question);
         match payload::decode_assigned(&run.payload) {
             Ok(understood) => run.stage = Stage::Queued(Box::new(understood)),
             Err(why) => {
@@ -182,11 +190,16 @@ impl Agent {
         self.effects.push(Effect::Start(Box::new(Order { id, task: *task, worker, epoch })));
     }
 
-    pub(super) fn on_run_ended(&mut self, id: &RunId, ran: &Ran) {
+    pub(super) fn on_run_ended(&mut self, id: &RunId, ran: &Ran, now: Time) {
+        // Somebody may know better than whoever could only tell us now.
+        let dead = ran.dead.unwrap_or(now.mono);
+        self.overlaps.on_dead(id, dead);
         if self.dying.remove(id) {
-            return;
+            return self.look_for_successors();
         }
-        let Some(run) = self.runs.get(&id.task).filter(|run| run.czxid == id.czxid) else { return };
+        let Some(run) = self.runs.get_mut(&id.task).filter(|run| run.czxid == id.czxid) else { return };
+        run.dead = Some(dead);
+        let Some(run) = self.runs.get(&id.task) else { return };
         match (&run.stage, &ran.ending) {
             (Stage::Stopping, _) => self.give_back(&id.task),
             // Not by our order: we were frozen when it was due, and were helped. It is our own doubt all the same, not a failure of
@@ -198,7 +211,8 @@ impl Agent {
             (Stage::Running(task), _) => {
                 let worker = self.me().cloned().unwrap_or_else(|| crate::protocol::WorkerId::listed(&self.settings.record.name));
                 let runner = Runner { worker, epoch: self.epoch_of(id.czxid) };
-                let result = result_of_run(&id.task, task, &runner, ran);
+                let mut result = result_of_run(&id.task, task, &runner, ran);
+                result.assigned = Timestamp::from_millisecond(run.assigned_ms).ok().filter(|_| run.assigned_ms > 0);
                 let recorded = record(&result, Some(task));
                 let version = run.version;
                 self.outbox.record(&id.task, version, result, recorded);

@@ -108,6 +108,12 @@ impl Outbox {
         self.entries.keys()
     }
 
+    /// Everything that has a result of which it is certain that it was not written.
+    pub(super) fn unwritten(&self) -> impl Iterator<Item = &TaskName> {
+        let results = self.entries.iter().filter(|(_, entry)| matches!(entry.what, What::Result { .. }) && !entry.sent);
+        results.map(|(task, _)| task).filter(|task| !self.in_flight(task))
+    }
+
     pub(super) fn in_flight(&self, task: &TaskName) -> bool {
         self.flight.as_ref().is_some_and(|flight| flight.tasks.contains(task))
     }

@@ -60,6 +60,13 @@ pub enum Event {
     },
     /// What was missing of the layout is there again.
     LayoutMended,
+    /// Who was given what we lost.
+    SuccessorsFound {
+        /// When `/workers/<me>` was created, in milliseconds by ZooKeeper's clock.
+        registered_ms: i64,
+        /// When the next attempt was assigned, by the same clock; `None` if there is none.
+        found: Vec<(RunId, Option<i64>)>,
+    },
     /// A timer that was armed went off.
     Rang(Timer),
     /// The operator wants this process to stop when what runs has ended.
@@ -98,6 +105,9 @@ pub enum Effect {
     Write(u64, Multi),
     /// Send a `sync`; then [`Event::ProofEnded`].
     Prove(u64),
+    /// Look when this incarnation was registered and when, after each of these assignments to an earlier incarnation, the same task
+    /// was assigned again; then [`Event::SuccessorsFound`].
+    FindSuccessors(Vec<(RunId, WorkerId)>),
     /// Whatever runs must be dead at this monotonic time, even if nobody can order it then: whoever keeps watch over this process
     /// kills it, unless a later moment is named before.
     Guard(Duration),
@@ -182,6 +192,15 @@ pub enum Fact {
         commands: usize,
         /// Why.
         reason: KillReason,
+    },
+    /// An attempt was lost with its session, and it was looked whether another ran before it was dead.
+    Overlapped {
+        /// The task.
+        task: TaskName,
+        /// For how long, at most; zero if for no longer than can be measured.
+        overlap: Duration,
+        /// How exact that is.
+        error: Duration,
     },
     /// A transaction was refused for a reason that should not occur.
     Surprised {

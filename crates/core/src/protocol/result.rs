@@ -135,6 +135,9 @@ pub struct TaskResult {
     /// Who submitted it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submitter: Option<String>,
+    /// When that attempt was assigned, by ZooKeeper's clock.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub assigned: Option<Timestamp>,
     /// When its command was started.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub started: Option<Timestamp>,
@@ -171,6 +174,7 @@ impl TaskResult {
             worker: None,
             epoch: None,
             submitter: None,
+            assigned: None,
             started: None,
             ended,
             stdout: None,

@@ -42,7 +42,7 @@ pub(super) enum Answer {
 
 impl AgentActor {
     /// Awaits what was sent, and posts it. Bounded by what core asks: a few questions of each sort, and one transaction.
-    fn post(&self, context: &Context<Self>, answer: impl Future<Output = Answer> + Send + 'static) {
+    pub(super) fn post(&self, context: &Context<Self>, answer: impl Future<Output = Answer> + Send + 'static) {
         let Some(serial) = self.live.as_ref().map(|live| live.store.serial()) else { return };
         let own = context.address();
         zk_runtime::spawn(async move {
@@ -181,7 +181,7 @@ impl Live {
     }
 }
 
-fn one(read: Result<Event, ReadError>) -> Answer {
+pub(super) fn one(read: Result<Event, ReadError>) -> Answer {
     match read {
         Ok(event) => Answer::Told(event),
         Err(error) => Answer::Read(Vec::new(), Some(error)),

@@ -61,6 +61,9 @@ pub struct RunEnded {
     pub ended: Timestamp,
     /// How long it took, by the monotonic clock.
     pub took: Duration,
+    /// From when on its processes were dead, on the monotonic clock, if the guardian killed them and saw it: we may have been frozen
+    /// since.
+    pub dead_at: Option<Duration>,
 }
 
 /// The end of an output, and where the whole of it is.

@@ -7,6 +7,7 @@ use std::process::ExitStatus;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bellwether_common::clock;
 use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
@@ -47,7 +48,8 @@ pub(super) async fn serve(shop: Arc<Workshop>, run: Run, control: Arc<Control>, 
         Capture::new(limits, shop.settings.output_dir.as_ref().map(|root| output_file(root, &id, stream)))
     };
     let mut captures = (capture(Stream::Stdout), capture(Stream::Stderr));
-    let how = execute(&shop, run, &control, serial, &mut captures, &report).await;
+    let mut dead_at = None;
+    let how = execute(&shop, run, &control, serial, &mut captures, &mut dead_at, &report).await;
     FAMILY.leave(serial);
     report(Report::Ended(Box::new(RunEnded {
         id,
@@ -57,6 +59,7 @@ pub(super) async fn serve(shop: Arc<Workshop>, run: Run, control: Arc<Control>, 
         started: started.0,
         ended: Timestamp::now(),
         took: started.1.elapsed(),
+        dead_at,
     })));
 }
 
@@ -66,6 +69,7 @@ async fn execute(
     control: &Control,
     serial: u64,
     captures: &mut (Capture, Capture),
+    dead_at: &mut Option<Duration>,
     report: &impl Fn(Report),
 ) -> Ending {
     // Decided in time, but not begun in time: what starts now would be killed at once.
@@ -95,6 +99,7 @@ async fn execute(
     let mut closed = false;
     let (status, timed_out) = watch(exit, control, limits, stdin, output.as_mut(), &mut closed).await;
     let killed = shop.guardian.take_killed(group);
+    *dead_at = killed.and_then(|killed| killed.dead_at).map(clock::from_kernel);
     let others = bury(group, &run.id).await;
     shop.guardian.remove(group);
 
