@@ -1,6 +1,7 @@
 //! End to end: real processes on real ZooKeeper, one module per scenario.
 
 mod book;
+mod dashboards;
 mod faults;
 mod faults_client;
 mod faults_ensemble;

@@ -8,8 +8,6 @@ pub mod audit;
 pub mod boot;
 pub mod clock;
 pub mod config;
-#[cfg(test)]
-mod dashboards_test;
 pub mod exit;
 pub mod http;
 pub mod leash;

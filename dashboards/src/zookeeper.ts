@@ -1,0 +1,176 @@
+// ZooKeeper: as Bellwether's own processes experience it, and as its servers describe themselves.
+
+import { curves, dashboard, stat } from './grafana.js';
+import * as ask from './queries.js';
+import { of, ofCluster } from './queries.js';
+
+const REQUEST = 'bellwether_zk_request_duration_seconds';
+
+const connected = stat({
+  title: 'Sessions connected',
+  description: 'Share of the processes whose session with ZooKeeper is connected.',
+  unit: 'percentunit',
+  decimals: 0,
+  min: 0,
+  max: 1,
+  thresholds: [[0, 'red'], [0.5, 'yellow'], [1, 'green']],
+  ask: [
+    {
+      expr: `sum(${ofCluster('bellwether_zk_session_state', 'state="connected"')}) / count(${ofCluster('bellwether_zk_session_state', 'state="connected"')})`,
+      legend: 'connected',
+    },
+  ],
+});
+const requestsNow = stat({
+  title: 'Requests per second',
+  description: "Requests of Bellwether's processes to ZooKeeper.",
+  unit: 'reqps',
+  decimals: 0,
+  thresholds: [[0, 'text']],
+  ask: [{ expr: `sum(${ask.rate(ofCluster('bellwether_zk_requests_total'))})`, legend: 'requests' }],
+});
+const slowest = stat({
+  title: 'Requests, p99',
+  description: 'The time within which 99 of 100 requests were answered, of all processes and all operations, within the range.',
+  unit: 's',
+  decimals: 1,
+  thresholds: [[0, 'green'], [0.1, 'yellow'], [1, 'red']],
+  noValue: 'none',
+  ask: [{ expr: ask.quantileInRange(0.99, REQUEST, []), legend: 'p99' }],
+});
+const inFlightNow = stat({
+  title: 'Requests in flight',
+  description: 'Requests that wait for their answer.',
+  unit: 'none',
+  decimals: 0,
+  thresholds: [[0, 'green'], [100, 'yellow'], [1000, 'red']],
+  ask: [{ expr: `sum(${ofCluster('bellwether_zk_requests_in_flight')})`, legend: 'in flight' }],
+});
+const lostNow = stat({
+  title: 'Sessions lost in range',
+  description: 'Sessions that ZooKeeper ended within the range of the dashboard, of processes that lived on.',
+  unit: 'none',
+  decimals: 0,
+  thresholds: [[0, 'green'], [1, 'yellow'], [10, 'red']],
+  ask: [{ expr: ask.happenedInRange(ofCluster('bellwether_zk_session_events_total', 'event="lost"')), legend: 'lost' }],
+});
+const unknownNow = stat({
+  title: 'Unknown outcomes in range',
+  description: 'Writes whose answer was lost within the range of the dashboard. Each was resolved by reading.',
+  unit: 'none',
+  decimals: 0,
+  thresholds: [[0, 'green'], [1, 'yellow']],
+  ask: [{ expr: ask.happenedInRange(ofCluster('bellwether_zk_unknown_outcomes_total')), legend: 'unknown' }],
+});
+
+const byOperation = curves({
+  title: 'Requests per second by operation',
+  description: "Requests of the chosen processes, by what was asked.",
+  unit: 'reqps',
+  min: 0,
+  stacked: true,
+  ask: [{ expr: `sum by (op) (${ask.rate(of('bellwether_zk_requests_total'))})`, legend: '{{op}}' }],
+});
+const byResult = curves({
+  title: 'Requests per second by result',
+  description: 'Answered, definitely refused, or without an answer. Refusals are part of the protocol: a lost race is one.',
+  unit: 'reqps',
+  min: 0,
+  colours: { ok: 'green', refused: 'yellow', unknown: 'red' },
+  ask: [{ expr: `sum by (result) (${ask.rate(of('bellwether_zk_requests_total'))})`, legend: '{{result}}' }],
+});
+const inFlight = curves({
+  title: 'Requests in flight by process',
+  description: 'Requests that wait for their answer. A line that stays up is a server that does not answer.',
+  unit: 'none',
+  decimals: 0,
+  min: 0,
+  ask: [{ expr: `sum by (instance) (${of('bellwether_zk_requests_in_flight')})`, legend: '{{instance}}' }],
+});
+const latency = (title: string, description: string, q: number) =>
+  curves({ title, description, unit: 's', min: 0, ask: [{ expr: ask.quantile(q, REQUEST, ['op']), legend: '{{op}}' }] });
+const median = latency('Request latency, p50, by operation', 'Half of the requests were answered within this time. Estimated from buckets.', 0.5);
+const tail = latency('Request latency, p99, by operation', '99 of 100 requests were answered within this time. Estimated from buckets.', 0.99);
+const multi = curves({
+  title: 'Operations per transaction',
+  description: 'Mean number of operations in one multi, by job. A master batches when much waits.',
+  unit: 'none',
+  decimals: 1,
+  min: 0,
+  ask: [{ expr: ask.mean('bellwether_zk_multi_ops', 'job'), legend: '{{job}}' }],
+});
+
+const sessions = curves({
+  title: 'Sessions by state',
+  description: 'Processes by the state of their session.',
+  unit: 'none',
+  decimals: 0,
+  min: 0,
+  stacked: true,
+  colours: { connecting: 'text', connected: 'green', suspended: 'orange', lost: 'red' },
+  ask: [{ expr: `sum by (state) (${of('bellwether_zk_session_state')})`, legend: '{{state}}' }],
+});
+const sessionEvents = curves({
+  title: 'Session events',
+  description: 'What happened to the sessions of the chosen processes.',
+  unit: 'none',
+  decimals: 0,
+  min: 0,
+  colours: { opened: 'blue', suspended: 'orange', resumed: 'green', lost: 'red', closed: 'text', unreachable: 'yellow', gave_up: 'dark-red', denied: 'purple' },
+  ask: [{ expr: ask.happened(of('bellwether_zk_session_events_total'), 'event'), legend: '{{event}}' }],
+});
+const outages = curves({
+  title: 'Suspended for how long, by outcome',
+  description: 'Mean time that a session was suspended before it was resumed or lost; between outages there is nothing to show.',
+  unit: 's',
+  min: 0,
+  points: true,
+  noValue: 'none',
+  colours: { resumed: 'green', lost: 'red' },
+  ask: [{ expr: ask.mean('bellwether_zk_disconnected_duration_seconds', 'outcome'), legend: '{{outcome}}' }],
+});
+const watches = curves({
+  title: 'Watch events per second by tree',
+  description: 'Changes that ZooKeeper told the chosen processes about.',
+  unit: 'cps',
+  min: 0,
+  ask: [{ expr: `sum by (tree) (${ask.rate(of('bellwether_zk_watch_events_total'))})`, legend: '{{tree}}' }],
+});
+const unknown = curves({
+  title: 'Unknown outcomes by operation',
+  description: 'Writes whose answer was lost, by what they were for.',
+  unit: 'none',
+  decimals: 0,
+  min: 0,
+  ask: [{ expr: ask.happened(of('bellwether_zk_unknown_outcomes_total'), 'op'), legend: '{{op}}' }],
+});
+const differences = curves({
+  title: 'Differences found by the periodic reading',
+  description: 'What no watch event had told. Anything but 0 is a missed event, in ZooKeeper or in Bellwether.',
+  unit: 'none',
+  decimals: 0,
+  min: 0,
+  colours: { differences: 'red' },
+  ask: [{ expr: `round(sum(increase(${of('bellwether_resync_differences_total')}[$__rate_interval])))`, legend: 'differences' }],
+});
+
+export const zookeeper = dashboard('zookeeper', "ZooKeeper as Bellwether's processes experience it, and as its servers describe themselves.", [
+  {
+    title: 'Now',
+    lines: [{ height: 4, panels: [[4, connected], [4, requestsNow], [4, slowest], [4, inFlightNow], [4, lostNow], [4, unknownNow]] }],
+  },
+  {
+    title: 'Requests, as Bellwether sees them',
+    lines: [
+      { height: 8, panels: [[8, byOperation], [8, byResult], [8, inFlight]] },
+      { height: 8, panels: [[8, median], [8, tail], [8, multi]] },
+    ],
+  },
+  {
+    title: 'Sessions and watches',
+    lines: [
+      { height: 7, panels: [[8, sessions], [8, sessionEvents], [8, outages]] },
+      { height: 7, panels: [[8, watches], [8, unknown], [8, differences]] },
+    ],
+  },
+]);
