@@ -4,12 +4,12 @@
 TEST_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test lint verify fix figures nemesis faults
+.PHONY: help deps build demo test lint verify fix figures nemesis faults dashboards dashboards-check dashboard-figures pictures
 
 help: ## List the targets
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-deps: ## Install what is missing (ZooKeeper, a C linker); quiet when nothing is
+deps: ## Install what is missing (ZooKeeper, Prometheus, a C linker); quiet when nothing is
 	@scripts/install-deps
 
 build: deps ## Build the binaries into target/debug
@@ -18,7 +18,7 @@ build: deps ## Build the binaries into target/debug
 demo: build ## Play a whole cluster's life, with crashes, on this machine
 	@cargo run --quiet --package bellwether-tests --bin demo
 
-test: build ## Run every test, the end-to-end ones on a real ZooKeeper
+test: build dashboards-check ## Run every test, the end-to-end ones on a real ZooKeeper
 	cargo test --workspace --exclude bellwether-tests
 	cargo test --package bellwether-tests -- --test-threads=$(TEST_THREADS)
 
@@ -51,3 +51,24 @@ ROWS ?=
 
 faults: build ## Prove every fault that is survived, in its long form, and print the table; ROWS=F1,F11 for some
 	@cargo run --quiet --package bellwether-tests --bin faults -- $(ROWS)
+
+# Node, and the packages of dashboards/package.json. Nothing but these three targets needs them.
+NODE_MODULES = dashboards/node_modules/.package-lock.json
+$(NODE_MODULES): dashboards/package-lock.json
+	cd dashboards && npm ci --no-audit --no-fund
+	@touch $@
+
+dashboards: $(NODE_MODULES) ## Write the dashboards' JSON from dashboards/src; needs node
+	cd dashboards && npm run --silent build
+
+dashboards-check: # Compare them, where node and its packages are there
+	@if command -v node >/dev/null && [ -e $(NODE_MODULES) ]; then cd dashboards && npm run --silent check; \
+	else echo "skipped: no node here, or no packages (make dashboards): the dashboards are not compared with dashboards/src"; fi
+
+pictures: build $(NODE_MODULES) ## Live through some failovers and draw the dashboards into docs/pictures; needs node
+	@mkdir -p target/pictures docs/pictures
+	@cargo run --quiet --package bellwether-tests --bin dashboards -- target/pictures
+	cd dashboards && npm run --silent draw -- $(addprefix ../target/pictures/,failover.json tasks.json zookeeper.json) ../docs/pictures
+
+dashboard-figures: build ## Measure for how long nobody ruled, by the dashboard and by ZooKeeper's log
+	@cargo run --quiet --package bellwether-tests --bin dashboards
