@@ -114,9 +114,9 @@ impl Watched {
         let ruler = self.cluster.ruler();
         let master = self.service(&ruler);
         if kill {
-            master.kill9()
+            master.kill9();
         } else {
-            drop(master.terminate(SOON))
+            assert_eq!(master.terminate(SOON), 0, "{ruler} was asked to stop");
         }
         let _ = self.cluster.ruler_after(&ruler);
         ruler
