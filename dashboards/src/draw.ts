@@ -16,6 +16,8 @@ import { box, element, fitting, width, words } from './draw/svg.js';
 
 const SOURCES = join(dirname(fileURLToPath(import.meta.url)), '..');
 const PAGE_WIDTH = 1440;
+// In pixels: wide enough to be read, small enough for a page.
+const PICTURE_WIDTH = 1280;
 const MARGIN = 12;
 const GAP = 8;
 const CELL_HEIGHT = 34;
@@ -86,7 +88,7 @@ function draw(recorded: Recorded, directory: string): void {
     ...content,
   );
   const path = join(directory, `${recorded.dashboard}.png`);
-  writeFileSync(path, new Resvg(svg, { font: { defaultFontFamily: 'DejaVu Sans' } }).render().asPng());
+  writeFileSync(path, new Resvg(svg, { fitTo: { mode: 'width', value: PICTURE_WIDTH }, font: { defaultFontFamily: 'DejaVu Sans' } }).render().asPng());
   console.log(path);
 }
 

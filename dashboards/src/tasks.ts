@@ -1,6 +1,6 @@
 // Tasks and workers: what waits, what runs, how long it takes, who runs it, and what goes wrong.
 
-import { bars, type Content, curves, dashboard, nothing, type Piece, stat } from './grafana.js';
+import { bars, type Content, curves, dashboard, nothing, type Piece, stat, states, timeline } from './grafana.js';
 import * as ask from './queries.js';
 import { of, ofCluster } from './queries.js';
 
@@ -172,7 +172,7 @@ const workers = curves({
 });
 const comings = curves({
   title: 'Workers that came and went',
-  description: 'Incarnations that registered, that stopped and said so, and that vanished with their session.',
+  description: 'Incarnations that registered, that stopped and said so, and that vanished with their session. A new master counts those that it finds as joined.',
   unit: 'none',
   decimals: 0,
   min: 0,
@@ -190,7 +190,20 @@ const kills = events('Attempts killed by reason', 'Attempts that a worker killed
   doubt: 'purple',
   session_lost: 'red',
 });
+const retries = events('Retries by reason', 'Failed attempts that will be followed by another, by how they failed.', of('bellwether_task_retries_total'), 'reason', {
+  exit: 'orange',
+  signal: 'red',
+  timeout: 'yellow',
+  not_started: 'purple',
+});
 const stale = events('Stale results by worker', 'Results that came too late to count: the task had been given to somebody else.', of('bellwether_stale_results_total'), 'instance');
+const overlap = curves({
+  title: 'Overlap of attempts by worker',
+  description: 'Seconds that attempts ran on while another worker had the task already. It happens where a worker keeps its work in doubt, or was frozen; their results are refused all the same.',
+  unit: 's',
+  min: 0,
+  ask: [{ expr: `sum by (instance) (increase(${of('bellwether_attempt_overlap_seconds_sum')}[$__rate_interval]))`, legend: '{{instance}}' }],
+});
 const ended = events('Ended by the master', 'Tasks that no worker ended: cancelled, rejected, or dead because they had cost too many workers.', ofCluster('bellwether_tasks_ended_total'), 'result', RESULTS);
 
 const memory = curves({
@@ -202,11 +215,11 @@ const memory = curves({
 });
 const cpu = curves({
   title: 'CPU by process',
-  description: 'Cores in use, without those of the commands that a worker runs.',
+  description: 'Cores in use, without those of the commands that a worker runs. The counter has whole seconds: the mean is over a minute or more.',
   unit: 'none',
   decimals: 2,
   min: 0,
-  ask: [{ expr: `sum by (instance) (${ask.rate(of('process_cpu_seconds_total'))})`, legend: '{{instance}}' }],
+  ask: [{ expr: `sum by (instance) (${ask.rate(of('process_cpu_seconds_total'))})`, legend: '{{instance}}', interval: '15s' }],
 });
 const files = curves({
   title: 'Open files by process',
@@ -215,6 +228,14 @@ const files = curves({
   decimals: 0,
   min: 0,
   ask: [{ expr: `max by (instance) (${of('process_open_fds')})`, legend: '{{instance}}' }],
+});
+
+const configuration = timeline({
+  title: 'Configuration by process',
+  description: 'Whether the configuration that was last read is in force, or was refused so that the one before it stays.',
+  unit: 'none',
+  mappings: states([['refused', 'red'], ['in force', 'green']]),
+  ask: [{ expr: `min by (instance) (${of('bellwether_config_last_reload_successful')})`, legend: '{{instance}}' }],
 });
 
 export const tasks = dashboard('tasks', 'What waits, what runs, how long it takes, who runs it, and what goes wrong.', [
@@ -249,9 +270,10 @@ export const tasks = dashboard('tasks', 'What waits, what runs, how long it take
       {
         height: 8,
         panels: [
-          [8, quantiles('Time in the queue', "From a task's submission to its assignment.", 'bellwether_task_queue_duration_seconds')],
-          [8, quantiles('Time to assign', "From the master's decision to ZooKeeper's answer.", 'bellwether_task_assign_duration_seconds')],
-          [8, quantiles('Time to run', 'How long attempts ran.', 'bellwether_task_run_duration_seconds')],
+          [6, quantiles('Time in the queue', 'From the moment at which a task may run, or was given back, to its assignment.', 'bellwether_task_queue_duration_seconds')],
+          [6, quantiles('Time to assign', "From the master's decision to ZooKeeper's answer.", 'bellwether_task_assign_duration_seconds')],
+          [6, quantiles('Time to run', 'How long attempts ran.', 'bellwether_task_run_duration_seconds')],
+          [6, quantiles('From submission to result', 'All attempts and delays among them, of tasks that were submitted by the command or the library.', 'bellwether_task_end_to_end_duration_seconds')],
         ],
       },
     ],
@@ -262,10 +284,13 @@ export const tasks = dashboard('tasks', 'What waits, what runs, how long it take
   },
   {
     title: 'What goes wrong',
-    lines: [{ height: 7, panels: [[8, kills], [8, stale], [8, ended]] }],
+    lines: [
+      { height: 7, panels: [[8, retries], [8, kills], [8, ended]] },
+      { height: 7, panels: [[12, stale], [12, overlap]] },
+    ],
   },
   {
     title: 'Processes',
-    lines: [{ height: 7, panels: [[8, memory], [8, cpu], [8, files]] }],
+    lines: [{ height: 7, panels: [[6, memory], [6, cpu], [6, files], [6, configuration]] }],
   },
 ]);

@@ -108,10 +108,7 @@ impl Dashboard {
                 id: text(&target["refId"]),
                 expr: text(&target["expr"]),
                 instant: target["instant"] == true,
-                interval: target["interval"]
-                    .as_str()
-                    .and_then(|interval| interval.strip_suffix("ms")?.parse().ok())
-                    .map(Duration::from_millis),
+                interval: target["interval"].as_str().and_then(interval),
             })
         })
     }
@@ -173,6 +170,13 @@ impl Variables {
     }
 }
 
+/// Grafana's spelling: `200ms`, `15s`.
+fn interval(text: &str) -> Option<Duration> {
+    let milliseconds = |number: &str| number.parse().ok().map(Duration::from_millis);
+    let seconds = |number: &str| number.parse().ok().map(Duration::from_secs);
+    text.strip_suffix("ms").map_or_else(|| text.strip_suffix('s').and_then(seconds), milliseconds)
+}
+
 pub(crate) fn list(value: &Value) -> &[Value] {
     value.as_array().map_or(&[], Vec::as_slice)
 }
@@ -184,6 +188,11 @@ pub(crate) fn text(value: &Value) -> &str {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn intervals_are_read_as_grafana_spells_them() {
+        assert_eq!(["200ms", "15s", "1m"].map(interval), [Some(Duration::from_millis(200)), Some(Duration::from_secs(15)), None]);
+    }
 
     #[test]
     fn variables_are_filled_in_whichever_begins_like_another() {

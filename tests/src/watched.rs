@@ -9,7 +9,7 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use anyhow::Context;
-use bellwether_core::protocol::Multi;
+use bellwether_core::protocol::{Multi, TaskName};
 
 use crate::dashboard::{self, Dashboard, Target, Variables};
 use crate::prometheus::{Endpoint, Found, Prometheus, SCRAPE_INTERVAL};
@@ -25,8 +25,6 @@ const WORKERS: &str = "bellwether-worker";
 const SLOTS: usize = 4;
 /// One task in so much time: a master that is alive writes as often.
 const EVERY: Duration = Duration::from_millis(100);
-/// Grafana takes four scrape intervals, or one and the distance between two points: whichever is more.
-const RATE_INTERVAL: Duration = Duration::from_secs(4);
 
 /// Two coordinators and workers, of which the last is behind a proxy; tasks that keep coming; and a Prometheus.
 #[derive(Debug)]
@@ -160,7 +158,9 @@ impl Watched {
         let now = SystemTime::now();
         let range = now.duration_since(from)?;
         let interval = target.interval.unwrap_or(SCRAPE_INTERVAL);
-        let expr = Variables::all_of(CLUSTER, range, interval, RATE_INTERVAL).fill_in(target.expr);
+        // Grafana's: four times the scrape interval, or the interval that the question asks for.
+        let rate_interval = interval.max(SCRAPE_INTERVAL) * 4;
+        let expr = Variables::all_of(CLUSTER, range, interval, rate_interval).fill_in(target.expr);
         if target.instant {
             self.prometheus.query(&expr, Some(now))
         } else {
@@ -243,7 +243,9 @@ fn submit_until(stop: &AtomicBool, tree: &Tree) {
         if stop.load(Ordering::Acquire) {
             return;
         }
-        tree.commit(&Multi::new().create(format!("/tasks/load-{number:06}"), line(number).as_str()));
+        // A name as our own clients make them says when the task was submitted.
+        let name = TaskName::generate(milliseconds(SystemTime::now()).unsigned_abs(), u64::from(number));
+        tree.commit(&Multi::new().create(format!("/tasks/{name}"), line(number).as_str()));
         std::thread::sleep(next.saturating_duration_since(Instant::now()));
     }
 }

@@ -60,8 +60,11 @@ function legend(entries: [string, string][], area: Area): [string, number] {
 }
 
 // A round step so that a few lines fit.
-function roundStep(span: number, lines: number, whole: boolean): number {
+function roundStep(span: number, lines: number, whole: boolean, binary: boolean): number {
   const rough = span / lines;
+  if (binary) {
+    return 2 ** Math.ceil(Math.log2(rough));
+  }
   const power = 10 ** Math.floor(Math.log10(rough));
   const step = [1, 2, 5, 10].map((factor) => factor * power).find((candidate) => candidate >= rough * 0.999) ?? rough;
   return whole ? Math.max(1, Math.ceil(step)) : step;
@@ -106,7 +109,7 @@ export function curves(drawing: Drawing): string {
   const shade = (index: number): string => ofSeries(panel, shown[index]?.name ?? '', index);
   const [below, taken] = legend(shown.map(({ name }, index) => [name, shade(index)]), area);
   const bottom = area.y + area.height - taken - AXIS;
-  const step = roundStep(Math.max(...values, unit === 's' || unit === 'percentunit' ? 0.001 : 1), Math.max(2, Math.floor((bottom - area.y) / 38)), decimals === 0);
+  const step = roundStep(Math.max(...values, unit === 's' || unit === 'percentunit' ? 0.001 : 1), Math.max(2, Math.floor((bottom - area.y) / 38)), decimals === 0, unit === 'bytes');
   const top = Math.max(step, Math.ceil((Math.max(...values, 0) * 1.02) / step) * step);
   const ticks = Array.from({ length: Math.round(top / step) + 1 }, (_, index) => index * step);
   const label = (tick: number): string => written(tick, unit, decimals === 0 ? 0 : undefined);
