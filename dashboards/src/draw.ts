@@ -11,13 +11,12 @@ import { Resvg } from '@resvg/resvg-js';
 import { BORDER, colour, PAGE, PANEL, TEXT, WEAK } from './draw/look.js';
 import { bars, curves, type Drawing, stat, timeline } from './draw/panels.js';
 import { type Area, type Event, moments } from './draw/plot.js';
+import { png } from './draw/png.js';
 import { type DrawnPanel, named, type Recorded } from './draw/record.js';
 import { box, element, fitting, width, words } from './draw/svg.js';
 
 const SOURCES = join(dirname(fileURLToPath(import.meta.url)), '..');
 const PAGE_WIDTH = 1440;
-// In pixels: wide enough to be read, small enough for a page.
-const PICTURE_WIDTH = 1280;
 const MARGIN = 12;
 const GAP = 8;
 const CELL_HEIGHT = 34;
@@ -88,7 +87,8 @@ function draw(recorded: Recorded, directory: string): void {
     ...content,
   );
   const path = join(directory, `${recorded.dashboard}.png`);
-  writeFileSync(path, new Resvg(svg, { fitTo: { mode: 'width', value: PICTURE_WIDTH }, font: { defaultFontFamily: 'DejaVu Sans' } }).render().asPng());
+  const image = new Resvg(svg, { font: { defaultFontFamily: 'DejaVu Sans' } }).render();
+  writeFileSync(path, png(image.width, image.height, image.pixels));
   console.log(path);
 }
 
