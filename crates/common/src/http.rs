@@ -3,6 +3,8 @@
 //! What lives here: the server and the shared handle by which the supervisor says how it is. What does not: a runtime. The caller
 //! chooses one that no actor runs on, so that a scrape is answered while actors are busy.
 
+mod connections;
+
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
@@ -147,16 +149,23 @@ pub async fn serve(
     health: Health,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Server, HttpError> {
+    serve_within(connections::LIMITS, runtime, address, metrics, health, shutdown).await
+}
+
+async fn serve_within(
+    limits: connections::Limits,
+    runtime: &Handle,
+    address: SocketAddr,
+    metrics: MetricsHandle,
+    health: Health,
+    shutdown: impl Future<Output = ()> + Send + 'static,
+) -> Result<Server, HttpError> {
     let bind = runtime.spawn(TcpListener::bind(address));
     let bound = bind.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     let with_address = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
     let (address, listener) = with_address.map_err(|source| HttpError::Bind { address, source })?;
     let router = router(Pages { metrics, health });
-    let task = runtime.spawn(async move {
-        if let Err(error) = axum::serve(listener, router).with_graceful_shutdown(shutdown).await {
-            tracing::error!(%error, "http server failed");
-        }
-    });
+    let task = runtime.spawn(connections::accept(listener, router, limits, shutdown));
     Ok(Server { address, task })
 }
 
@@ -171,7 +180,7 @@ fn router(pages: Pages) -> Router {
 }
 
 async fn metrics(State(pages): State<Pages>) -> impl IntoResponse {
-    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], pages.metrics.render())
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], pages.metrics.scrape().await)
 }
 
 async fn live(State(pages): State<Pages>) -> impl IntoResponse {

@@ -7,6 +7,7 @@ use std::net::TcpStream;
 use tokio::runtime::Runtime;
 use tokio::sync::oneshot;
 
+use super::connections::Limits;
 use super::*;
 
 /// A server on a port of its own, on a runtime of its own.
@@ -19,21 +20,30 @@ struct World {
 
 impl World {
     fn start() -> Self {
+        Self::start_with(connections::LIMITS)
+    }
+
+    fn start_with(limits: Limits) -> Self {
         let runtime = Runtime::new().expect("a runtime");
         let health = Health::new();
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async move { drop(stopped.await) };
         let metrics = MetricsHandle::detached("blue");
         let server = runtime
-            .block_on(serve(runtime.handle(), SocketAddr::from(([127, 0, 0, 1], 0)), metrics, health.clone(), shutdown))
+            .block_on(serve_within(limits, runtime.handle(), SocketAddr::from(([127, 0, 0, 1], 0)), metrics, health.clone(), shutdown))
             .expect("a free port");
         Self { runtime, server, health, stop }
     }
 
+    fn connect(&self) -> TcpStream {
+        let stream = TcpStream::connect(self.server.address).expect("the server accepts");
+        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a deadline");
+        stream
+    }
+
     /// Status line, headers and body of one request.
     fn request(&self, method: &str, path: &str) -> String {
-        let mut stream = TcpStream::connect(self.server.address).expect("the server accepts");
-        stream.set_read_timeout(Some(Duration::from_secs(10))).expect("a deadline");
+        let mut stream = self.connect();
         write!(stream, "{method} {path} HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").expect("sent");
         let mut answer = String::new();
         stream.read_to_string(&mut answer).expect("an answer");
@@ -87,6 +97,56 @@ fn other_paths_and_methods_are_refused_with_a_line() {
     let answer = world.request("POST", "/metrics");
     assert!(answer.starts_with("HTTP/1.1 405 ") && answer.contains("only GET\n"), "{answer}");
     assert!(answer.to_lowercase().contains("allow: get"), "{answer}");
+}
+
+#[test]
+fn ten_scrapers_at_once_are_answered_beside_mute_ones() {
+    let world = World::start();
+    // As many as there may be but for a few, all of which say nothing.
+    let mute: Vec<TcpStream> = (0..connections::LIMITS.connections - 2).map(|_| world.connect()).collect();
+    std::thread::scope(|scope| {
+        for _ in 0..10 {
+            scope.spawn(|| assert_eq!(world.get("/metrics").0, 200));
+        }
+    });
+    drop(mute);
+}
+
+#[test]
+fn who_says_nothing_or_little_is_let_go() {
+    let world = World::start_with(Limits { head: Duration::from_millis(200), connections: 2, ..connections::LIMITS });
+    let (mut mute, mut slow) = (world.connect(), world.connect());
+    slow.write_all(b"GET /metrics HTTP/1.1\r\nHost: ").expect("sent");
+    // Served only once one of the two is gone.
+    assert_eq!(world.get("/metrics").0, 200);
+    let mut rest = String::new();
+    mute.read_to_string(&mut rest).expect("closed");
+    assert_eq!(rest, "");
+    slow.read_to_string(&mut rest).expect("closed");
+    assert!(rest.is_empty() || rest.starts_with("HTTP/1.1 408 "), "{rest}");
+}
+
+#[test]
+fn who_does_not_read_the_answers_is_let_go() {
+    let world = World::start_with(Limits { stalled: Duration::from_millis(200), connections: 1, ..connections::LIMITS });
+    let mut greedy = world.connect();
+    greedy.set_nonblocking(true).expect("a socket");
+    // Far more answers than the buffers of both sides hold; none is read.
+    let requests = b"GET /metrics HTTP/1.1\r\nHost: test\r\n\r\n".repeat(2000);
+    let _ = greedy.write(&requests).expect("sent");
+    assert_eq!(world.get("/health/ready").0, 503, "the only connection is free again");
+}
+
+#[test]
+fn a_head_without_end_is_refused() {
+    let world = World::start();
+    let mut stream = world.connect();
+    let _ = stream.write_all(format!("GET /metrics HTTP/1.1\r\nX: {}", "x".repeat(64 * 1024)).as_bytes());
+    let mut answer = Vec::new();
+    let _ = stream.read_to_end(&mut answer);
+    let answer = String::from_utf8_lossy(&answer);
+    assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
+    assert_eq!(world.get("/health/ready").0, 503, "others are served");
 }
 
 #[test]

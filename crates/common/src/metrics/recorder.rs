@@ -4,8 +4,9 @@
 //! are known, and a failover that happens once is a failover that is counted.
 
 use std::fmt;
-use std::sync::OnceLock;
+use std::sync::{Arc, OnceLock};
 
+use futures::future::BoxFuture;
 use metrics::{Label, counter, gauge, histogram};
 use metrics_exporter_prometheus::{Matcher, PrometheusBuilder, PrometheusHandle};
 
@@ -16,7 +17,11 @@ use crate::config::Role;
 #[derive(Clone)]
 pub struct MetricsHandle {
     pub(super) prometheus: PrometheusHandle,
+    pub(super) more: Option<More>,
 }
+
+/// Series that are asked for at each scrape, in Prometheus' text format: those of somebody else.
+pub type More = Arc<dyn Fn() -> BoxFuture<'static, String> + Send + Sync>;
 
 /// The process has a recorder of metrics already.
 #[derive(Debug, thiserror::Error)]
@@ -30,7 +35,7 @@ pub struct AlreadyInstalled;
 pub fn install(cluster: &str, role: Role) -> Result<MetricsHandle, AlreadyInstalled> {
     let prometheus = builder(cluster).install_recorder().map_err(|_| AlreadyInstalled)?;
     describe(role);
-    Ok(MetricsHandle { prometheus })
+    Ok(MetricsHandle { prometheus, more: None })
 }
 
 /// What is true only until a moment cannot wait for an actor to notice that the moment is over: this is run before each scrape, on
@@ -61,6 +66,22 @@ pub fn find(series: &str) -> Option<&'static Metric> {
 }
 
 impl MetricsHandle {
+    /// With more series behind our own.
+    #[must_use]
+    pub fn with_more(self, more: More) -> Self {
+        Self { more: Some(more), ..self }
+    }
+
+    /// What a scrape is answered: our own series, and what was added to them. The additions are asked for first, so that what is
+    /// learned on the way shows in our own.
+    pub async fn scrape(&self) -> String {
+        let more = match &self.more {
+            Some(more) => more().await,
+            None => String::new(),
+        };
+        self.render() + &more
+    }
+
     /// All series in Prometheus' text format.
     #[must_use]
     pub fn render(&self) -> String {
@@ -76,7 +97,7 @@ impl MetricsHandle {
     pub(crate) fn detached(cluster: &str) -> Self {
         let recorder = builder(cluster).build_recorder();
         metrics::with_local_recorder(&recorder, || describe(Role::Coordinator));
-        Self { prometheus: recorder.handle() }
+        Self { prometheus: recorder.handle(), more: None }
     }
 
     /// Empties the histograms' buffers. Call it every few seconds: without scrapes they would grow without bound.

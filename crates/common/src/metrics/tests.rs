@@ -10,7 +10,7 @@ use super::*;
 /// What `act` leaves in a fresh recorder after the role's description.
 fn scrape(role: Role, act: impl FnOnce()) -> String {
     let recorder = builder("blue").build_recorder();
-    let handle = MetricsHandle { prometheus: recorder.handle() };
+    let handle = MetricsHandle { prometheus: recorder.handle(), more: None };
     metrics::with_local_recorder(&recorder, || {
         describe(role);
         act();
