@@ -216,6 +216,14 @@ impl Cluster {
         self.service("bellwether-worker", name, self.worker_session, &own, settings)
     }
 
+    /// Starts `bellwether zk-exporter` for the cluster's ZooKeeper.
+    #[must_use]
+    #[track_caller]
+    pub fn exporter(&self, settings: &[(&str, &str)]) -> Process {
+        self.service("bellwether zk-exporter", "exporter", self.coordinator_session, &[], settings)
+    }
+
+    /// `binary`: its name, and the subcommand if it needs one.
     #[track_caller]
     fn service(&self, binary: &str, name: &str, session: Duration, own: &[(&str, String)], last: &[(&str, &str)]) -> Process {
         let file = format!("{name}-{}", place::serial());
@@ -230,7 +238,9 @@ impl Cluster {
         settings.extend(last.iter().map(|(key, value)| (*key, (*value).to_owned())));
         let config = self.dir().join(format!("{file}.toml"));
         std::fs::write(&config, toml(&settings)).unwrap_or_else(|error| panic!("cannot write {}: {error}", config.display()));
+        let (binary, subcommand) = binary.split_once(' ').unwrap_or((binary, ""));
         let mut command = Command::new(place::binary(binary));
+        command.args((!subcommand.is_empty()).then_some(subcommand));
         command.arg("--config").arg(&config).current_dir(self.dir());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         Process::start(name, command, self.dir().join(format!("{file}.log")), self.dir.clone())

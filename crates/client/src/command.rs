@@ -18,6 +18,7 @@ mod submit;
 mod table;
 mod wait;
 mod worker;
+mod zk_exporter;
 
 use std::time::Duration;
 
@@ -62,6 +63,9 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
     if let Command::Audit(options) = &arguments.command {
         return audit::run(options, &arguments.global);
     }
+    if let Command::ZkExporter = &arguments.command {
+        return zk_exporter::run(&arguments.global).await;
+    }
     let interrupts = Interrupts::listen()?;
     let ctx = Context::load(arguments.global, interrupts.clone())?;
     if let Command::Dev(options) = &arguments.command {
@@ -91,6 +95,6 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Master { command: MasterCommand::Status } => master::status(ctx).await,
         Command::Cancel { tasks, reason } => cancel::run(ctx, &tasks, reason.as_deref()).await,
         // These were run before there was anything to connect to.
-        Command::Audit(_) | Command::Config(_) | Command::Dev(_) => Ok(0),
+        Command::Audit(_) | Command::Config(_) | Command::Dev(_) | Command::ZkExporter => Ok(0),
     }
 }

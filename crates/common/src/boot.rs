@@ -31,7 +31,7 @@ pub use panics::UserCode;
 pub use reload::Reloads;
 pub use shutdown::{Asker, Shutdown};
 
-use crate::config::{CommonArgs, ConfigError, Role, Settings};
+use crate::config::{CommonArgs, ConfigError, Log, Role, Settings};
 use crate::exit::Exit;
 use crate::http::{self, Health, HttpError, Server};
 use crate::metrics::{self, MetricsHandle};
@@ -82,6 +82,14 @@ enum StartError {
 struct Arguments {
     #[command(flatten)]
     common: CommonArgs,
+}
+
+/// Starts the log of a process that is no service of its own, and whose level does not change.
+///
+/// # Errors
+/// What is wrong with `RUST_LOG`.
+pub fn start_log(log: &Log) -> Result<(), String> {
+    logging::start(log).map(drop)
 }
 
 /// Runs a service from its command line to its exit code.

@@ -157,7 +157,15 @@ pub(crate) enum Command {
     Config(ConfigArgs),
     /// Run a whole cluster on this machine, with a ZooKeeper of its own, until Ctrl-C
     Dev(DevArgs),
+    /// Serve ZooKeeper's own figures to Prometheus, until it is asked to stop
+    #[command(after_long_help = ZK_EXPORTER)]
+    ZkExporter,
 }
+
+const ZK_EXPORTER: &str = "\
+Asks each server of zookeeper.connect for `mntr` when it is scraped, and tells its figures at http.listen (127.0.0.1:9643 unless
+configured) by the names of ZooKeeper's own Prometheus provider. Every server must have mntr in its 4lw.commands.whitelist.
+A server that does not answer has bellwether_zookeeper_up 0; the others still show.";
 
 const AUDIT: &str = "\
 Reads only; ZooKeeper may be running. Give the directories of all servers where you can: they are merged.

@@ -33,6 +33,11 @@ impl Failure {
         Self { word, code: FAILED, message: message.into(), hint: None }
     }
 
+    /// The configuration asks for something impossible.
+    pub(crate) fn configuration(message: impl Into<String>) -> Self {
+        Self { code: CONFIG, ..Self::error("bad-configuration", message) }
+    }
+
     /// The command line asks for something impossible.
     pub(crate) fn usage(message: impl Into<String>) -> Self {
         Self { word: "usage", code: USAGE, message: message.into(), hint: None }
