@@ -47,6 +47,7 @@ text is a label. All series whose labels are known exist from the start, counter
   other programs say no time, and are left out.
 - A `kind` beyond the first 32 that a worker meets is counted as `other`.
 - `process_cpu_seconds_total` counts whole seconds.
+- ZooKeeper's own figures, which the exporter adds, are described in [zk-exporter.md](zk-exporter.md).
 ";
 
 const BUCKETS: &str = "
