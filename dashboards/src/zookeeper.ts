@@ -1,6 +1,6 @@
 // ZooKeeper: as Bellwether's own processes experience it, and as its servers describe themselves.
 
-import { curves, dashboard, stat } from './grafana.js';
+import { type Content, curves, dashboard, nothing, type Piece, stat, states, timeline } from './grafana.js';
 import * as ask from './queries.js';
 import { of, ofCluster } from './queries.js';
 
@@ -39,7 +39,7 @@ const slowest = stat({
   ask: [{ expr: ask.quantileInRange(0.99, REQUEST, []), legend: 'p99' }],
 });
 const inFlightNow = stat({
-  title: 'Requests in flight',
+  title: 'In flight',
   description: 'Requests that wait for their answer.',
   unit: 'none',
   decimals: 0,
@@ -55,7 +55,7 @@ const lostNow = stat({
   ask: [{ expr: ask.happenedInRange(ofCluster('bellwether_zk_session_events_total', 'event="lost"')), legend: 'lost' }],
 });
 const unknownNow = stat({
-  title: 'Unknown outcomes in range',
+  title: 'Unknown outcomes',
   description: 'Writes whose answer was lost within the range of the dashboard. Each was resolved by reading.',
   unit: 'none',
   decimals: 0,
@@ -154,10 +154,85 @@ const differences = curves({
   ask: [{ expr: `round(sum(increase(${of('bellwether_resync_differences_total')}[$__rate_interval])))`, legend: 'differences' }],
 });
 
+const SERVER_STATES: [string, string][] = [
+  ['leader', 'green'],
+  ['follower', 'blue'],
+  ['observer', 'purple'],
+  ['standalone', 'green'],
+  ['read-only', 'orange'],
+];
+
+// A figure of each server, by its official name.
+function figure(title: string, description: string, unit: string, expr: string, more: Partial<Content> = {}): Piece {
+  return curves({ title, description, unit, min: 0, ask: [{ expr: `max by (server) (${expr})`, legend: '{{server}}' }], ...more });
+}
+
+const answering = stat({
+  title: 'Servers that answer',
+  description: "Share of ZooKeeper's servers that answered the exporter.",
+  unit: 'percentunit',
+  decimals: 0,
+  min: 0,
+  max: 1,
+  thresholds: [[0, 'red'], [0.5, 'yellow'], [1, 'green']],
+  mappings: [nothing('no exporter')],
+  noValue: 'no exporter',
+  ask: [{ expr: `sum(${ofCluster('bellwether_zookeeper_up')}) / count(${ofCluster('bellwether_zookeeper_up')})`, legend: 'answering' }],
+});
+const serverStates = timeline({
+  title: 'State of each server',
+  description: 'What each server says of itself. Down: it does not answer, or does not serve.',
+  unit: 'none',
+  mappings: states([['down', 'red'], ...SERVER_STATES]),
+  ask: [{ expr: ask.stateNumber('bellwether_zookeeper_server_state', SERVER_STATES.map(([name]) => name), 'server'), legend: '{{server}}' }],
+});
+const handled = curves({
+  title: 'Requests handled per second',
+  description: 'Reads and writes that each server answered, those of other clients included.',
+  unit: 'reqps',
+  min: 0,
+  ask: [
+    { expr: `sum by (server) (${ask.rate(of('readlatency_count'))})`, legend: '{{server}} reads' },
+    { expr: `sum by (server) (${ask.rate(of('updatelatency_count'))})`, legend: '{{server}} writes' },
+  ],
+});
+const serverLatency = curves({
+  title: 'Latency on the servers, p99',
+  description: 'Within which 99 of 100 requests were answered, as each server estimates it over its recent past.',
+  unit: 'ms',
+  min: 0,
+  ask: [
+    { expr: `max by (server) (${of('readlatency', 'quantile="0.99"')})`, legend: '{{server}} reads' },
+    { expr: `max by (server) (${of('updatelatency', 'quantile="0.99"')})`, legend: '{{server}} writes' },
+  ],
+});
+const fsync = curves({
+  title: 'Time to write the log to disk',
+  description: "Mean duration of fsync. ZooKeeper cannot write faster than its disk: above 20 ms everybody waits.",
+  unit: 'ms',
+  min: 0,
+  noValue: 'none',
+  ask: [{ expr: ask.mean('fsynctime', 'server'), legend: '{{server}}' }],
+});
+const outstanding = figure('Requests that wait on the servers', 'Queued in each server. It should be near 0.', 'none', of('outstanding_requests'), { decimals: 0 });
+const connections = figure('Connections', 'Clients connected to each server.', 'none', of('num_alive_connections'), { decimals: 0 });
+const znodes = figure('Znodes', 'Nodes in the tree, of all applications that share these servers.', 'short', of('znode_count'), { decimals: 0 });
+const size = figure('Size of the data', 'Approximate size of the tree, which lives in memory and in every snapshot.', 'bytes', of('approximate_data_size'));
+const watched = figure('Watches', 'Armed by clients of each server.', 'short', of('watch_count'), { decimals: 0 });
+const ephemerals = figure('Ephemeral nodes', 'Nodes that go with their sessions: masters, standbys, workers.', 'none', of('ephemerals_count'), { decimals: 0 });
+const expired = curves({
+  title: 'Sessions that the servers expired',
+  description: 'Sessions whose clients were not heard of in time.',
+  unit: 'none',
+  decimals: 0,
+  min: 0,
+  ask: [{ expr: ask.happened(of('stale_sessions_expired'), 'server'), legend: '{{server}}' }],
+});
+
 export const zookeeper = dashboard('zookeeper', "ZooKeeper as Bellwether's processes experience it, and as its servers describe themselves.", [
   {
     title: 'Now',
-    lines: [{ height: 4, panels: [[4, connected], [4, requestsNow], [4, slowest], [4, inFlightNow], [4, lostNow], [4, unknownNow]] }],
+    lines: [{ height: 4, panels: [[4, answering], [4, connected], [4, requestsNow], [3, slowest], [3, inFlightNow], [3, lostNow], [3, unknownNow]] }],
   },
   {
     title: 'Requests, as Bellwether sees them',
@@ -171,6 +246,15 @@ export const zookeeper = dashboard('zookeeper', "ZooKeeper as Bellwether's proce
     lines: [
       { height: 7, panels: [[8, sessions], [8, sessionEvents], [8, outages]] },
       { height: 7, panels: [[8, watches], [8, unknown], [8, differences]] },
+    ],
+  },
+  {
+    title: 'Servers, as they describe themselves',
+    lines: [
+      { height: 5, panels: [[24, serverStates]] },
+      { height: 7, panels: [[6, handled], [6, serverLatency], [6, fsync], [6, outstanding]] },
+      { height: 7, panels: [[6, connections], [6, watched], [6, znodes], [6, size]] },
+      { height: 7, panels: [[12, ephemerals], [12, expired]] },
     ],
   },
 ]);

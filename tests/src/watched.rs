@@ -22,11 +22,13 @@ use crate::{Cluster, Process, Proxy, txnlog};
 pub const CLUSTER: &str = "default";
 const COORDINATORS: &str = "bellwether-coordinator";
 const WORKERS: &str = "bellwether-worker";
+const EXPORTERS: &str = "bellwether-zk-exporter";
+const EXPORTER: &str = "exporter";
 const SLOTS: usize = 4;
 /// One task in so much time: a master that is alive writes as often.
 const EVERY: Duration = Duration::from_millis(100);
 
-/// Two coordinators and workers, of which the last is behind a proxy; tasks that keep coming; and a Prometheus.
+/// Two coordinators and workers, of which the last is behind a proxy; tasks that keep coming; an exporter, and a Prometheus.
 #[derive(Debug)]
 pub struct Watched {
     services: Vec<(&'static str, Process)>,
@@ -62,9 +64,8 @@ impl Watched {
         let load = Load::start(&cluster);
         let mut watched = Self { services: Vec::new(), prometheus, proxy, last_worker, load, cluster };
         let coordinators = (1..=2).map(|number| format!("c{number}"));
-        for name in coordinators.chain((1..=workers).map(|number| format!("w{number}"))) {
-            watched.start_service(&name);
-        }
+        let names = coordinators.chain((1..=workers).map(|number| format!("w{number}"))).chain([EXPORTER.to_owned()]);
+        names.for_each(|name| watched.start_service(&name));
         watched.scrape();
         watched.prometheus.await_scrapes(&watched.endpoints());
         let _ = watched.cluster.ruler();
@@ -80,6 +81,7 @@ impl Watched {
             name if name == self.last_worker => {
                 (WORKERS, self.cluster.worker_with(name, SLOTS, &[("zookeeper.connect", through.as_str())]))
             }
+            EXPORTER => (EXPORTERS, self.cluster.exporter(&[])),
             name if name.starts_with('w') => (WORKERS, self.cluster.worker(name, SLOTS)),
             name => (COORDINATORS, self.cluster.coordinator(name)),
         };
@@ -87,11 +89,12 @@ impl Watched {
         self.services.push((job, process));
     }
 
-    /// A service that was killed or asked to stop, once more under its name.
+    /// A service that was killed or asked to stop, once more under its name. Waits until it is scraped.
     #[track_caller]
     pub fn start_again(&mut self, name: &str) {
         self.start_service(name);
         self.scrape();
+        self.prometheus.await_scrapes(&self.endpoints());
     }
 
     /// One of the services.

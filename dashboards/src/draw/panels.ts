@@ -70,17 +70,20 @@ function roundStep(span: number, lines: number, whole: boolean, binary: boolean)
   return whole ? Math.max(1, Math.ceil(step)) : step;
 }
 
-// Each series on top of those before it, at the times of all.
-function stacked(series: Named[]): Named[] {
+// Each series on top of those before it, at the times of all; and what each stands on.
+function stacked(series: Named[]): [Named[], Map<number, number>[]] {
   const sums = new Map<number, number>();
-  return series.map(({ name, samples }) => ({
-    name,
-    samples: samples.map(([time, value]): [number, number | null] => {
+  const floors: Map<number, number>[] = [];
+  const tops = series.map(({ name, samples }) => {
+    floors.push(new Map(sums));
+    const on = samples.map(([time, value]): [number, number | null] => {
       const sum = (sums.get(time) ?? 0) + (value ?? 0);
       sums.set(time, sum);
       return [time, sum];
-    }),
-  }));
+    });
+    return { name, samples: on };
+  });
+  return [tops, floors];
 }
 
 // Runs of samples without a gap.
@@ -104,7 +107,7 @@ export function curves(drawing: Drawing): string {
   const { panel, recorded, area } = drawing;
   const { unit, decimals, custom, thresholds } = panel.fieldConfig.defaults;
   const stack = custom?.stacking?.mode === 'normal';
-  const shown = stack ? stacked(drawing.series) : drawing.series;
+  const [shown, floors] = stack ? stacked(drawing.series) : [drawing.series, []];
   const values = shown.flatMap(({ samples }) => samples.flatMap(([, value]) => (value === null ? [] : [value])));
   const shade = (index: number): string => ofSeries(panel, shown[index]?.name ?? '', index);
   const [below, taken] = legend(shown.map(({ name }, index) => [name, shade(index)]), area);
@@ -121,21 +124,19 @@ export function curves(drawing: Drawing): string {
 
   const drawn = ticks.map((tick) => line(plot.x, up(tick), plot.x + plot.width, up(tick), GRID) + words(plot.x - 6, up(tick) + 3.5, label(tick), 10, WEAK, { 'text-anchor': 'end' }));
   drawn.push(timeAxis(recorded, plot));
-  // Of a stack the tallest first, so that the lower ones cover it.
-  const order = shown.map((_, index) => index);
-  for (const index of stack ? order.reverse() : order) {
-    for (const points of runs(shown[index]?.samples ?? [], recorded.step)) {
-      const ends = [points.at(-1)?.[0] ?? 0, points[0]?.[0] ?? 0].map((time) => `L${at(time).toFixed(1)} ${up(0).toFixed(1)}`);
-      const fill = stack ? { fill: shade(index), 'fill-opacity': 1 } : { fill: shade(index), 'fill-opacity': 0.1 };
+  shown.forEach(({ samples }, index) => {
+    for (const points of runs(samples, recorded.step)) {
+      const floor = points.map(([time]): [number, number] => [time, floors[index]?.get(time) ?? 0]).reverse();
       if (points.length > 1) {
-        drawn.push(element('path', { d: `${path(points)}${ends.join('')}Z`, stroke: 'none', ...fill, ...(stack ? { 'fill-opacity': 0.75 } : {}) }));
+        const filled = `${path(points)}${path(floor).replace('M', 'L')}Z`;
+        drawn.push(element('path', { d: filled, stroke: 'none', fill: shade(index), 'fill-opacity': stack ? 0.7 : 0.1 }));
         drawn.push(element('path', { d: path(points), fill: 'none', stroke: shade(index), 'stroke-width': 1.3, 'stroke-linejoin': 'round' }));
       }
       if (custom?.showPoints === 'always' || points.length === 1) {
         drawn.push(...points.map(([time, value]) => element('circle', { cx: at(time), cy: up(value), r: 2.4, fill: shade(index) })));
       }
     }
-  }
+  });
   if (custom?.thresholdsStyle?.mode === 'dashed') {
     const limits = thresholds.steps.filter(({ value }) => value !== null && value <= top);
     drawn.push(...limits.map(({ value, color }) => line(plot.x, up(value ?? 0), plot.x + plot.width, up(value ?? 0), colour(color), { 'stroke-dasharray': '8 5' })));

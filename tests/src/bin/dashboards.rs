@@ -62,17 +62,25 @@ fn record(directory: &Path) -> anyhow::Result<()> {
     let pause = |seconds: u64| std::thread::sleep(Duration::from_secs(seconds));
     let mut watched = Watched::start(3);
     let from = SystemTime::now();
-    pause(35);
+    pause(30);
     println!("the master is asked to stop, and hands over");
     let stopped = watched.fail_over(false);
     pause(5);
     watched.start_again(&stopped);
-    pause(25);
+    println!("somebody submits what ends badly");
+    let endless: Vec<String> = (0..3).map(|_| watched.cluster.put("sleep 300")).collect();
+    watched.cluster.cli(&["submit", "--timeout", "3s", "--", "sleep", "300"]).success();
+    let _ = watched.cluster.put("[1, 2]");
+    pause(8);
+    for task in &endless {
+        watched.cluster.cli(&["cancel", task]).success();
+    }
+    pause(15);
     println!("the master is killed");
     let killed = watched.fail_over(true);
     pause(10);
     watched.start_again(&killed);
-    pause(20);
+    pause(15);
     println!("a worker is killed; another one loses its connection for 3 s");
     watched.service("w2").kill9();
     watched.proxy.cut_off();
@@ -80,14 +88,19 @@ fn record(directory: &Path) -> anyhow::Result<()> {
     watched.proxy.heal();
     pause(12);
     watched.start_again("w2");
+    pause(15);
+    println!("a worker is frozen for longer than its session, and wakes up");
+    watched.service("w1").pause();
+    pause(11);
+    watched.service("w1").resume();
     pause(20);
-    println!("the master is frozen for longer than its session, and wakes up");
+    println!("so is the master");
     let frozen = watched.cluster.ruler();
     watched.service(&frozen).pause();
     let _ = watched.cluster.ruler_after(&frozen);
     pause(4);
     watched.service(&frozen).resume();
-    pause(30);
+    pause(25);
     for dashboard in dashboard::all()? {
         let path = directory.join(format!("{}.json", dashboard.name));
         let recorded = answers(&watched, &dashboard, from).with_context(|| dashboard.name.clone())?;

@@ -56,9 +56,9 @@ pub(super) fn states(dashboard: &Dashboard, findings: &mut Findings) {
         within(findings, title, states.len() > 1 && states.iter().all(|(_, state)| named(state)), || {
             "it names and colours no states".to_owned()
         });
-        // A question that numbers states names each of them once.
+        // A question that numbers states, from 1 on, names each of them once. 0 is none of them.
         let expr = list(&panel["targets"]).first().map_or("", |target| text(&target["expr"]));
-        for (number, state) in states.iter().filter(|_| expr.contains("state=")) {
+        for (number, state) in states.iter().filter(|(number, _)| *number != "0" && expr.contains("state=")) {
             let sound = expr.contains(&format!("state={}}} * {number}", state["text"]));
             within(findings, title, sound, || format!("{number} is not {}", state["text"]));
         }

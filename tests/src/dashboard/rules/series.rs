@@ -1,6 +1,7 @@
 //! Rules for the series that are asked for: they exist, and they are asked for in a way that makes sense for their type.
 //!
-//! What lives here: the rules. What does not: the list of metrics, which is the product's ([`bellwether_common::metrics`]).
+//! What lives here: the rules, and which of ZooKeeper's own metrics are asked for. What does not: the list of Bellwether's, which is
+//! the product's ([`bellwether_common::metrics`]). That the exporter does tell ZooKeeper's is seen end to end: every panel answers.
 
 use bellwether_common::metrics::{self, Kind};
 
@@ -12,9 +13,41 @@ use crate::dashboard::{Dashboard, Target};
 const COMMON_LABELS: [&str; 4] = ["cluster", "job", "instance", "le"];
 const RATES: [&str; 3] = ["rate", "irate", "increase"];
 
-/// Whether a series only grows: a counter, or a part of a histogram. `None`: there is no such series.
+/// Of ZooKeeper's official names those that the dashboards ask for, and whether they only grow.
+const ZOOKEEPER: [(&str, bool); 13] = [
+    ("approximate_data_size", false),
+    ("ephemerals_count", false),
+    ("fsynctime_count", true),
+    ("fsynctime_sum", true),
+    ("num_alive_connections", false),
+    ("outstanding_requests", false),
+    ("readlatency", false),
+    ("readlatency_count", true),
+    ("stale_sessions_expired", true),
+    ("updatelatency", false),
+    ("updatelatency_count", true),
+    ("watch_count", false),
+    ("znode_count", false),
+];
+/// Their labels, beside the common ones.
+const ZOOKEEPER_LABELS: [(&str, &[&str]); 2] = [("server", &[]), ("quantile", &["0.5", "0.95", "0.99", "0.999"])];
+
+/// What is known of a series.
+struct Known {
+    /// It is a counter, or a part of a histogram.
+    grows: bool,
+    labels: &'static [(&'static str, &'static [&'static str])],
+}
+
+fn find(name: &str) -> Option<Known> {
+    let own = metrics::find(name).map(|metric| Known { grows: metric.kind != Kind::Gauge, labels: metric.labels });
+    let official = || ZOOKEEPER.iter().find(|(known, _)| *known == name);
+    own.or_else(|| official().map(|(_, grows)| Known { grows: *grows, labels: &ZOOKEEPER_LABELS }))
+}
+
+/// Whether a series only grows. `None`: there is no such series.
 fn grows(name: &str) -> Option<bool> {
-    metrics::find(name).map(|metric| metric.kind != Kind::Gauge)
+    find(name).map(|known| known.grows)
 }
 
 pub(super) fn counters_through_rate(dashboard: &Dashboard, findings: &mut Findings) {
@@ -53,7 +86,7 @@ pub(super) fn known(dashboard: &Dashboard, findings: &mut Findings) {
 }
 
 fn look_up(target: Target<'_>, series: &Use<'_>, findings: &mut Findings) {
-    let Some(metric) = metrics::find(series.name) else {
+    let Some(metric) = find(series.name) else {
         return within(findings, target.title, false, || format!("there is no metric {}", series.name));
     };
     let values = |label: &str| metric.labels.iter().find(|(known, _)| *known == label).map(|(_, values)| *values);
