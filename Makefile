@@ -35,6 +35,7 @@ fix: deps ## Format, apply what clippy can mend by itself, write the reference o
 	cargo fmt --all
 	cargo run --quiet --package bellwether-tests --bin metrics-reference > target/metrics.md
 	mv target/metrics.md docs/reference/metrics.md
+	@if command -v node >/dev/null && [ -e $(NODE_MODULES) ]; then $(MAKE) --no-print-directory dashboards; fi
 
 figures: build ## Measure takeovers and latencies, and print them
 	@cargo run --quiet --package bellwether-tests --bin figures

@@ -208,11 +208,10 @@ const serverLatency = curves({
 });
 const fsync = curves({
   title: 'Time to write the log to disk',
-  description: "Mean duration of fsync. ZooKeeper cannot write faster than its disk: above 20 ms everybody waits.",
+  description: "Mean duration of fsync; 0 where nothing is synced. ZooKeeper cannot write faster than its disk: above 20 ms everybody waits.",
   unit: 'ms',
   min: 0,
-  noValue: 'none',
-  ask: [{ expr: ask.mean('fsynctime', 'server'), legend: '{{server}}' }],
+  ask: [{ expr: `sum by (server) (${ask.rate(of('fsynctime_sum'))}) / clamp_min(sum by (server) (${ask.rate(of('fsynctime_count'))}), 0.000001)`, legend: '{{server}}' }],
 });
 const outstanding = figure('Requests that wait on the servers', 'Queued in each server. It should be near 0.', 'none', of('outstanding_requests'), { decimals: 0 });
 const connections = figure('Connections', 'Clients connected to each server.', 'none', of('num_alive_connections'), { decimals: 0 });

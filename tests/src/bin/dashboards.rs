@@ -69,11 +69,11 @@ fn record(directory: &Path) -> anyhow::Result<()> {
     watched.start_again(&stopped);
     println!("somebody submits what ends badly");
     let endless: Vec<String> = (0..3).map(|_| watched.cluster.put("sleep 300")).collect();
-    watched.cluster.cli(&["submit", "--timeout", "3s", "--", "sleep", "300"]).success();
+    let _ = watched.cluster.cli(&["submit", "--timeout", "3s", "--", "sleep", "300"]).success();
     let _ = watched.cluster.put("[1, 2]");
     pause(8);
     for task in &endless {
-        watched.cluster.cli(&["cancel", task]).success();
+        let _ = watched.cluster.cli(&["cancel", task]).success();
     }
     pause(15);
     println!("the master is killed");

@@ -47,6 +47,16 @@ fn every_excuse_has_a_reason_and_is_needed() {
     assert!(useless.is_empty(), "nothing to excuse: {useless:#?}");
 }
 
+#[test]
+fn every_dashboard_has_a_picture_of_a_size_that_a_page_can_bear() {
+    const MOST: usize = 400 * 1024;
+    for dashboard in all().expect("dashboards") {
+        let path = directory().join(format!("../docs/pictures/{}.png", dashboard.name));
+        let picture = std::fs::read(&path).unwrap_or_else(|error| panic!("{}: {error}; make pictures draws it", path.display()));
+        assert!(picture.starts_with(b"\x89PNG") && picture.len() < MOST, "{} has {} bytes", path.display(), picture.len());
+    }
+}
+
 type Mutation = (&'static str, fn(&mut Value));
 
 /// Ways to break each rule.
