@@ -172,8 +172,9 @@ export function curves(content: Content & { stacked?: boolean; points?: boolean;
   const custom: TimeSeriesFieldConfig = {
     drawStyle: GraphDrawStyle.Line,
     lineInterpolation: LineInterpolation.Linear,
-    lineWidth: 1,
-    fillOpacity: content.stacked === true ? 40 : 12,
+    // Of a stack the areas are seen: the lines of empty ones would lie on their neighbours'.
+    lineWidth: content.stacked === true ? 0 : 1,
+    fillOpacity: content.stacked === true ? 70 : 12,
     gradientMode: GraphGradientMode.None,
     showPoints: content.points === true ? VisibilityMode.Always : VisibilityMode.Never,
     pointSize: 6,

@@ -188,12 +188,12 @@ const serverStates = timeline({
 });
 const handled = curves({
   title: 'Requests handled per second',
-  description: 'Reads and writes that each server answered, those of other clients included.',
+  description: 'Reads and writes that each server answered, those of other clients included. The exporter asks a server once a second at most.',
   unit: 'reqps',
   min: 0,
   ask: [
-    { expr: `sum by (server) (${ask.rate(of('readlatency_count'))})`, legend: '{{server}} reads' },
-    { expr: `sum by (server) (${ask.rate(of('updatelatency_count'))})`, legend: '{{server}} writes' },
+    { expr: `sum by (server) (${ask.rate(of('readlatency_count'))})`, legend: '{{server}} reads', interval: '15s' },
+    { expr: `sum by (server) (${ask.rate(of('updatelatency_count'))})`, legend: '{{server}} writes', interval: '15s' },
   ],
 });
 const serverLatency = curves({

@@ -2,6 +2,7 @@
 
 use std::time::{Duration, SystemTime};
 
+use bellwether_common::metrics::FAILOVER_PHASES;
 use bellwether_tests::dashboard::{self, Target, Variables};
 use bellwether_tests::eventually;
 use bellwether_tests::prometheus::{Found, SCRAPE_INTERVAL};
@@ -19,6 +20,7 @@ fn every_panel_answers_while_the_master_dies_and_says_how_long_nobody_ruled() {
     // An outage that ends well, for the panels that show outages.
     watched.proxy.cut();
     every_panel_answers(&watched, begun);
+    every_phase_was_measured(&watched, begun);
     let vacancies = watched.vacancies().expect("the log");
     let vacancy = vacancies.last().expect("a vacancy");
     the_failover_is_marked(&watched, begun, vacancy, &killed);
@@ -41,6 +43,16 @@ fn answers(watched: &Watched, target: &Target<'_>, begun: SystemTime) -> anyhow:
     let numbers = found.iter().flat_map(|series| &series.samples).filter(|(_, value)| value.is_finite()).count();
     anyhow::ensure!(numbers > 0, "{} has {} series, and no number", target.expr, found.len());
     Ok(())
+}
+
+/// The takeover has a duration in each of its phases.
+#[track_caller]
+fn every_phase_was_measured(watched: &Watched, begun: SystemTime) {
+    let dashboard = failover().expect("the dashboard");
+    let found = watched.ask(&dashboard.target("Takeover duration by phase, in range"), begun).expect("an answer");
+    let measured = |series: &&Found| series.samples.iter().any(|(_, seconds)| seconds.is_finite());
+    let phases: Vec<&String> = found.iter().filter(measured).map(|series| &series.labels["phase"]).collect();
+    assert_eq!(phases.len(), FAILOVER_PHASES.len(), "only {phases:?}");
 }
 
 /// Where the log says that the next master took office, the annotation has its line, and it names the master.

@@ -96,6 +96,8 @@ export function written(value: number, unit: string, decimals?: number): string 
   switch (unit) {
     case 's':
       return seconds(value, decimals);
+    case 'ms':
+      return seconds(value / 1000, decimals);
     case 'percentunit':
       return `${fixed(value * 100, decimals, 1)} %`;
     case 'bytes':

@@ -112,7 +112,7 @@ export function curves(drawing: Drawing): string {
   const shade = (index: number): string => ofSeries(panel, shown[index]?.name ?? '', index);
   const [below, taken] = legend(shown.map(({ name }, index) => [name, shade(index)]), area);
   const bottom = area.y + area.height - taken - AXIS;
-  const step = roundStep(Math.max(...values, unit === 's' || unit === 'percentunit' ? 0.001 : 1), Math.max(2, Math.floor((bottom - area.y) / 38)), decimals === 0, unit === 'bytes');
+  const step = roundStep(Math.max(...values, decimals === 0 ? 1 : 0.001), Math.max(2, Math.floor((bottom - area.y) / 38)), decimals === 0, unit === 'bytes');
   const top = Math.max(step, Math.ceil((Math.max(...values, 0) * 1.02) / step) * step);
   const ticks = Array.from({ length: Math.round(top / step) + 1 }, (_, index) => index * step);
   const label = (tick: number): string => written(tick, unit, decimals === 0 ? 0 : undefined);
@@ -129,10 +129,10 @@ export function curves(drawing: Drawing): string {
       const floor = points.map(([time]): [number, number] => [time, floors[index]?.get(time) ?? 0]).reverse();
       if (points.length > 1) {
         const filled = `${path(points)}${path(floor).replace('M', 'L')}Z`;
-        drawn.push(element('path', { d: filled, stroke: 'none', fill: shade(index), 'fill-opacity': stack ? 0.7 : 0.1 }));
-        drawn.push(element('path', { d: path(points), fill: 'none', stroke: shade(index), 'stroke-width': 1.3, 'stroke-linejoin': 'round' }));
+        drawn.push(element('path', { d: filled, stroke: 'none', fill: shade(index), 'fill-opacity': (custom?.fillOpacity ?? 10) / 100 }));
+        drawn.push(element('path', { d: path(points), fill: 'none', stroke: shade(index), 'stroke-width': (custom?.lineWidth ?? 1) * 1.3, 'stroke-linejoin': 'round' }));
       }
-      if (custom?.showPoints === 'always' || points.length === 1) {
+      if (custom?.showPoints === 'always' || (points.length === 1 && !stack)) {
         drawn.push(...points.map(([time, value]) => element('circle', { cx: at(time), cy: up(value), r: 2.4, fill: shade(index) })));
       }
     }

@@ -45,7 +45,7 @@ export interface DrawnPanel {
       noValue?: string;
       mappings: ValueMapping[];
       thresholds: { steps: { color: string; value: number | null }[] };
-      custom?: { stacking?: { mode: string }; showPoints?: string; fillOpacity?: number; thresholdsStyle?: { mode: string } };
+      custom?: { stacking?: { mode: string }; showPoints?: string; fillOpacity?: number; lineWidth?: number; thresholdsStyle?: { mode: string } };
     };
     overrides: { matcher: { options: string }; properties: { id: string; value: { fixedColor: string } }[] }[];
   };
