@@ -68,7 +68,7 @@ impl OfficeObserver {
     pub(crate) fn hear(&mut self, event: &election::Event) {
         match event {
             election::Event::OfficeVacant => self.vacancy = Some((Instant::now(), None)),
-            election::Event::OfficeTaken => self.vacancy = None,
+            // Not at `OfficeTaken`: it may be our own taking, whose event can come before its answer. Who it was is read next.
             election::Event::OfficeRead(office) if office.holder.is_none() => {
                 let epoch = office.epoch.as_ref().map(|(version, _)| *version);
                 self.vacancy = match self.vacancy {
