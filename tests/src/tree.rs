@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use bellwether_core::protocol::{Multi, Op};
 use tokio::runtime::Runtime;
-use zookeeper_client::{Acls, Client, CreateMode, Error, Stat};
+use zookeeper_client::{Acl, Acls, AuthId, Client, CreateMode, Error, Permission, Stat};
 
 /// Long enough for a server that is restarted meanwhile.
 const SESSION_TIMEOUT: Duration = Duration::from_secs(30);
@@ -159,6 +159,35 @@ impl Tree {
             }
         };
         self.run("delete", path, deleted)
+    }
+
+    /// Deletes a node with all that is below it; says whether there was one. What others create meanwhile is deleted, too.
+    #[track_caller]
+    pub fn delete_all(&self, path: &str) -> bool {
+        loop {
+            for child in self.children(path) {
+                self.delete_all(&format!("{path}/{child}"));
+            }
+            match self.runtime.block_on(limited(async { self.client().delete(path, None).await })) {
+                Ok(()) => return true,
+                Err(_) if !self.exists(path) => return false,
+                Err(_) => {}
+            }
+        }
+    }
+
+    /// From now on nobody has this right on a node; everybody has the others.
+    #[track_caller]
+    pub fn deny(&self, path: &str, right: Permission) {
+        let all = [Permission::READ, Permission::WRITE, Permission::CREATE, Permission::DELETE, Permission::ADMIN];
+        let rest = all.into_iter().filter(|other| *other != right).fold(Permission::NONE, |rest, other| rest | other);
+        self.run("deny", path, self.client().set_acl(path, &[Acl::new(rest, AuthId::anyone())], None));
+    }
+
+    /// From now on everybody has every right on a node.
+    #[track_caller]
+    pub fn allow(&self, path: &str) {
+        self.run("allow", path, self.client().set_acl(path, &[Acl::new(Permission::ALL, AuthId::anyone())], None));
     }
 
     /// All or nothing.

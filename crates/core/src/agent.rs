@@ -360,6 +360,7 @@ impl Agent {
             Timer::ProofDue => self.on_proof_due(),
             Timer::Doubt => self.on_doubt(now),
             Timer::Retry => self.on_retry(now),
+            Timer::LookAgain => self.outbox.unblock(),
             Timer::DrainDeadline => self.on_drain_deadline(),
             Timer::DrainOver => self.leaving = true,
         }

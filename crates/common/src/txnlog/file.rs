@@ -88,20 +88,36 @@ impl LogFile {
             self.input.seek(SeekFrom::Start(self.offset))?;
             frame = self.frame()?;
         }
-        match frame {
-            Frame::Body(next) => {
-                let at = std::mem::replace(&mut self.offset, next);
-                match decode::record(&self.body) {
-                    Ok(record) => {
-                        self.records += 1;
-                        self.last_zxid = Some(record.zxid);
-                        Ok(Next::Record(record))
-                    }
-                    Err(error) => Ok(Next::Damaged(self.damage(at, error.to_string(), Some(next)))),
-                }
-            }
+        let at = self.offset;
+        let found = match frame {
+            Frame::Body(next) => return Ok(self.take(next)),
             Frame::Zeros => self.after_zeros(),
             Frame::Wrong(what, cut) => self.after_wrong(what, cut),
+        }?;
+        if matches!(found, Next::Damaged(_)) {
+            // What follows may have been written since by a running server, and then what stands here was written before it.
+            let behind = std::mem::replace(&mut self.offset, at);
+            self.input.seek(SeekFrom::Start(at))?;
+            if let Frame::Body(next) = self.frame()? {
+                self.ended = false;
+                return Ok(self.take(next));
+            }
+            self.offset = behind;
+            self.input.seek(SeekFrom::Start(behind))?;
+        }
+        Ok(found)
+    }
+
+    /// The record whose body was read; `next` is where it ends.
+    fn take(&mut self, next: u64) -> Next {
+        let at = std::mem::replace(&mut self.offset, next);
+        match decode::record(&self.body) {
+            Ok(record) => {
+                self.records += 1;
+                self.last_zxid = Some(record.zxid);
+                Next::Record(record)
+            }
+            Err(error) => Next::Damaged(self.damage(at, error.to_string(), Some(next))),
         }
     }
 

@@ -9,6 +9,7 @@ use super::{Agent, Effect, Fact, KillReason, Order, Run, Stage, Stop};
 use crate::Time;
 use crate::lifecycle::{Ending, Ran, RunId, Runner, rejection, result_of_run};
 use crate::master::Reading;
+use crate::protocol::payload::Rejection;
 use crate::protocol::result::{record, rejected};
 use crate::protocol::{Change, Node, Stat, TaskName, Why, path, payload};
 use crate::view::Question;
@@ -106,9 +107,12 @@ impl Agent {
         match reading {
             Reading::Absent => self.withdraw(task),
             Reading::Denied => {
+                let unread = run.stage == Stage::Asked;
                 let path = self.session.as_ref().map(|session| path::assignment(&session.me, task)).unwrap_or_default();
                 self.tell(Fact::Surprised { path, why: Why::NoAuth });
-                self.runs.retain(|other, run| other != task || run.stage != Stage::Asked);
+                if unread {
+                    self.reject_unread(task, now);
+                }
             }
             Reading::Found(node) if run.stage == Stage::Asked => self.accept(question, task, node, now),
             Reading::Found(node) if run.czxid == node.stat.czxid => {
@@ -136,6 +140,15 @@ impl Agent {
         self.runs.insert(task.clone(), run);
         if self.draining && queued {
             self.give_back(task);
+        }
+    }
+
+    /// Nobody can run what may not be read. To delete it is a right on the box.
+    fn reject_unread(&mut self, task: &TaskName, now: Time) {
+        let why = Rejection::NoRight;
+        self.outbox.reject_unread(task, rejected(task.clone(), &why, now.wall), rejection(task, &why, now.wall));
+        if let Some(run) = self.runs.get_mut(task) {
+            run.stage = Stage::Over;
         }
     }
 

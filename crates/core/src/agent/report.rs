@@ -12,18 +12,23 @@ use crate::protocol::multi::BATCH_BYTES_MAX;
 use crate::protocol::result::{Recorded, TaskResult};
 use crate::protocol::{Multi, Op, Outcome, Refusal, TaskName, Why, path};
 
+/// How long what was refused for rights or children is left alone.
+const LOOK_AGAIN_AFTER: std::time::Duration = std::time::Duration::from_secs(10);
 /// Most entries in one transaction.
 const BATCH: usize = 128;
 
 /// What is to be written about one assignment, or about the worker itself.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Entry {
-    version: i32,
+    /// The version of the assignment that was run; `None`: it could not be read.
+    version: Option<i32>,
     what: What,
     /// Whether the assignment is known to be the one that this is about. Not after an outage, until it was read again.
     confirmed: bool,
-    /// Whether it waits for the layout.
+    /// Whether it waits for the layout, or for somebody who mends what it was refused for.
     blocked: bool,
+    /// Whether it was refused for rights or children, which was told once.
+    stuck: bool,
     /// Whether a transaction about it was sent whose answer was lost.
     sent: bool,
 }
@@ -94,8 +99,9 @@ impl Outbox {
         self.flight.iter_mut().for_each(|flight| rename(Numbered::Write, &mut flight.id));
     }
 
+    /// Whether nothing is left to be written, but what is stuck.
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.is_empty() && self.flight.is_none() && self.retirement.is_none()
+        self.entries.values().all(|entry| entry.stuck) && self.flight.is_none() && self.retirement.is_none()
     }
 
     /// Whether something is to be written about a task.
@@ -119,15 +125,19 @@ impl Outbox {
     }
 
     pub(super) fn record(&mut self, task: &TaskName, version: i32, result: TaskResult, recorded: Recorded) {
-        self.insert(task, version, What::Result { result: Box::new(result), recorded });
+        self.insert(task, Some(version), What::Result { result: Box::new(result), recorded });
+    }
+
+    pub(super) fn reject_unread(&mut self, task: &TaskName, result: TaskResult, recorded: Recorded) {
+        self.insert(task, None, What::Result { result: Box::new(result), recorded });
     }
 
     pub(super) fn give_back(&mut self, task: &TaskName, version: i32, payload: Vec<u8>) {
-        self.insert(task, version, What::GiveBack { payload });
+        self.insert(task, Some(version), What::GiveBack { payload });
     }
 
-    fn insert(&mut self, task: &TaskName, version: i32, what: What) {
-        self.entries.insert(task.clone(), Entry { version, what, confirmed: true, blocked: false, sent: false });
+    fn insert(&mut self, task: &TaskName, version: Option<i32>, what: What) {
+        self.entries.insert(task.clone(), Entry { version, what, confirmed: true, blocked: false, stuck: false, sent: false });
     }
 
     pub(super) fn retire(&mut self, path: String, record: Vec<u8>) {
@@ -225,14 +235,14 @@ impl Agent {
             Outcome::Refused(Refusal::At { index, why }) => match flight.parts.get(*index).cloned() {
                 Some((None, Part::Check)) => self.on_unregistered(),
                 Some((None, Part::Retire)) | None => self.outbox.retirement = None,
-                Some((Some(task), part)) => self.refused(&task, part, *why),
+                Some((Some(task), part)) => self.refused(&task, part, *why, now),
                 Some((None, _)) => {}
             },
             // Refused for what it is: one by one, until the guilty one is alone.
             Outcome::Refused(Refusal::Whole(why)) if *why != Why::NotSent => {
                 self.outbox.one_by_one = flight.tasks.len() > 1;
                 if !self.outbox.one_by_one {
-                    flight.tasks.iter().for_each(|task| self.refused(task, Part::Check, *why));
+                    flight.tasks.iter().for_each(|task| self.refused(task, Part::Check, *why, now));
                     self.outbox.retirement.take_if(|_| flight.retires && flight.tasks.is_empty());
                 }
             }
@@ -271,7 +281,7 @@ impl Agent {
         }
     }
 
-    fn refused(&mut self, task: &TaskName, part: Part, why: Why) {
+    fn refused(&mut self, task: &TaskName, part: Part, why: Why, now: Time) {
         let Some(entry) = self.outbox.entries.get_mut(task) else { return };
         match (part, why) {
             (Part::Assignment, Why::NoNode) => {
@@ -296,7 +306,8 @@ impl Agent {
                 entry.blocked = true;
                 self.effects.push(Effect::MendLayout);
             }
-            (Part::Check | Part::Retire | Part::Assignment | Part::Status | Part::Details | Part::NewTask | Part::Other, _) => {
+            (Part::Assignment | Part::Status | Part::Details | Part::NewTask | Part::Other, _) => self.stick(task, part, why, now),
+            (Part::Check | Part::Retire, _) => {
                 // Left where it is: told once, tried no more.
                 let path = path::status(task);
                 self.outbox.entries.remove(task);
@@ -309,10 +320,26 @@ impl Agent {
     }
 }
 
+impl Agent {
+    /// Rights, children, or something that should not occur: told once, and tried again slowly, for somebody may mend it.
+    fn stick(&mut self, task: &TaskName, part: Part, why: Why, now: Time) {
+        let Some(me) = self.me().cloned() else { return };
+        let Some(entry) = self.outbox.entries.get_mut(task) else { return };
+        let refused = entry.operations(&me, task).into_iter().find(|(other, _)| *other == part);
+        let path = refused.map(|(_, op)| op.path().to_owned()).unwrap_or_default();
+        entry.blocked = true;
+        let told = std::mem::replace(&mut entry.stuck, true);
+        if !told {
+            self.tell(Fact::Surprised { path, why });
+        }
+        self.effects.push(Effect::Arm(super::Timer::LookAgain, now.mono + LOOK_AGAIN_AFTER));
+    }
+}
+
 impl Entry {
     fn operations(&self, me: &crate::protocol::WorkerId, task: &TaskName) -> Vec<(Part, Op)> {
         let create = |path: String, data: &[u8]| Op::Create { path, data: data.to_vec(), ephemeral: false };
-        let mut parts = vec![(Part::Assignment, Op::Delete { path: path::assignment(me, task), version: Some(self.version) })];
+        let mut parts = vec![(Part::Assignment, Op::Delete { path: path::assignment(me, task), version: self.version })];
         match &self.what {
             What::Result { recorded, .. } => {
                 parts.push((Part::Status, create(path::status(task), &recorded.status)));

@@ -553,7 +553,7 @@ fn doubt_kills_what_is_being_terminated_too() {
 fn what_could_not_be_reported_is_not_run_again() {
     let (mut world, _) = reporting();
     let surprised = Effect::Tell(Fact::Surprised { path: path::status(&task("t")), why: Why::NoAuth });
-    world.expect(refused(1, 2, Why::NoAuth), &[surprised]);
+    world.expect(refused(1, 2, Why::NoAuth), &[surprised, looks_again(&world)]);
     world.expect(Event::SessionSuspended, &[]);
     let resync = world.resyncs();
     world.expect(Event::SessionResumed, &resync);
@@ -562,7 +562,45 @@ fn what_could_not_be_reported_is_not_run_again() {
     world.on(Event::BoxListed(listed, Some(vec![task("t")])));
     assert!(matches!(read, Effect::ReadAssignment(..)));
     let said = world.on(Event::AssignmentRead(world.asked, task("t"), found(PLAIN, 5)));
-    assert!(!said.iter().any(|effect| matches!(effect, Effect::Start(_) | Effect::Write(..))), "{said:?}");
+    assert!(!said.iter().any(|effect| matches!(effect, Effect::Start(_))), "{said:?}");
+}
+
+fn looks_again(world: &World) -> Effect {
+    Effect::Arm(Timer::LookAgain, world.now + Duration::from_secs(10))
+}
+
+#[test]
+fn what_could_not_be_reported_is_reported_slowly_told_once_and_holds_up_no_drain() {
+    let (mut world, recorded) = reporting();
+    let surprised = Effect::Tell(Fact::Surprised { path: path::assignment(world.agent.me().unwrap(), &task("t")), why: Why::NotEmpty });
+    world.expect(refused(1, 1, Why::NotEmpty), &[surprised, looks_again(&world)]);
+    for id in 2..4 {
+        let write = world.records("t", &recorded);
+        world.expect(Event::Rang(Timer::LookAgain), &[write]);
+        world.expect(refused(id, 1, Why::NotEmpty), &[looks_again(&world)]);
+    }
+    let mut drained = world.on(Event::DrainRequested);
+    drained.retain(|effect| matches!(effect, Effect::Write(..) | Effect::Leave));
+    assert!(matches!(&drained[..], [Effect::Write(4, _)]), "its retirement, and nothing about what is stuck: {drained:?}");
+    let mut said = world.on(applied(4));
+    let listed = world.agent.asked;
+    said.extend(world.on(Event::BoxListed(listed, Some(vec![task("t")]))));
+    let question = world.agent.asked;
+    said.extend(world.on(Event::AssignmentRead(question, task("t"), found(PLAIN, 5))));
+    said.extend(world.on(refused(5, 1, Why::NotEmpty)));
+    assert!(said.contains(&Effect::Leave), "{said:?}");
+}
+
+#[test]
+fn what_may_not_be_read_is_rejected_and_not_run() {
+    let mut world = World::registered(1);
+    let me = world.agent.me().unwrap().clone();
+    let _ = world.on(Event::Changed(vec![Change::AssignmentAppeared(me.clone(), task("t"))]));
+    let question = world.agent.asked;
+    let said = world.on(Event::AssignmentRead(question, task("t"), Reading::Denied));
+    let [Effect::Tell(Fact::Surprised { why: Why::NoAuth, .. }), Effect::Write(_, multi)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(multi.ops[1], Op::Delete { path: path::assignment(&me, &task("t")), version: None });
+    assert!(matches!(&multi.ops[2], Op::Create { data, .. } if data == b"failed rejected: no-right"), "{multi:?}");
 }
 
 #[test]
@@ -745,10 +783,10 @@ fn the_index_of_a_refusal_decides() {
     let write = world.records("t", &Recorded { details: None, ..recorded });
     world.expect(refused(1, 3, Why::NodeExists), &[write]);
 
-    // Anything else should not occur: told once, tried no more.
+    // Anything else should not occur: told once, tried slowly.
     let (mut world, _) = reporting();
     let surprised = Effect::Tell(Fact::Surprised { path: path::status(&task("t")), why: Why::NoAuth });
-    world.expect(refused(1, 2, Why::NoAuth), &[surprised]);
+    world.expect(refused(1, 2, Why::NoAuth), &[surprised, looks_again(&world)]);
 }
 
 #[test]

@@ -154,6 +154,8 @@ pub enum Timer {
     Doubt,
     /// What failed may be tried again.
     Retry,
+    /// What was refused for its rights or its children may have been mended.
+    LookAgain,
     /// What still runs is stopped.
     DrainDeadline,
     /// Whatever is left is left behind.

@@ -295,6 +295,8 @@ fn decode_object(text: &str) -> Result<Task, Rejection> {
             Some(_) => Err(Rejection::BadEnvelope(error.to_string())),
             None => plain(Command::Shell(text.to_owned())),
         },
+        // What no reader of ours can look into is never run.
+        Err(error) if too_deep(&error) => Err(Rejection::BadEnvelope("it is nested too deeply".to_owned())),
         // `{ echo a; echo b; }` is a shell line.
         Ok(_) | Err(_) => plain(Command::Shell(text.to_owned())),
     }

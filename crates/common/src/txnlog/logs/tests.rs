@@ -70,6 +70,38 @@ fn a_directory_its_version_2_or_its_files_may_be_named() {
 }
 
 #[test]
+fn a_server_that_writes_while_its_log_is_read_damages_nothing() {
+    use std::io::Write;
+    use std::sync::atomic::{AtomicBool, Ordering};
+    let server = server(&[(1, log([]))]);
+    let mut file = std::fs::File::options().write(true).open(server.path().join("version-2/log.1")).expect("the log");
+    // As far ahead as a server lets its files grow, so that whoever looks for what follows takes a while.
+    file.set_len(32 << 20).expect("grown");
+    std::io::Seek::seek(&mut file, std::io::SeekFrom::Start(16)).expect("behind the header");
+    let stop = AtomicBool::new(false);
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            for zxid in (1..).take_while(|_| !stop.load(Ordering::Relaxed)) {
+                // In two pieces, as a large record is written.
+                let bytes = frame(&create(zxid));
+                let (first, second) = bytes.split_at(bytes.len() / 2);
+                file.write_all(first).and_then(|()| file.write_all(second)).expect("written");
+                std::thread::sleep(std::time::Duration::from_micros(20));
+            }
+        });
+        let reads = std::panic::catch_unwind(|| {
+            for _ in 0..4 {
+                let (zxids, coverage) = read(&[&server]);
+                assert!(coverage.damages.is_empty() && coverage.gaps.is_empty(), "{coverage:#?}");
+                assert!(zxids.iter().copied().eq(1..=zxids.len() as i64));
+            }
+        });
+        stop.store(true, Ordering::Relaxed);
+        assert!(reads.is_ok());
+    });
+}
+
+#[test]
 fn an_unfinished_last_record_is_normal_and_told() {
     let mut file = log(1..4);
     let end = file.len();

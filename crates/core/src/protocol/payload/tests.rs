@@ -96,3 +96,11 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn an_envelope_that_is_nested_too_deeply_to_be_read_is_not_run_as_a_shell_line() {
+    for depth in [127, 200, 100_000] {
+        let deep = format!(r#"{{"bellwether":1,"argv":{}1{}}}"#, "[".repeat(depth), "]".repeat(depth));
+        assert_eq!(decode_assigned(deep.as_bytes()).map_err(|why| why.word()), Err("bad-envelope"), "{depth}");
+    }
+}
