@@ -3,9 +3,12 @@
 mod book;
 mod dashboards;
 mod faults;
+mod faults_backlog;
 mod faults_client;
 mod faults_ensemble;
+mod faults_flap;
 mod faults_load;
+mod faults_machine;
 mod faults_master;
 mod faults_state;
 mod faults_takeover;

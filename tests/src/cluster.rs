@@ -194,8 +194,15 @@ impl Cluster {
     #[must_use]
     #[track_caller]
     pub fn coordinator_with(&self, name: &str, settings: &[(&str, &str)]) -> Process {
+        self.coordinator_inside(&[], name, settings)
+    }
+
+    /// Starts a coordinator behind a command that becomes it: [`Namespace::wrapper`](crate::netns::Namespace::wrapper).
+    #[must_use]
+    #[track_caller]
+    pub fn coordinator_inside(&self, wrapper: &[String], name: &str, settings: &[(&str, &str)]) -> Process {
         let own = [("coordinator.name", quoted(name))];
-        let coordinator = self.service("bellwether-coordinator", name, self.coordinator_session, &own, settings);
+        let coordinator = self.service("bellwether-coordinator", wrapper, name, self.coordinator_session, &own, settings);
         self.sampler.get_or_init(Sampler::start).watch(name, coordinator.pid(), coordinator.log_path());
         coordinator
     }
@@ -211,21 +218,36 @@ impl Cluster {
     #[must_use]
     #[track_caller]
     pub fn worker_with(&self, name: &str, slots: usize, settings: &[(&str, &str)]) -> Process {
+        self.worker_inside(&[], name, slots, settings)
+    }
+
+    /// Starts a worker behind a command that becomes it: [`Namespace::wrapper`](crate::netns::Namespace::wrapper).
+    #[must_use]
+    #[track_caller]
+    pub fn worker_inside(&self, wrapper: &[String], name: &str, slots: usize, settings: &[(&str, &str)]) -> Process {
         let output = self.dir().join(format!("{name}-output")).display().to_string();
         let own = [("worker.name", quoted(name)), ("worker.slots", slots.to_string()), ("worker.output_dir", quoted(&output))];
-        self.service("bellwether-worker", name, self.worker_session, &own, settings)
+        self.service("bellwether-worker", wrapper, name, self.worker_session, &own, settings)
     }
 
     /// Starts `bellwether zk-exporter` for the cluster's ZooKeeper.
     #[must_use]
     #[track_caller]
     pub fn exporter(&self, settings: &[(&str, &str)]) -> Process {
-        self.service("bellwether zk-exporter", "exporter", self.coordinator_session, &[], settings)
+        self.service("bellwether zk-exporter", &[], "exporter", self.coordinator_session, &[], settings)
     }
 
     /// `binary`: its name, and the subcommand if it needs one.
     #[track_caller]
-    fn service(&self, binary: &str, name: &str, session: Duration, own: &[(&str, String)], last: &[(&str, &str)]) -> Process {
+    fn service(
+        &self,
+        binary: &str,
+        wrapper: &[String],
+        name: &str,
+        session: Duration,
+        own: &[(&str, String)],
+        last: &[(&str, &str)],
+    ) -> Process {
         let file = format!("{name}-{}", place::serial());
         let mut settings = vec![
             ("zookeeper.connect", quoted(&self.connect_string())),
@@ -239,9 +261,11 @@ impl Cluster {
         let config = self.dir().join(format!("{file}.toml"));
         std::fs::write(&config, toml(&settings)).unwrap_or_else(|error| panic!("cannot write {}: {error}", config.display()));
         let (binary, subcommand) = binary.split_once(' ').unwrap_or((binary, ""));
-        let mut command = Command::new(place::binary(binary));
-        command.args((!subcommand.is_empty()).then_some(subcommand));
-        command.arg("--config").arg(&config).current_dir(self.dir());
+        let mut words: Vec<std::ffi::OsString> = wrapper.iter().map(Into::into).collect();
+        words.push(place::binary(binary).into());
+        words.extend((!subcommand.is_empty()).then(|| subcommand.into()));
+        let mut command = Command::new(&words[0]);
+        command.args(&words[1..]).arg("--config").arg(&config).current_dir(self.dir());
         command.envs(self.variables.iter().map(|(name, value)| (name, value)));
         Process::start(name, command, self.dir().join(format!("{file}.log")), self.dir.clone())
     }
@@ -269,6 +293,15 @@ impl Cluster {
     #[track_caller]
     pub fn cli_start<S: AsRef<OsStr>>(&self, args: &[S]) -> CliRun {
         CliRun::start(&self.cli_args(args), &[], None, self.dir.clone())
+    }
+
+    /// Runs `bellwether` with these variables in its environment to its end.
+    ///
+    /// # Panics
+    /// It takes longer than a minute.
+    #[track_caller]
+    pub fn cli_under<S: AsRef<OsStr>>(&self, variables: &[(&str, &str)], args: &[S]) -> CliOutput {
+        CliRun::start(&self.cli_args(args), variables, None, self.dir.clone()).finish(CLI_LIMIT)
     }
 
     /// Starts `bellwether` in the background, behind a proxy.

@@ -20,7 +20,7 @@ mod rule;
 mod tests;
 mod wire;
 
-use std::net::SocketAddr;
+use std::net::{Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -59,14 +59,35 @@ impl Proxy {
     /// No port is free.
     #[must_use]
     pub fn below(zookeeper: &Zookeeper, root: &str) -> Self {
+        Self::at(Ipv4Addr::LOCALHOST, zookeeper, root)
+    }
+
+    /// The same at another address of this machine.
+    ///
+    /// # Panics
+    /// No port is free there.
+    #[must_use]
+    pub fn at(address: Ipv4Addr, zookeeper: &Zookeeper, root: &str) -> Self {
         let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).thread_name("proxy").enable_all().build();
         let runtime = runtime.expect("a runtime");
-        let listener = runtime.block_on(TcpListener::bind("127.0.0.1:0")).expect("a free port");
+        let listener = runtime.block_on(TcpListener::bind((address, 0))).expect("a free port");
         let address = listener.local_addr().expect("its address");
         let servers = zookeeper.connect_string().split(',').map(str::to_owned).collect();
         let shared = Arc::new(Shared::new(servers, root));
         runtime.spawn(relay::accept(shared.clone(), listener));
         Self { shared, address, runtime: Some(runtime) }
+    }
+
+    /// The port that it listens on.
+    #[must_use]
+    pub fn port(&self) -> u16 {
+        self.address.port()
+    }
+
+    /// How many bytes went through, in both directions.
+    #[must_use]
+    pub fn bytes(&self) -> u64 {
+        self.shared.bytes()
     }
 
     /// What the service connects to, without a root.

@@ -5,6 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bellwether_common::local_zookeeper::{LocalZookeeper, Options};
 
+use crate::mount::Mount;
 use crate::place::{self, Dir};
 use crate::tree::Tree;
 
@@ -20,9 +21,10 @@ pub struct Zookeeper {
     own: Option<Own>,
 }
 
-/// In the order in which they are let go: directory, then turn.
+/// In the order in which they are let go: disk, directory, then turn.
 #[derive(Debug)]
 struct Own {
+    disk: Option<Mount>,
     _dir: Dir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -49,11 +51,32 @@ impl Zookeeper {
     /// An ensemble of this test's own.
     #[must_use]
     pub fn ensemble(count: usize) -> Self {
+        let (turn, dir) = Self::turn();
+        let servers = start(dir.path(), count);
+        Self::with(Arc::new(Mutex::new(servers)), Some(Own { disk: None, _dir: dir, _turn: turn }))
+    }
+
+    /// One server of this test's own whose data lie on a disk of `mib` MiB.
+    ///
+    /// # Errors
+    /// Why this machine cannot do it.
+    pub fn on_small_disk(mib: u32) -> Result<Self, String> {
+        let (turn, dir) = Self::turn();
+        let disk = Mount::tmpfs(&dir.path().join("zookeeper-1"), mib)?;
+        let servers = start(dir.path(), 1);
+        Ok(Self::with(Arc::new(Mutex::new(servers)), Some(Own { disk: Some(disk), _dir: dir, _turn: turn })))
+    }
+
+    fn turn() -> (MutexGuard<'static, ()>, Dir) {
         static TURN: Mutex<()> = Mutex::new(());
         let turn = TURN.lock().unwrap_or_else(PoisonError::into_inner);
-        let dir = Dir::new(&format!("{}-zookeeper", place::test_name()));
-        let servers = start(dir.path(), count);
-        Self::with(Arc::new(Mutex::new(servers)), Some(Own { _dir: dir, _turn: turn }))
+        (turn, Dir::new(&format!("{}-zookeeper", place::test_name())))
+    }
+
+    /// The small disk of [`on_small_disk`](Self::on_small_disk).
+    #[must_use]
+    pub fn disk(&self) -> Option<&Mount> {
+        self.own.as_ref().and_then(|own| own.disk.as_ref())
     }
 
     fn with(servers: Arc<Mutex<LocalZookeeper>>, own: Option<Own>) -> Self {

@@ -64,9 +64,15 @@ fn line(number: u32) -> String {
 /// Submits at a steady pace until it is told to stop. What cannot be submitted at its time is not made up for.
 #[must_use]
 pub fn submit_until(cluster: &Cluster, stop: &AtomicBool) -> Submitted {
+    submit_from(1, cluster, stop)
+}
+
+/// The same, with names that are counted from `first`: a second load must not use the names of an earlier one.
+#[must_use]
+pub fn submit_from(first: u32, cluster: &Cluster, stop: &AtomicBool) -> Submitted {
     let (mut submitted, mut commands) = (Submitted::default(), Vec::new());
     cluster.tree().create_all("/tasks");
-    for number in 1.. {
+    for number in first.. {
         let next = Instant::now() + EVERY;
         if stop.load(Ordering::Acquire) {
             break;

@@ -42,6 +42,7 @@ struct State {
     rules: Vec<Armed>,
     seen: HashMap<Operation, u64>,
     session: Option<Session>,
+    bytes: u64,
     delay: Duration,
 }
 
@@ -64,6 +65,14 @@ impl Shared {
     pub(super) fn seen(&self, operation: Operation) -> u64 {
         let state = self.state();
         state.seen.iter().filter(|(kind, _)| operation.includes(**kind)).map(|(_, count)| count).sum()
+    }
+
+    pub(super) fn bytes(&self) -> u64 {
+        self.state().bytes
+    }
+
+    fn passes(&self, frame: &[u8]) {
+        self.state().bytes += frame.len() as u64;
     }
 
     pub(super) fn hole(&self, requests: bool, replies: bool) {
@@ -206,6 +215,7 @@ impl Link<'_> {
             if let Some(request) = request {
                 self.expected().entry(request.xid).or_default().push_back(fault);
             }
+            self.shared.passes(&frame);
             write_frame(&mut server, &frame).await?;
             match fault {
                 Fault::Cut => return Ok(()),
@@ -258,6 +268,7 @@ impl Link<'_> {
                 Fault::Nothing | Fault::LoseRequest | Fault::Cut | Fault::Delay(_) | Fault::FreezeBefore | Fault::ExpireSession => {}
             }
             self.shared.until(|holes| !holes.replies).await;
+            self.shared.passes(&reply);
             write_frame(&mut client, &reply).await?;
         }
         Ok(())

@@ -1,0 +1,164 @@
+//! Many tasks that wait: at a takeover, without a worker, and when all workers are gone. The sizes are those of the rows in
+//! `make faults`, and smaller ones in `make test`.
+
+use std::time::{Duration, Instant};
+
+use bellwether_core::protocol::Multi;
+use bellwether_core::protocol::record::{WorkerRecord, encode};
+use bellwether_tests::faults::sized;
+use bellwether_tests::history::{History, Step};
+use bellwether_tests::proxy::Operation;
+use bellwether_tests::tasks::SOON;
+use bellwether_tests::{Cluster, Process, Proxy, Scenario, Tree, Zookeeper, eventually, is, proc};
+
+use crate::faults::{becomes, coordinator, metric};
+
+/// A hundred thousand tasks take a while to put there, and to read.
+const PATIENCE: Duration = Duration::from_secs(240);
+const ACTIVE: &str = "bellwether_master_is_active";
+const STATE: &str = "bellwether_coordinator_state";
+const TASKS: &str = "bellwether_tasks";
+const REQUESTS: &str = "bellwether_zk_requests_total";
+/// Tasks in the window in which the cost of one is measured.
+const WINDOW: usize = 500;
+
+/// What a takeover with a backlog came to.
+struct Taken {
+    first_assignment_ms: i64,
+    peak_mib: u64,
+    /// For each task that ends, when the whole backlog has been read.
+    requests: f64,
+    bytes: f64,
+    /// Tasks in a second.
+    rate: f64,
+}
+
+/// A backlog, a master that is killed, and one that takes over.
+fn take_over(backlog: usize) -> Taken {
+    let cluster = Cluster::builder().zookeeper(Zookeeper::own()).setting("coordinator.assign_batch", "1").start();
+    // In the first round nobody assigns anything: there is no worker.
+    let first = cluster.coordinator("c1");
+    becomes(&first, ACTIVE, &[], 1.0);
+    let proxy = cluster.proxy();
+    let second = coordinator(&cluster, "c2", &proxy);
+    becomes(&second, STATE, &[("state", "standby")], 1.0);
+    let _ = cluster.put_many("n-", (0..backlog).map(|_| "true".to_owned()));
+    let _worker = cluster.worker("w1", 8);
+    let _ = cluster.registered("w1");
+    first.kill9();
+    let _ = cluster.ruler_after("c1");
+    // Every task was read by then, and nothing is left to learn but what is new.
+    eventually(PATIENCE, "all to be read", || {
+        let known: f64 = ["pending", "assigned"].into_iter().filter_map(|state| metric(&second, TASKS, &[("state", state)])).sum();
+        // The gauge may be a moment older than what has ended.
+        known + ended(&cluster) as f64 + 20.0 >= backlog as f64 && ended(&cluster) > 20
+    });
+    let (requests, bytes, rate) = window(&cluster, &proxy);
+    let history = cluster.history();
+    let first_assignment_ms = first_assignment(&history).expect("it assigns");
+    Taken { first_assignment_ms, peak_mib: proc::peak_kib(second.pid()) / 1024, requests, bytes, rate }
+}
+
+fn ended(cluster: &Cluster) -> usize {
+    cluster.tree().stat("/status").map_or(0, |stat| usize::try_from(stat.num_children).unwrap_or(0))
+}
+
+/// Requests and bytes per task, and tasks per second, over so many tasks.
+fn window(cluster: &Cluster, proxy: &Proxy) -> (f64, f64, f64) {
+    let (begun, done) = (Instant::now(), ended(cluster));
+    let (requests, bytes) = (proxy.seen(Operation::Any), proxy.bytes());
+    let now = eventually(PATIENCE, "more tasks to end", || Some(ended(cluster)).filter(|now| *now >= done + WINDOW));
+    let per = |count: u64| count as f64 / (now - done) as f64;
+    let (requests, bytes) = (per(proxy.seen(Operation::Any) - requests), per(proxy.bytes() - bytes));
+    (requests, bytes, (now - done) as f64 / begun.elapsed().as_secs_f64())
+}
+
+/// Milliseconds from the second term's begin to its first assignment.
+fn first_assignment(history: &History) -> Option<i64> {
+    let term = history.terms.get(1)?;
+    let assigned = history.tasks.values().flatten().filter(|(_, step)| matches!(step, Step::Assigned(_)));
+    assigned.map(|(at, _)| *at).filter(|at| at.zxid > term.taken.zxid).map(|at| at.time_ms - term.taken.time_ms).min()
+}
+
+#[test]
+fn a_master_takes_over_a_backlog() {
+    let scenario = Scenario::of("F25");
+    let backlog = sized("BELLWETHER_BACKLOG", 10_000, 100_000);
+    let (small, large) = (take_over(1000), take_over(backlog));
+    scenario.saw(format!(
+        "{backlog} waiting: first assignment {} ms after the election, {} MiB at most; {:.2} requests and {:.0} bytes per task at {:.0} tasks/s; with 1000 waiting {:.2}, {:.0} and {:.0} (debug build unless said otherwise)",
+        large.first_assignment_ms, large.peak_mib, large.requests, large.bytes, large.rate, small.requests, small.bytes, small.rate
+    ));
+    assert!(large.first_assignment_ms < 2000, "{} ms to the first assignment", large.first_assignment_ms);
+    assert!(large.peak_mib < 200, "{} MiB", large.peak_mib);
+    for (what, small, large) in [("requests", small.requests, large.requests), ("bytes", small.bytes, large.bytes)] {
+        assert!((large - small).abs() <= small / 10.0, "{what} per task: {small:.2} with 1000 waiting, {large:.2} with {backlog}");
+    }
+    assert!(large.rate > small.rate / 2.0, "{:.0} tasks/s with {backlog} waiting, {:.0} with 1000", large.rate, small.rate);
+}
+
+/// A worker that only stands there, with so many slots, in a session of its own.
+fn dummy(cluster: &Cluster, name: &str, slots: u32) -> Tree {
+    let tree = cluster.zookeeper().tree(cluster.root());
+    let record = WorkerRecord {
+        bellwether: bellwether_core::protocol::PROTOCOL_VERSION,
+        name: name.to_owned(),
+        host: "nowhere".to_owned(),
+        pid: 1,
+        slots,
+        labels: Default::default(),
+        http: String::new(),
+        version: String::new(),
+        replaces: None,
+        since: None,
+    };
+    let me = format!("{name}-{:016x}", tree.session());
+    tree.commit(&Multi::new().create(format!("/assign/{me}"), "").create_ephemeral(format!("/workers/{me}"), encode(&record)));
+    tree
+}
+
+fn assigned(cluster: &Cluster) -> usize {
+    let boxes = cluster.tree().children("/assign");
+    let stats = boxes.iter().filter_map(|worker| cluster.tree().stat(&format!("/assign/{worker}")));
+    stats.map(|stat| usize::try_from(stat.num_children).unwrap_or(0)).sum()
+}
+
+/// What a master asks for, and uses, in three seconds in which nothing happens.
+fn idles(master: &Process) -> (f64, f64) {
+    let (asked, used, begun) = (metric(master, REQUESTS, &[]).expect("a scrape"), proc::cpu(master.pid()), Instant::now());
+    eventually(SOON, "three seconds", || begun.elapsed() > Duration::from_secs(3));
+    let asked = metric(master, REQUESTS, &[]).expect("a scrape") - asked;
+    (asked, (proc::cpu(master.pid()) - used).as_secs_f64() / begun.elapsed().as_secs_f64())
+}
+
+#[test]
+fn all_workers_die_with_all_tasks_assigned() {
+    let scenario = Scenario::of("F26");
+    let count = sized("BELLWETHER_ASSIGNED", 2000, 10_000);
+    let cluster = Cluster::builder().zookeeper(Zookeeper::own()).start();
+    let master = cluster.coordinator("c1");
+    becomes(&master, ACTIVE, &[], 1.0);
+    let _ = cluster.put_many("n-", (0..count).map(|i| format!("echo {i} >> runs")));
+    eventually(PATIENCE, "the master to know all", || {
+        is(metric(&master, "bellwether_tasks", &[("state", "pending")]), &Some(count as f64))
+    });
+    let (asked, used) = idles(&master);
+    assert!(asked < 60.0 && used < 0.05, "{asked} requests and {used} of a processor while there is no worker");
+
+    let slots = u32::try_from(count / 2).expect("small");
+    let workers = [dummy(&cluster, "d1", slots), dummy(&cluster, "d2", slots)];
+    eventually(PATIENCE, "all to be assigned", || is(assigned(&cluster), &count));
+    let begun = Instant::now();
+    drop(workers);
+    eventually(PATIENCE, "all to come back", || is(cluster.tree().children("/tasks").len(), &count));
+    let took = begun.elapsed().as_secs_f64();
+    // One of them does it all, or enough of it to see that the payloads are what they were.
+    let _worker = cluster.worker("w1", 8);
+    eventually(PATIENCE, "some to run", || cluster.lines("runs").len() > 200);
+    let history = cluster.history();
+    assert_eq!((history.tasks.len(), history.violations.len()), (count, 0));
+    scenario.saw(format!(
+        "{count} waiting without a worker: {asked} requests in 3 s, {:.1} % of a processor; assigned to two workers that die: all back after {took:.1} s",
+        used * 100.0
+    ));
+}
