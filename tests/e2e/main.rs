@@ -26,6 +26,7 @@ mod races;
 mod reload;
 mod rights;
 mod service_manager;
+mod rules;
 mod starting;
 mod tutorial;
 mod versions;
