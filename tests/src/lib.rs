@@ -20,6 +20,7 @@ pub mod process;
 pub mod prometheus;
 pub mod proxy;
 pub mod sampler;
+pub mod sizing;
 pub mod tasks;
 pub mod tree;
 pub mod txnlog;

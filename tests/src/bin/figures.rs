@@ -16,6 +16,8 @@ fn main() {
     takeovers();
     reassignment();
     idle_latency();
+    println!();
+    bellwether_tests::sizing::print();
 }
 
 fn takeovers() {
