@@ -4,7 +4,7 @@
 TEST_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test lint verify fix figures nemesis faults dashboards dashboards-check dashboard-figures pictures
+.PHONY: help deps build demo test lint verify fix figures nemesis faults dashboards dashboards-check dashboard-figures pictures docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,6 +36,7 @@ fix: deps ## Format, apply what clippy can mend by itself, write the reference o
 	cargo run --quiet --package bellwether-tests --bin metrics-reference > target/metrics.md
 	mv target/metrics.md docs/reference/metrics.md
 	@if command -v node >/dev/null && [ -e $(NODE_MODULES) ]; then $(MAKE) --no-print-directory dashboards; fi
+	UPDATE_REFERENCE=1 cargo test --quiet --package bellwether-client reference
 
 figures: build ## Measure takeovers and latencies, and print them
 	@cargo run --quiet --package bellwether-tests --bin figures
@@ -73,3 +74,7 @@ pictures: build $(NODE_MODULES) ## Live through some failovers and draw the dash
 
 dashboard-figures: build ## Measure for how long nobody ruled, by the dashboard and by ZooKeeper's log
 	@cargo run --quiet --package bellwether-tests --bin dashboards
+
+docs: ## Build the documentation into target/book (installs mdBook into target/tools)
+	@[ -x target/tools/bin/mdbook ] || cargo install --quiet --locked --root target/tools mdbook
+	target/tools/bin/mdbook build docs

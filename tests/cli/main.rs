@@ -9,6 +9,7 @@ mod by_hand;
 mod cancel;
 mod config;
 mod dev;
+mod documents;
 mod interrupted;
 mod look;
 mod outage;

@@ -11,6 +11,8 @@ mod interrupts;
 mod list;
 mod master;
 mod printer;
+#[cfg(test)]
+mod reference_test;
 mod result;
 mod run;
 mod status;
