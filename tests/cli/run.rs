@@ -1,5 +1,8 @@
 //! `bellwether run`: the output, and the task's own code.
 
+use bellwether_tests::eventually;
+use bellwether_tests::tasks::SOON;
+
 use super::working;
 
 #[test]
@@ -54,4 +57,22 @@ fn a_reader_that_has_read_enough_is_no_failure() {
     let piped = std::process::Command::new("/bin/sh").args(["-c", &line]).output().expect("a shell");
     let stderr = String::from_utf8_lossy(&piped.stderr);
     assert!(piped.status.success() && !stderr.contains("panicked"), "{stderr}");
+}
+
+#[test]
+fn the_trace_of_whoever_submits_reaches_the_command_and_the_worker_s_log() {
+    const TRACE: &str = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+    let (cluster, _coordinator, worker) = working(1);
+    let args = ["-z", &cluster.connect_string(), "run", "--", "sh", "-c", "echo $TRACEPARENT"];
+    let dir = tempfile::tempdir().expect("a directory");
+    let run = |variables: &[(&str, &str)]| {
+        let mut command = std::process::Command::new(bellwether_tests::place::binary("bellwether"));
+        command.args(args).env_remove("TRACEPARENT").envs(variables.iter().copied()).current_dir(dir.path());
+        let output = command.output().expect("it runs");
+        String::from_utf8(output.stdout).expect("text").trim().to_owned()
+    };
+    assert_eq!(run(&[("TRACEPARENT", TRACE)]), TRACE);
+    eventually(SOON, "the trace in the log", || worker.log().contains("4bf92f3577b34da6a3ce929d0e0e4736"));
+    let (own, other) = (run(&[]), run(&[("TRACEPARENT", "nonsense")]));
+    assert!([&own, &other].iter().all(|trace| trace.len() == TRACE.len()) && own != other, "each begins a trace: {own}, {other}");
 }

@@ -1,9 +1,10 @@
-//! Names that nobody else gives: of tasks, and of the guards of submissions.
+//! Names that nobody else gives: of tasks, of the guards of submissions, and of traces.
 
 use std::sync::Mutex;
 use std::sync::PoisonError;
 
 use bellwether_core::protocol::TaskName;
+use bellwether_core::protocol::trace::TraceParent;
 use uuid::Uuid;
 
 use bellwether_common::clock;
@@ -45,6 +46,11 @@ impl Names {
         last.guard += 1;
         format!("{}-{}", self.guards, last.guard)
     }
+}
+
+/// A trace that nobody else has begun.
+pub(crate) fn new_trace() -> TraceParent {
+    TraceParent::begin(Uuid::now_v7().as_u128(), Uuid::now_v7().as_u64_pair().1)
 }
 
 #[cfg(test)]

@@ -7,10 +7,12 @@ use std::time::Duration;
 
 use bellwether_core::protocol::payload::{self, Command, Envelope};
 use bellwether_core::protocol::result::{TaskOutcome, TaskResult};
+use bellwether_core::protocol::trace::TraceParent;
 use bellwether_core::protocol::{TaskName, WorkerId};
 use serde::Serialize;
 
 use crate::error::SubmitError;
+use crate::names;
 
 /// Something to be run. What it says beyond the command stands in [`envelope`](Self::envelope).
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -52,6 +54,13 @@ impl NewTask {
         self
     }
 
+    /// The trace that it belongs to; without it, one of its own begins.
+    #[must_use]
+    pub fn trace(mut self, parent: TraceParent) -> Self {
+        self.envelope.trace = Some(parent);
+        self
+    }
+
     /// As it is written to ZooKeeper, if anybody can run it and it has at most `max` bytes.
     pub(crate) fn payload(mut self, submitter: &str, max: usize) -> Result<Vec<u8>, SubmitError> {
         payload::check_command(&self.command).map_err(SubmitError::Rejected)?;
@@ -60,6 +69,7 @@ impl NewTask {
             Command::Shell(line) => (None, Some(line), None),
         };
         self.envelope.submitter.get_or_insert_with(|| submitter.to_owned());
+        self.envelope.trace.get_or_insert_with(names::new_trace);
         let payload = self.envelope.encode();
         if payload.len() > max {
             return Err(SubmitError::TooLarge { bytes: payload.len(), max });

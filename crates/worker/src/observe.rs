@@ -22,8 +22,8 @@ const KINDS_MAX: usize = 32;
 /// What is remembered to tell one series from another.
 pub(crate) struct Observer {
     slots: u32,
-    /// Of tasks that run, or whose results are not recorded yet: which attempt, and what sort of task it is.
-    kinds: HashMap<TaskName, (i64, String)>,
+    /// Tasks that run, or whose results are not recorded yet.
+    kinds: HashMap<TaskName, Started>,
     /// Kinds are chosen by whoever writes handlers.
     bound: Bounded,
     /// Transactions that are not answered: their purpose, and a task whose assignment they delete.
@@ -36,6 +36,13 @@ pub(crate) struct Observer {
 }
 
 type Written = (&'static str, Option<TaskName>);
+
+/// What was started for a task.
+struct Started {
+    czxid: i64,
+    kind: String,
+    trace: Option<String>,
+}
 
 impl Observer {
     pub(crate) fn new(slots: u32) -> Self {
@@ -100,18 +107,20 @@ impl Observer {
     }
 
     pub(crate) fn starting(&mut self, order: &Order) {
-        debug!(task = %order.id.task, attempt = order.task.envelope.attempt(), epoch = order.epoch, "starting task");
+        let trace = order.task.envelope.trace.as_ref().map(|trace| trace.trace_id().to_owned());
+        let attempt = order.task.envelope.attempt();
+        debug!(task = %order.id.task, attempt, worker = %order.worker, epoch = order.epoch, trace, "starting task");
         let kind = match order.task.command {
             Command::Argv(_) => "argv",
             Command::Shell(_) => "shell",
         };
         let kind = self.bound.value(kind).to_owned();
-        self.kinds.insert(order.id.task.clone(), (order.id.czxid, kind));
+        self.kinds.insert(order.id.task.clone(), Started { czxid: order.id.czxid, kind, trace });
     }
 
     pub(crate) fn run_ended(&mut self, ended: &RunEnded) {
         debug!(task = %ended.id.task, how = ?ended.how, took_seconds = ended.took.as_secs_f64(), "run ended");
-        let kind = self.kinds.get(&ended.id.task).filter(|(czxid, _)| *czxid == ended.id.czxid).map(|(_, kind)| kind.clone());
+        let kind = self.kinds.get(&ended.id.task).filter(|started| started.czxid == ended.id.czxid).map(|started| started.kind.clone());
         let result = match ended.how {
             Ending::Exited(0) => "succeeded",
             Ending::Exited(_) | Ending::Signalled(_) | Ending::NotStarted { .. } => "failed",
@@ -156,10 +165,11 @@ impl Observer {
     }
 
     fn recorded(&mut self, result: &TaskResult) {
-        let TaskResult { task, outcome, attempt, exit, signal, .. } = result;
-        info!(%task, %outcome, attempt, exit, signal, "task ended");
+        let TaskResult { task, outcome, attempt, exit, signal, epoch, .. } = result;
         // What was rejected never ran.
-        let kind = self.kinds.remove(task).map_or_else(unknown, |(_, kind)| kind);
+        let (kind, trace) = self.kinds.remove(task).map_or_else(|| (unknown(), None), |started| (started.kind, started.trace));
+        let worker = result.worker.as_ref().map(tracing::field::display);
+        info!(%task, %outcome, attempt, exit, signal, worker, epoch, trace, "task ended");
         let result = match outcome {
             TaskOutcome::Succeeded => "succeeded",
             TaskOutcome::TimedOut => "timed-out",

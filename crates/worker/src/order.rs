@@ -12,6 +12,9 @@ use crate::executor::{Program, Run, RunEnded, Tail};
 /// What the names of our own variables begin with. A task does not choose these: by them its processes are recognised.
 const OURS: &str = "BELLWETHER";
 
+/// Where programs look for the trace that they belong to.
+const TRACE: &str = "TRACEPARENT";
+
 /// The run that an order asks for. `default_timeout` is for tasks that name none; zero, here and there, is for as long as it likes.
 pub(crate) fn run_of(order: &Order, default_timeout: Duration) -> Run {
     let envelope = &order.task.envelope;
@@ -32,6 +35,10 @@ pub(crate) fn run_of(order: &Order, default_timeout: Duration) -> Run {
 fn environment(order: &Order, envelope: &Envelope) -> Vec<(String, String)> {
     let theirs = envelope.env.iter().filter(|(name, _)| !name.starts_with(OURS));
     let mut environment: Vec<_> = theirs.map(|(name, value)| (name.clone(), value.clone())).collect();
+    // Who sets it for the command itself knows better.
+    if let Some(trace) = envelope.trace.as_ref().filter(|_| !envelope.env.contains_key(TRACE)) {
+        environment.push((TRACE.to_owned(), trace.to_string()));
+    }
     let mut ours = |name: &str, value: String| environment.push((format!("{OURS}_{name}"), value));
     ours("TASK", order.id.task.to_string());
     ours("ATTEMPT", envelope.attempt().to_string());
@@ -93,6 +100,16 @@ mod tests {
         assert_eq!(set(&run), ["BELLWETHER_TASK=t", "BELLWETHER_ATTEMPT=1", "BELLWETHER_WORKER=w-1"]);
         assert_eq!((run.cwd, run.stdin, run.timeout), (None, None, Some(Duration::from_secs(5))));
         assert_eq!(run_of(&order("sleep 1", None), Duration::ZERO).timeout, None);
+    }
+
+    #[test]
+    fn a_trace_is_passed_on_unless_the_command_has_its_own() {
+        let with = |env: &str| {
+            let trace = "00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01";
+            set(&run_of(&order(&format!(r#"{{"bellwether":1,"argv":["a"],"trace":"{trace}"{env}}}"#), None), Duration::ZERO))[0].clone()
+        };
+        assert_eq!(with(""), "TRACEPARENT=00-4bf92f3577b34da6a3ce929d0e0e4736-00f067aa0ba902b7-01");
+        assert_eq!(with(r#","env":{"TRACEPARENT":"mine"}"#), "TRACEPARENT=mine");
     }
 
     #[test]

@@ -6,6 +6,7 @@ use std::path::Path;
 use bellwether_client::NewTask;
 use bellwether_common::config::Output;
 use bellwether_core::protocol::TaskName;
+use bellwether_core::protocol::trace::TraceParent;
 use serde::Serialize;
 
 use super::arguments::TaskArgs;
@@ -57,7 +58,13 @@ fn new_task(task: TaskArgs, stdin_max: usize) -> Result<NewTask, Failure> {
     envelope.require = task.require.into_iter().collect();
     envelope.labels = task.label.into_iter().collect();
     envelope.max_worker_losses = task.max_worker_losses;
+    envelope.trace = trace_of_environment();
     Ok(new)
+}
+
+/// The trace that we were started in, if any. What is not well-formed begins a new one, as the standard asks for.
+fn trace_of_environment() -> Option<TraceParent> {
+    std::env::var("TRACEPARENT").ok()?.parse().ok()
 }
 
 /// At most `max` bytes, of which one more is read: the rest would be refused anyhow.

@@ -1,7 +1,8 @@
 //! The znode protocol: everything that crosses a process boundary, and nothing that decides.
 //!
 //! Paths ([`path`]), names ([`name`]), payloads ([`payload`]), results ([`result`]), the records of services ([`record`]), the
-//! layout ([`layout`]), changes seen through watches ([`change`]), transactions ([`multi`]), and who may take part ([`version`]).
+//! layout ([`layout`]), changes seen through watches ([`change`]), transactions ([`multi`]), trace context ([`trace`]), and who may
+//! take part ([`version`]).
 
 pub mod change;
 pub mod layout;
@@ -11,6 +12,7 @@ pub mod path;
 pub mod payload;
 pub mod record;
 pub mod result;
+pub mod trace;
 pub mod version;
 
 pub use change::Change;

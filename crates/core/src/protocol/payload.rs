@@ -12,6 +12,7 @@ use serde::{Deserialize, Serialize};
 
 use super::PROTOCOL_VERSION;
 use super::result::AttemptRecord;
+use super::trace::TraceParent;
 
 /// Largest payload that is accepted. It leaves room in a request for wrapping it in base64.
 pub const PAYLOAD_BYTES_MAX: usize = 512 * 1024;
@@ -96,6 +97,9 @@ pub struct Envelope {
     /// Who submitted it, `user@host`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub submitter: Option<String>,
+    /// The trace that it belongs to, as the command finds it in `TRACEPARENT`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trace: Option<TraceParent>,
     /// How many workers it may cost before it is dead; without it, the coordinator's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_worker_losses: Option<u32>,
@@ -141,6 +145,7 @@ impl Envelope {
             require: BTreeMap::new(),
             labels: BTreeMap::new(),
             submitter: None,
+            trace: None,
             max_worker_losses: None,
             losses: 0,
             attempts: Vec::new(),
