@@ -78,7 +78,7 @@ enum Stage {
 }
 
 /// The state of one worker.
-#[derive(Debug, Clone, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Agent {
     settings: Settings,
     session: Option<Session>,

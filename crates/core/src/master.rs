@@ -188,7 +188,7 @@ const READS_IN_FLIGHT: usize = 512;
 const PAYLOAD_BUDGET: usize = 16 * 1024 * 1024;
 
 /// A master in office, or about to begin.
-#[derive(Debug, Clone, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Master {
     epoch: i32,
     settings: Settings,

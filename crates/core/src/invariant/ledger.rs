@@ -332,7 +332,8 @@ impl Ledger {
         if touch.before.is_none() {
             life.after_status = stands;
         }
-        life.torn = life.places() > 1 && (life.torn || scene.foreign);
+        // What it left behind beside the status goes on as ours: it may be run again, and that status stands.
+        life.torn = (life.torn && self.ended.contains(task)) || (life.places() > 1 && (life.torn || scene.foreign));
     }
 }
 

@@ -214,6 +214,22 @@ fn a_worker_out_of_the_book_ends_in_two_writes_and_may_die_between_them() {
 }
 
 #[test]
+fn what_a_master_out_of_the_book_left_beside_its_status_may_be_run_again() {
+    let mut log = Log::cluster();
+    log.ok(CLIENT, vec![create("/tasks/t")]);
+    log.ok(MASTER, vec![delete("/master")]);
+    log.ok(9, vec![ephemeral("/master")]);
+    log.ok(9, vec![create(&format!("/assign/{OURS}/t"))]);
+    log.ok(WORKER, vec![delete(&format!("/assign/{OURS}/t")), create("/status/t")]);
+    // It died between its two writes, and nobody of ours reads statuses: the worker finds the status and keeps it.
+    log.ok(9, vec![delete("/master"), Committed::SessionEnded]);
+    log.ok(10, vec![ephemeral("/master"), epoch(6)]);
+    log.ok(10, vec![create(&format!("/assign/{OURS}/t")), delete("/tasks/t")]);
+    log.ok(WORKER, vec![delete(&format!("/assign/{OURS}/t"))]);
+    assert!(log.ledger.unfinished().next().is_none());
+}
+
+#[test]
 fn a_master_out_of_the_book_moves_in_two_writes() {
     let mut log = Log::checked().with_a_task();
     log.ok(CLIENT, vec![create("/tasks/u")]);

@@ -3,7 +3,7 @@
 use super::Master;
 use super::cancels::Cancel;
 use crate::numbering::{Numbered, Rename};
-use crate::view::{Boxed, Registration, Slot, Waiting};
+use crate::view::{Boxed, Question, Registration, Slot, Waiting};
 
 impl Master {
     /// Renames every number that it holds: see [`crate::numbering`].
@@ -11,27 +11,16 @@ impl Master {
         rename(Numbered::Question, &mut self.asked);
         rename(Numbered::Question, &mut self.floor);
         self.survey.renumber(rename);
-        for waiting in self.view.tasks.values_mut() {
-            if let Waiting::Unread(Some(question)) = waiting {
-                rename(Numbered::Question, question);
-            }
-        }
+        self.view.tasks.values_mut().filter_map(asked_of_task).for_each(|question| rename(Numbered::Question, question));
         for worker in self.view.workers.values_mut() {
-            if let Registration::Unread(Some(question)) = &mut worker.registration {
-                rename(Numbered::Question, question);
-            }
-            if let Boxed::Asked { question, .. } = &mut worker.boxed {
-                rename(Numbered::Question, question);
-            }
-            for slot in worker.load.values_mut() {
-                if let Slot::Asked(question) = slot {
-                    rename(Numbered::Question, question);
-                }
-            }
+            asked_of_registration(&mut worker.registration).into_iter().for_each(|question| rename(Numbered::Question, question));
+            asked_of_box(&mut worker.boxed).into_iter().for_each(|question| rename(Numbered::Question, question));
+            worker.load.values_mut().filter_map(asked_of_slot).for_each(|question| rename(Numbered::Question, question));
         }
         for cancel in self.cancels.values_mut() {
-            if let Cancel::Asked(question) = cancel {
-                rename(Numbered::Question, question);
+            match cancel {
+                Cancel::Asked(question) => rename(Numbered::Question, question),
+                Cancel::Wanted { .. } | Cancel::Removing => {}
             }
         }
         rename(Numbered::Write, &mut self.last_write);
@@ -43,5 +32,33 @@ impl Master {
                 (id, batch)
             })
             .collect();
+    }
+}
+
+fn asked_of_task(waiting: &mut Waiting) -> Option<&mut Question> {
+    match waiting {
+        Waiting::Unread(question) => question.as_mut(),
+        Waiting::Ready(_) | Waiting::Moving { .. } | Waiting::Stuck => None,
+    }
+}
+
+fn asked_of_registration(registration: &mut Registration) -> Option<&mut Question> {
+    match registration {
+        Registration::Unread(question) | Registration::Unusable(question) => question.as_mut(),
+        Registration::Known(_) | Registration::Gone => None,
+    }
+}
+
+fn asked_of_box(boxed: &mut Boxed) -> Option<&mut Question> {
+    match boxed {
+        Boxed::Asked { question, .. } => Some(question),
+        Boxed::Listed | Boxed::Missing => None,
+    }
+}
+
+fn asked_of_slot(slot: &mut Slot) -> Option<&mut Question> {
+    match slot {
+        Slot::Asked(question) => Some(question),
+        Slot::Placing | Slot::Placed { .. } | Slot::Leaving | Slot::Stuck => None,
     }
 }

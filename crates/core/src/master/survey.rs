@@ -13,7 +13,7 @@ use crate::protocol::{Change, TaskName, WorkerId};
 use crate::view::{Boxed, Question, Registration, Slot, Waiting, Worker};
 
 /// Which lists are awaited, and what changed meanwhile.
-#[derive(Debug, Clone, Default, Hash)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Survey {
     boxes: Awaited<WorkerId>,
     found_boxes: BTreeSet<WorkerId>,
@@ -38,7 +38,7 @@ const STUCK_PER_COMPARISON: usize = 256;
 /// Of a box that is to be listed: a question that no answer belongs to.
 const UNASKED: Question = 0;
 
-#[derive(Debug, Clone, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Awaited<Name> {
     question: Option<Question>,
     touched: BTreeSet<Name>,

@@ -8,11 +8,12 @@ use std::time::Duration;
 
 use bellwether_core::election::{Effect, Event, Fact, Holder, Office};
 use bellwether_core::invariant::{Committed, Ledger, Promise, Transaction};
+use bellwether_core::protocol::record::CoordinatorRecord;
 use bellwether_core::protocol::{Applied, Multi, Outcome, Refusal, Why, path};
 
-use crate::coordinator::{Coordinator, Link, News, Request, lost};
-use crate::fence::Fence;
-use crate::zookeeper::{ASSIGNMENT, BOX, TASK, WORKER, ZooKeeper};
+use super::coordinator::{Coordinator, Link, News, Request, lost};
+use super::fence::Fence;
+use super::zookeeper::{ASSIGNMENT, BOX, TASK, WORKER, ZooKeeper};
 
 /// The session of a master out of the book.
 pub(crate) const BOOK: i64 = 0x99;
@@ -116,6 +117,8 @@ pub(crate) struct Rules {
     pub(crate) epochs_start_alike: bool,
     /// Whether the epoch may be deleted, so that going backwards is no false alarm.
     pub(crate) epochs_may_restart: bool,
+    /// Whether a coordinator takes an office for its own that has its name on it, whoever owns it.
+    pub(crate) owned_by_name: bool,
     /// Whether answers may be lost, so that somebody may find itself in office.
     pub(crate) answers_may_be_lost: bool,
 }
@@ -126,6 +129,7 @@ impl Rules {
         Self {
             fence: Fence::Both,
             epochs_start_alike: false,
+            owned_by_name: false,
             epochs_may_restart: budget.epochs_deleted > 0,
             answers_may_be_lost: budget.suspensions + budget.unknown > 0,
         }
@@ -242,7 +246,16 @@ impl World {
     /// Executes a request of a session that lives.
     fn execute(&mut self, session: i64, request: &Request, rules: Rules) -> Option<Event> {
         match request {
-            Request::Office => Some(Event::OfficeRead(self.office())),
+            Request::Office => {
+                let mut office = self.office();
+                let reader = self.coordinators.iter().find(|one| one.session == session).map(|one| &one.election.candidate().name);
+                if let Some(holder) = office.holder.as_mut().filter(|_| rules.owned_by_name)
+                    && named(&holder.data).as_ref() == reader
+                {
+                    holder.owner = session;
+                }
+                Some(Event::OfficeRead(office))
+            }
             Request::Epoch(multi) => {
                 // Refused: somebody else created it.
                 let _ = self.commit(session, multi, None);
@@ -427,4 +440,9 @@ impl World {
         let node = self.zookeeper.node(ASSIGNMENT)?;
         std::str::from_utf8(&node.data).ok()?.parse().ok()
     }
+}
+
+/// Whose name stands on an office.
+fn named(data: &[u8]) -> Option<String> {
+    serde_json::from_slice::<CoordinatorRecord>(data).ok().map(|record| record.name)
 }

@@ -1,5 +1,5 @@
 //! One coordinator of the model: the real [`Election`], the least of a shell around it, and a master that writes whenever it may.
-//! What ZooKeeper makes of its requests is the business of [`crate::world`].
+//! What ZooKeeper makes of its requests is the business of [`super::world`].
 
 use std::collections::{BTreeSet, VecDeque};
 use std::sync::Arc;

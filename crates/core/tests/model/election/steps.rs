@@ -5,9 +5,9 @@ use std::sync::Arc;
 use bellwether_core::election::{Event, Timer};
 use bellwether_core::protocol::{Multi, path};
 
-use crate::coordinator::{Coordinator, Link, News, Request};
-use crate::world::{BOOK, Rules, SOMEBODY, World};
-use crate::zookeeper::{ASSIGNMENT, TASK, WORKER};
+use super::coordinator::{Coordinator, Link, News, Request};
+use super::world::{BOOK, Rules, SOMEBODY, World};
+use super::zookeeper::{ASSIGNMENT, TASK, WORKER};
 
 /// One step.
 #[derive(Debug, Clone, PartialEq, Eq)]

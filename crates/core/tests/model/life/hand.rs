@@ -1,0 +1,314 @@
+//! A worker process, with the least of a shell around the real [`Agent`]: its session, and commands that end when they like.
+
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
+
+use bellwether_core::agent::{Agent, Effect, Event, OnDoubt, Order, Settings, Stop, Timer};
+use bellwether_core::lifecycle::{Ending, Ran, RunId};
+use bellwether_core::master::Reading;
+use bellwether_core::numbering::{Numbered, Rename};
+use bellwether_core::protocol::record::WorkerRecord;
+use bellwether_core::protocol::result::Stream;
+use bellwether_core::protocol::{Multi, Outcome, PROTOCOL_VERSION, Refusal, TaskName, Why, WorkerId, path};
+use jiff::Timestamp;
+use std::time::Duration;
+
+use super::link::{Link, compress};
+use super::now;
+use super::variant::Variant;
+use super::zookeeper::ZooKeeper;
+
+/// What becomes of a command's process group.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Life {
+    /// It runs, and may end at any time.
+    Running,
+    /// It was killed, and is dead soon.
+    Killed,
+    /// It was killed, and is said to be dead already: only where that is the variant.
+    Unreported,
+}
+
+/// An assignment as it was read: which creation of it, and which version.
+pub(crate) type Attempt = (i64, i32);
+
+/// A command.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Group {
+    pub(crate) life: Life,
+    /// What this is about, whatever the worker believes.
+    pub(crate) attempt: Attempt,
+    /// What is run.
+    pub(crate) order: Box<Order>,
+}
+
+/// What a step asks of the world around.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) enum Wish {
+    /// A command was started for this assignment.
+    Started(Attempt),
+    /// A result is sent of an attempt that is not what was read last.
+    SentOther,
+    /// Close the session; open another.
+    Reopen,
+    /// Close the session; the process ends.
+    Leave,
+}
+
+/// One process.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(crate) struct Hand {
+    pub(crate) agent: Agent,
+    pub(crate) link: Option<Link<Effect, Event>>,
+    pub(crate) groups: BTreeMap<RunId, Group>,
+    pub(crate) timers: BTreeSet<Timer>,
+    /// What was read last, by task.
+    read: BTreeMap<TaskName, Attempt>,
+    /// What ended last, by task.
+    ended: BTreeMap<TaskName, Attempt>,
+    /// Answers of the session before: handed over only where that is the variant.
+    pub(crate) left_over: VecDeque<Event>,
+    pub(crate) slots: usize,
+    pub(crate) gone: bool,
+}
+
+impl Hand {
+    pub(crate) fn new(name: &str, slots: u32) -> Self {
+        let empty = String::new;
+        let record = WorkerRecord {
+            bellwether: PROTOCOL_VERSION,
+            name: name.to_owned(),
+            host: empty(),
+            pid: 1,
+            slots,
+            labels: BTreeMap::new(),
+            http: empty(),
+            version: empty(),
+            replaces: None,
+            since: None,
+        };
+        let (drain_timeout, kill_grace, retry_after) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
+        let settings = Settings { record, on_doubt: OnDoubt::Kill, drain_timeout, kill_grace, retry_after };
+        Self {
+            agent: Agent::new(settings),
+            link: None,
+            groups: BTreeMap::new(),
+            timers: BTreeSet::new(),
+            read: BTreeMap::new(),
+            ended: BTreeMap::new(),
+            left_over: VecDeque::new(),
+            slots: slots as usize,
+            gone: false,
+        }
+    }
+
+    /// A session was opened. What the one before still had to say is dropped at the door.
+    pub(crate) fn open(&mut self, session: i64, variant: Variant) {
+        self.link = Some(Link::new(session));
+        if variant != Variant::DoorOpen {
+            self.left_over.clear();
+        }
+    }
+
+    /// Feeds the agent and carries out what concerns this process alone.
+    ///
+    /// # Errors
+    /// What is wrong with what it believes.
+    pub(crate) fn feed(&mut self, event: Event, variant: Variant) -> Result<Vec<Wish>, String> {
+        let mut wishes = Vec::new();
+        if self.gone {
+            return Ok(wishes);
+        }
+        let mut events = VecDeque::from([event]);
+        while let Some(event) = events.pop_front() {
+            if let Event::AssignmentRead(_, task, Reading::Found(node)) = &event {
+                self.read.insert(task.clone(), (node.stat.mzxid, node.stat.version));
+            }
+            for effect in self.agent.on(event, now()) {
+                self.obey(effect, variant, &mut events, &mut wishes);
+            }
+        }
+        self.agent.sanity_check()?;
+        Ok(wishes)
+    }
+
+    fn obey(&mut self, effect: Effect, variant: Variant, events: &mut VecDeque<Event>, wishes: &mut Vec<Wish>) {
+        match effect {
+            Effect::Tell(_) | Effect::ReadEpoch | Effect::Guard(_) => {}
+            // Time stands still, so that nobody is ever in doubt; only what failed is tried again.
+            Effect::Arm(Timer::ProofDue | Timer::Doubt | Timer::DrainOver, _) => {}
+            Effect::Arm(timer, _) => drop(self.timers.insert(timer)),
+            Effect::Prove(nonce) => {
+                let answered = self.link.as_ref().is_some_and(|link| link.up);
+                events.push_back(Event::ProofEnded { nonce, answered, sent: Duration::ZERO });
+            }
+            // No time passes here that could be measured.
+            Effect::FindSuccessors(asked) => {
+                let found = asked.into_iter().map(|(id, _)| (id, None)).collect();
+                events.push_back(Event::SuccessorsFound { registered_ms: 0, found });
+            }
+            Effect::Start(order) => {
+                let attempt = self.read.get(&order.id.task).copied().unwrap_or_default();
+                wishes.push(Wish::Started(attempt));
+                self.groups.insert(order.id.clone(), Group { life: Life::Running, attempt, order });
+            }
+            Effect::Stop(id, Stop::Kill | Stop::Terminate) => self.kill(&id, variant, events),
+            Effect::KillAll => self.groups.keys().cloned().collect::<Vec<_>>().iter().for_each(|id| self.kill(id, variant, events)),
+            Effect::Leave => wishes.push(Wish::Leave),
+            Effect::ReopenSession => wishes.push(Wish::Reopen),
+            Effect::MendLayout if variant == Variant::LayoutLeft => {}
+            Effect::Register(multi) => self.request(Effect::Register(multi), events),
+            Effect::Write(id, multi) => {
+                let reported =
+                    multi.ops.iter().filter_map(|op| op.path().strip_prefix(path::STATUS)).map(|name| TaskName::listed(&name[1..]));
+                if reported.into_iter().any(|task| self.ended.get(&task) != self.read.get(&task)) {
+                    wishes.push(Wish::SentOther);
+                }
+                let mut parts = variant.of_worker(multi).into_iter();
+                let first = parts.next().unwrap_or_default();
+                self.request(Effect::Write(id, first), events);
+                // A second half, if the variant made two of it; nobody hears how it ended.
+                parts.for_each(|multi| self.request(Effect::Write(u64::MAX, multi), events));
+            }
+            question @ (Effect::ReadRegistration
+            | Effect::Resync(_)
+            | Effect::ReadAssignment(..)
+            | Effect::ReadRecord(..)
+            | Effect::MendLayout) => self.request(question, events),
+        }
+    }
+
+    fn kill(&mut self, id: &RunId, variant: Variant, events: &mut VecDeque<Event>) {
+        let Some(group) = self.groups.get_mut(id).filter(|group| group.life == Life::Running) else { return };
+        group.life = Life::Killed;
+        if variant == Variant::SlotFreeAtOnce {
+            group.life = Life::Unreported;
+            events.push_back(Event::RunEnded(id.clone(), Box::new(ran(Ending::Killed))));
+        }
+    }
+
+    fn request(&mut self, request: Effect, events: &mut VecDeque<Event>) {
+        let Some(link) = &mut self.link else { return };
+        let refused = Outcome::Refused(Refusal::Whole(Why::NotSent));
+        match (&request, link.up) {
+            (Effect::Write(id, _), false) => events.push_back(Event::WriteEnded(*id, refused)),
+            (Effect::Register(_), false) => events.push_back(Event::RegisterEnded(refused)),
+            (_, false) => {}
+            (_, true) => link.requests.push_back(request),
+        }
+    }
+
+    /// What is told when a command's process group is dead.
+    pub(crate) fn group_ends(&mut self, id: &RunId, exit: i32) -> Option<(Event, Group)> {
+        let group = self.groups.remove(id)?;
+        let ending = match group.life {
+            Life::Running => {
+                self.ended.insert(id.task.clone(), group.attempt);
+                Ending::Exited(exit)
+            }
+            Life::Killed | Life::Unreported => Ending::Killed,
+        };
+        Some((Event::RunEnded(id.clone(), Box::new(ran(ending))), group))
+    }
+
+    /// The connection is lost: of what was on its way nobody knows how it ends.
+    pub(crate) fn suspend(&mut self) -> Event {
+        if let Some(link) = &mut self.link {
+            for request in link.cut() {
+                match request {
+                    Effect::Write(id, multi) => {
+                        link.ghosts.push_back(Arc::new(multi));
+                        link.answers.push_back(Event::WriteEnded(id, Outcome::Unknown));
+                    }
+                    Effect::Register(multi) => {
+                        link.ghosts.push_back(Arc::new(multi));
+                        link.answers.push_back(Event::RegisterEnded(Outcome::Unknown));
+                    }
+                    _ => {}
+                }
+            }
+        }
+        Event::SessionSuspended
+    }
+
+    /// What a read finds now, on this connection.
+    pub(crate) fn read(&mut self, question: Effect, zookeeper: &mut ZooKeeper, variant: Variant) {
+        let Some(me) = self.agent.me().cloned() else { return };
+        let Some(link) = &mut self.link else { return };
+        let answer = match question {
+            Effect::ReadRegistration => {
+                link.pen_open = true;
+                Event::RegistrationRead(zookeeper.get(&path::worker(&me)).is_some())
+            }
+            Effect::Resync(q) => {
+                link.pen_open = true;
+                link.watching = true;
+                Event::BoxListed(q, box_of(&me, zookeeper))
+            }
+            Effect::ReadAssignment(q, task) => {
+                let mut found = zookeeper.get(&path::assignment(&me, &task));
+                if let (Some(node), Variant::CzxidUnseen) = (&mut found, variant) {
+                    node.stat.czxid = 1;
+                }
+                Event::AssignmentRead(q, task, found.map_or(Reading::Absent, Reading::Found))
+            }
+            Effect::ReadRecord(q, task, path) => {
+                let found = zookeeper.get(&path).map_or(Reading::Absent, Reading::Found);
+                Event::RecordRead(q, task, found)
+            }
+            Effect::MendLayout => {
+                zookeeper.mend();
+                Event::LayoutMended
+            }
+            _ => return,
+        };
+        link.answers.push_back(answer);
+    }
+
+    /// Numbers as small as their order allows.
+    pub(crate) fn tidy(&mut self) {
+        compress(self, |hand, rename| {
+            hand.agent.renumber(rename);
+            if let Some(link) = &mut hand.link {
+                link.requests.iter_mut().for_each(|request| number_of_effect(request, rename));
+                link.answers.iter_mut().for_each(|answer| number_of_event(answer, rename));
+            }
+        });
+    }
+}
+
+fn box_of(me: &WorkerId, zookeeper: &ZooKeeper) -> Option<Vec<TaskName>> {
+    let listed = zookeeper.get(&path::worker(me)).and_then(|_| zookeeper.children(&path::assign_box(me)));
+    listed.map(|names| names.iter().map(|name| TaskName::listed(name)).collect())
+}
+
+/// A transaction as the worker sends it, or the registration.
+pub(crate) fn multi_of(request: &Effect) -> Option<&Multi> {
+    match request {
+        Effect::Write(_, multi) | Effect::Register(multi) => Some(multi),
+        _ => None,
+    }
+}
+
+fn number_of_effect(effect: &mut Effect, rename: Rename<'_>) {
+    match effect {
+        Effect::Resync(q) | Effect::ReadAssignment(q, _) | Effect::ReadRecord(q, ..) => rename(Numbered::Question, q),
+        Effect::Write(id, _) if *id != u64::MAX => rename(Numbered::Write, id),
+        Effect::Prove(nonce) => rename(Numbered::Proof, nonce),
+        _ => {}
+    }
+}
+
+fn number_of_event(event: &mut Event, rename: Rename<'_>) {
+    match event {
+        Event::BoxListed(q, _) | Event::AssignmentRead(q, ..) | Event::RecordRead(q, ..) => rename(Numbered::Question, q),
+        Event::WriteEnded(id, _) if *id != u64::MAX => rename(Numbered::Write, id),
+        Event::ProofEnded { nonce, .. } => rename(Numbered::Proof, nonce),
+        _ => {}
+    }
+}
+
+fn ran(ending: Ending) -> Ran {
+    let at = Timestamp::UNIX_EPOCH;
+    Ran { ending, started: at, ended: at, dead: None, stdout: Stream::default(), stderr: Stream::default(), output: None }
+}

@@ -1,0 +1,271 @@
+//! The runs: each a small world with a budget of faults. With the rules as they are nothing may be found; with one rule taken out, the
+//! run named beside it must find the hole.
+
+use bellwether_core::master::Settings;
+use bellwether_core::protocol::{Multi, path};
+use stateright::{Checker, HasDiscoveries, Model, Property};
+
+use super::budget::{Budget, Fault};
+use super::client::Client;
+use super::part::Part;
+use super::steps::Step;
+use super::strangers::{BOOK_HAND, BOOK_WORKER, TASK};
+use super::variant::Variant;
+use super::world::{Rules, SOMEBODY, World};
+use crate::report::{Kind, Report, Run};
+
+const HOLDS: &str = "nothing breaks";
+const ENDS: &str = "everything ends";
+const ENDED: &str = "every task ended";
+const SPENT: &str = "every fault happened";
+
+/// Most steps that a run may take: several times what the largest one here does, and far less than memory holds.
+const STEPS_MAX: usize = 2_000_000;
+
+/// A small world and what may happen to it.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Scenario {
+    pub(crate) name: &'static str,
+    /// Slots of each worker that is registered at the start.
+    workers: &'static [u32],
+    /// Tasks that are pending at the start, submitted just now.
+    tasks: &'static [&'static str],
+    /// Tasks that a client process is about to submit.
+    submits: &'static [&'static str],
+    /// Whether a worker out of the book is registered, and may be given work.
+    book_worker: bool,
+    /// Whether somebody is in office already, or about to be.
+    ruled: bool,
+    /// Whether the tasks are assigned already, and as many run as there are slots.
+    assigned: bool,
+    budget: &'static [(Fault, u8)],
+}
+
+/// One worker with one slot, one master, one task.
+const PLAIN: Scenario =
+    Scenario { name: "", workers: &[1], tasks: &["t"], submits: &[], book_worker: false, ruled: true, assigned: false, budget: &[] };
+
+use Fault::{
+    BookAssign, BookMaster, Cancel, ChangeAssignment, ChangeTask, CrashBookWorker, CrashMaster, CrashWorker, DeleteAssignment, DeleteBox,
+    DeleteEpoch, DeleteMaster, DeleteStatuses, DeleteWorker, Drain, ExpireLocally, ExpireMaster, ExpireWorker, Hire, MoveBack, Reset,
+    Resubmit, Ring, Stand, Submit, SuspendClient, SuspendMaster, SuspendWorker, UnknownClient, UnknownMaster, UnknownWorker, Withdraw,
+};
+
+const fn plain(name: &'static str, budget: &'static [(Fault, u8)]) -> Scenario {
+    Scenario { name, budget, ..PLAIN }
+}
+
+/// All of them.
+pub(crate) const SCENARIOS: &[Scenario] = &[
+    Scenario { tasks: &["t", "v"], ..plain("two tasks, nothing goes wrong", &[]) },
+    // Answers that are lost, and connections.
+    plain("answers to the master lost", &[(UnknownMaster, 2)]),
+    plain("answers to the worker lost", &[(UnknownWorker, 2), (Ring, 1)]),
+    plain("answers to both lost", &[(UnknownMaster, 1), (UnknownWorker, 1), (Ring, 1)]),
+    plain("the worker cut off", &[(SuspendWorker, 1), (UnknownWorker, 1), (Ring, 1)]),
+    plain("the worker cut off twice", &[(SuspendWorker, 2)]),
+    plain("the master cut off twice", &[(SuspendMaster, 2)]),
+    plain("both cut off", &[(SuspendWorker, 1), (SuspendMaster, 1)]),
+    // Sessions that end, and processes.
+    plain("the worker expired", &[(ExpireWorker, 1), (SuspendWorker, 1)]),
+    Scenario { assigned: true, ..plain("the worker expired, unanswered", &[(ExpireWorker, 1), (UnknownMaster, 1)]) },
+    plain("the worker given up too early", &[(SuspendWorker, 1), (ExpireLocally, 1)]),
+    plain("the master expired", &[(ExpireMaster, 1), (Stand, 1), (SuspendMaster, 1)]),
+    plain("the master killed", &[(CrashMaster, 1), (Stand, 1), (UnknownMaster, 1)]),
+    plain("the worker killed, another comes", &[(CrashWorker, 1), (Hire, 1)]),
+    Scenario { workers: &[1, 1], ..plain("the worker killed, another is there", &[(CrashWorker, 1)]) },
+    plain("both killed", &[(CrashMaster, 1), (Stand, 1), (CrashWorker, 1)]),
+    Scenario { workers: &[], ..plain("a worker comes and goes", &[(Hire, 1), (ExpireWorker, 1)]) },
+    Scenario { workers: &[], tasks: &[], ruled: false, ..plain("a worker comes while a master begins", &[(Hire, 1), (Submit, 1)]) },
+    Scenario { tasks: &["t", "v"], assigned: true, ..plain("expired while it reports", &[(ExpireWorker, 1), (UnknownWorker, 1)]) },
+    // What people want.
+    plain("withdrawn and submitted again", &[(Withdraw, 1), (Resubmit, 1)]),
+    plain("cancelled, unanswered", &[(Cancel, 1), (UnknownMaster, 1)]),
+    plain("cancelled, the worker killed", &[(Cancel, 1), (CrashWorker, 1)]),
+    plain("cancelled, the worker cut off", &[(Cancel, 1), (SuspendWorker, 1)]),
+    plain("cancelled, the master killed", &[(Cancel, 1), (CrashMaster, 1), (Stand, 1)]),
+    Scenario { workers: &[1, 1], ..plain("drained", &[(Drain, 1), (Ring, 1)]) },
+    plain("drained, cut off", &[(Drain, 1), (SuspendWorker, 1)]),
+    // What people delete and change.
+    plain("registration deleted", &[(DeleteWorker, 1)]),
+    Scenario { tasks: &["t", "v"], ..plain("box deleted", &[(DeleteBox, 1)]) },
+    Scenario { tasks: &["t", "v"], ..plain("assignment deleted", &[(DeleteAssignment, 1)]) },
+    plain("assigned twice, cut off", &[(MoveBack, 1), (SuspendWorker, 1)]),
+    plain("assigned twice, unanswered", &[(MoveBack, 1), (UnknownWorker, 1), (Ring, 1)]),
+    plain("payload changed", &[(ChangeTask, 1), (ChangeAssignment, 1)]),
+    plain("statuses deleted", &[(DeleteStatuses, 1), (Cancel, 1)]),
+    plain("office deleted", &[(DeleteMaster, 1), (Stand, 1), (UnknownMaster, 1)]),
+    plain("epoch deleted", &[(DeleteEpoch, 1), (Stand, 1)]),
+    Scenario { assigned: true, ..plain("state reset", &[(Reset, 1), (Stand, 1)]) },
+    Scenario { assigned: true, ..plain("state reset, then submitted", &[(Reset, 1), (Submit, 1)]) },
+    // The book.
+    plain("a book master between", &[(DeleteMaster, 1), (BookMaster, 1), (BookAssign, 1), (Stand, 1)]),
+    Scenario { workers: &[], book_worker: true, ..plain("a book worker", &[(CrashBookWorker, 1), (Hire, 1)]) },
+    // Submissions.
+    Scenario { workers: &[], tasks: &[], submits: &["t", "v"], ..plain("submitted, unanswered", &[(UnknownClient, 2)]) },
+    Scenario { workers: &[], tasks: &[], submits: &["t", "v"], ..plain("submitted, cut off", &[(SuspendClient, 1), (ExpireLocally, 1)]) },
+    Scenario { tasks: &[], submits: &["t"], ..plain("submitted and run", &[(UnknownClient, 1), (SuspendClient, 1)]) },
+];
+
+/// A rule, how it is taken out, and where that is found.
+pub(crate) struct Hole {
+    pub(crate) rule: &'static str,
+    pub(crate) without: &'static str,
+    pub(crate) variant: Variant,
+    pub(crate) found_by: &'static str,
+}
+
+/// What must be found.
+pub(crate) const HOLES: &[Hole] = &[
+    hole("§2 old answers", "an answer is believed though a later question was asked", Variant::OldAnswers, "withdrawn and submitted again"),
+    hole("§2 the door", "answers of an earlier session are handed over", Variant::DoorOpen, "expired while it reports"),
+    hole("§2 order of lists", "workers are listed before boxes", Variant::WorkersFirst, "a worker comes while a master begins"),
+    hole("§2 unknown", "a master's write is sent again instead of read", Variant::UnknownRepeated, "answers to both lost"),
+    hole("1 layout", "nobody re-creates what is missing", Variant::LayoutLeft, "statuses deleted"),
+    hole("2 submissions", "without a guard", Variant::Unguarded, "submitted, unanswered"),
+    hole("4 incarnations", "an unregistered worker goes on", Variant::UnregisteredStays, "registration deleted"),
+    hole("5 P5", "the worker is not checked when it is assigned to", Variant::WorkerUnchecked, "the worker killed, another comes"),
+    hole("6 results", "the worker does not check itself", Variant::SelfUnchecked, "registration deleted"),
+    hole("6 results", "the assignment's version is not looked at", Variant::AnyVersion, "payload changed"),
+    hole("6 results", "in two transactions", Variant::ResultInTwo, "the worker killed, another comes"),
+    hole("6 results", "which operation was refused is not looked at", Variant::IndexIgnored, "statuses deleted"),
+    hole("7 giving back", "in two transactions", Variant::GiveBackInTwo, "drained, cut off"),
+    hole("7 taking back", "from a worker that only fell silent", Variant::SilentTakenBack, "the worker cut off"),
+    hole("7 taking back", "the loss is not counted", Variant::LossUncounted, "the worker killed, another comes"),
+    hole("8 the order to stop", "a worker does not hear that it is gone", Variant::StopUnheard, "cancelled, unanswered"),
+    hole("8 czxid", "two assignments look the same", Variant::CzxidUnseen, "assigned twice, cut off"),
+    hole("8 slots", "free before the group is dead", Variant::SlotFreeAtOnce, "assignment deleted"),
+    hole("13 doubles", "a task in both places is left there", Variant::DoublesLeft, "a book master between"),
+    hole("15 moves", "at whatever version", Variant::MoveAnyVersion, "payload changed"),
+];
+
+/// What may be missing without anything being found: the versions and names in each transaction suffice.
+pub(crate) const SPARE: &[Hole] = &[
+    hole("§2 sync", "a worker's late write overtakes what it reads", Variant::GhostsOvertake, "the worker cut off"),
+    hole("§2 sync", "a worker's late write overtakes what it reads", Variant::GhostsOvertake, "drained, cut off"),
+];
+
+const fn hole(rule: &'static str, without: &'static str, variant: Variant, found_by: &'static str) -> Hole {
+    Hole { rule, without, variant, found_by }
+}
+
+struct Life {
+    rules: Rules,
+    start: World,
+}
+
+impl Model for Life {
+    type State = World;
+    type Action = Step;
+
+    fn init_states(&self) -> Vec<World> {
+        vec![self.start.clone()]
+    }
+
+    fn actions(&self, world: &World, steps: &mut Vec<Step>) {
+        world.steps(&self.rules, steps);
+    }
+
+    fn next_state(&self, world: &World, step: Step) -> Option<World> {
+        let mut next = world.clone();
+        next.step(&step, &self.rules);
+        next.seal();
+        Some(next)
+    }
+
+    fn properties(&self) -> Vec<Property<Self>> {
+        vec![
+            Property::always(HOLDS, |_, world: &World| world.broken.is_none()),
+            Property::always(ENDS, |model: &Self, world: &World| {
+                world.broken.is_some() || !world.is_quiet(&model.rules) || world.judge(&model.rules).is_none()
+            }),
+            Property::sometimes(ENDED, |_, world: &World| world.ledger.unfinished().next().is_none() && !world.ledger.ended().is_empty()),
+            Property::sometimes(SPENT, |_, world: &World| world.budget.is_spent()),
+        ]
+    }
+}
+
+impl Scenario {
+    fn start(&self, rules: &Rules) -> World {
+        let mut world = World::new(rules);
+        for slots in self.workers {
+            world.hire(*slots);
+            world.open_hand(world.hands.len() - 1, rules);
+        }
+        if self.book_worker {
+            world.zookeeper.edit().begin(BOOK_HAND);
+            let registered =
+                Multi::new().create(format!("/assign/{BOOK_WORKER}"), "").create_ephemeral(format!("/workers/{BOOK_WORKER}"), "Idle");
+            world.commit_by_hand(BOOK_HAND, &registered);
+        }
+        world.stand(rules);
+        if self.ruled {
+            world.settle(rules);
+        }
+        if !self.submits.is_empty() {
+            world.clients.push(Part::new(Client::new(self.submits, TASK)));
+            world.open_client(0, rules);
+        }
+        for task in self.tasks {
+            world.commit_by_hand(SOMEBODY, &Multi::new().create(format!("{}/{task}", path::TASKS), TASK));
+        }
+        if self.assigned {
+            world.settle(rules);
+        }
+        world.budget = Budget::of(self.budget);
+        world.seal();
+        world
+    }
+
+    fn rules(&self, variant: Variant) -> Rules {
+        let settings = Settings {
+            assign_batch: 2,
+            lookahead: u32::from(self.tasks.len() < 2),
+            max_worker_losses: 3,
+            classic_workers: self.book_worker,
+        };
+        Rules { variant, settings, exits: &[0] }
+    }
+
+    /// Explores all of it.
+    pub(crate) fn explore(&self, variant: Variant) -> Report {
+        let began = std::time::Instant::now();
+        let rules = self.rules(variant);
+        let model = Life { start: self.start(&rules), rules };
+        let checker = model.checker().finish_when(HasDiscoveries::AnyFailures).target_state_count(STEPS_MAX).spawn_bfs().join();
+        let states = checker.unique_state_count();
+        let mut report = Report::new(self.name, states, checker.max_depth(), began.elapsed());
+        report.unfinished = checker.state_count() >= STEPS_MAX;
+        for property in [HOLDS, ENDS] {
+            let Some(path) = checker.discovery(property) else { continue };
+            let last = path.last_state().clone();
+            let broken = last.broken.clone().or_else(|| last.judge(&checker.model().rules)).expect("something is wrong");
+            let steps = path.into_actions();
+            report.found = Some((steps.len(), broken.words(), format!("{broken:?}\n    after {steps:?}")));
+        }
+        let reached = |name| checker.discovery(name).is_some();
+        let nobody_works = self.workers.is_empty() && !self.book_worker && !self.budget.iter().any(|(fault, _)| *fault == Hire);
+        let wanted = if nobody_works { &[SPENT][..] } else { &[ENDED, SPENT] };
+        report.vacuous = wanted.iter().copied().find(|name| report.found.is_none() && !reached(*name));
+        report
+    }
+}
+
+/// All runs of this model.
+pub(crate) fn runs() -> Vec<Run> {
+    let real = SCENARIOS.iter().map(|scenario| {
+        let job = Box::new(|| scenario.explore(Variant::None));
+        Run { name: scenario.name, kind: Kind::Holds, job }
+    });
+    let holes = HOLES.iter().map(|hole| {
+        let scenario = SCENARIOS.iter().find(|scenario| scenario.name == hole.found_by).expect("a scenario of that name");
+        let job = Box::new(|| scenario.explore(hole.variant));
+        Run { name: hole.found_by, kind: Kind::Hole { rule: hole.rule, without: hole.without }, job }
+    });
+    let spare = SPARE.iter().map(|hole| {
+        let scenario = SCENARIOS.iter().find(|scenario| scenario.name == hole.found_by).expect("a scenario of that name");
+        let job = Box::new(|| scenario.explore(hole.variant));
+        Run { name: hole.found_by, kind: Kind::Spare { rule: hole.rule, without: hole.without }, job }
+    });
+    real.chain(holes).chain(spare).collect()
+}

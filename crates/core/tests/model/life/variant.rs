@@ -1,0 +1,186 @@
+//! The rules with one of them taken out. The rules themselves know nothing of this: what they order and what they are told is rewritten
+//! between them and the toy.
+
+use bellwether_core::protocol::{Change, Multi, Op, Outcome, Refusal, Why, path};
+use bellwether_core::{agent, master};
+
+use super::zookeeper::ZooKeeper;
+
+/// Which rule is missing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
+pub(crate) enum Variant {
+    /// None.
+    None,
+    /// §1: nobody re-creates a layout node that was deleted.
+    LayoutLeft,
+    /// §2: a submission has no guard.
+    Unguarded,
+    /// §4: an unregistered worker goes on as if it were registered.
+    UnregisteredStays,
+    /// Workers are listed before boxes.
+    WorkersFirst,
+    /// An answer is believed although a later question about the same name was asked.
+    OldAnswers,
+    /// What an earlier session answers is handed over.
+    DoorOpen,
+    /// After an unknown outcome the transaction is sent again, and its second answer is believed.
+    UnknownRepeated,
+    /// What was sent before a disconnect may land after what was sent and read later.
+    GhostsOvertake,
+    /// The master does not check that the worker is registered.
+    WorkerUnchecked,
+    /// A worker does not check that it is registered.
+    SelfUnchecked,
+    /// A worker deletes an assignment at whatever version.
+    AnyVersion,
+    /// A result is written in two transactions: the status, then the assignment's end.
+    ResultInTwo,
+    /// What is given back is written in two transactions: the assignment's end, then the task.
+    GiveBackInTwo,
+    /// Which operation was refused is not looked at: every refusal means that the assignment was taken away.
+    IndexIgnored,
+    /// The master takes back from a worker that only fell silent.
+    SilentTakenBack,
+    /// The master takes back without counting the loss.
+    LossUncounted,
+    /// A worker does not hear that an assignment is gone.
+    StopUnheard,
+    /// A worker does not see which creation of an assignment it reads.
+    CzxidUnseen,
+    /// A slot is free as soon as its command was told to die.
+    SlotFreeAtOnce,
+    /// A task found in `/tasks` and assigned, too, is left in both.
+    DoublesLeft,
+    /// The master moves a task at whatever version.
+    MoveAnyVersion,
+}
+
+impl Variant {
+    /// What a master's transaction becomes.
+    pub(crate) fn of_master(self, multi: Multi) -> Multi {
+        match self {
+            Variant::WorkerUnchecked => map(multi, |op| match op {
+                // Its box is there as long as it may have anything: that proves nothing.
+                Op::Check { path, .. } if path.starts_with(path::WORKERS) => {
+                    Op::Check { path: path.replacen(path::WORKERS, path::ASSIGN, 1), version: None }
+                }
+                op => op,
+            }),
+            Variant::DoublesLeft if multi.ops.iter().any(|op| matches!(op, Op::Check { path, .. } if path.starts_with(path::ASSIGN))) => {
+                Multi::new()
+            }
+            Variant::MoveAnyVersion => any_version(multi, path::TASKS),
+            _ => multi,
+        }
+    }
+
+    /// What a master's transaction becomes at the last moment.
+    pub(crate) fn at_execution(self, multi: Multi, zookeeper: &ZooKeeper) -> Multi {
+        if self != Variant::LossUncounted {
+            return multi;
+        }
+        let assigned = multi.ops.iter().find(|op| matches!(op, Op::Delete { path, .. } if path.starts_with(path::ASSIGN)));
+        let Some(as_it_is) = assigned.and_then(|op| zookeeper.get(op.path())) else { return multi };
+        map(multi, |op| match op {
+            Op::Create { path, ephemeral, .. } if path.starts_with(path::TASKS) => {
+                Op::Create { path, data: as_it_is.data.clone(), ephemeral }
+            }
+            op => op,
+        })
+    }
+
+    /// What a worker's transaction becomes.
+    pub(crate) fn of_worker(self, multi: Multi) -> Vec<Multi> {
+        let creates =
+            |multi: &Multi, parent: &str| multi.ops.iter().any(|op| matches!(op, Op::Create { path, .. } if path.starts_with(parent)));
+        match self {
+            Variant::SelfUnchecked => vec![map(multi, |op| match op {
+                Op::Check { path, .. } if path.starts_with(path::WORKERS) => {
+                    Op::Check { path: path.replacen(path::WORKERS, path::ASSIGN, 1), version: None }
+                }
+                op => op,
+            })],
+            Variant::AnyVersion => vec![any_version(multi, path::ASSIGN)],
+            Variant::ResultInTwo if creates(&multi, path::STATUS) => {
+                let (ends, rest): (Vec<Op>, Vec<Op>) = multi.ops.into_iter().partition(|op| matches!(op, Op::Delete { .. }));
+                vec![Multi { ops: rest }, Multi { ops: ends }]
+            }
+            Variant::GiveBackInTwo if creates(&multi, path::TASKS) => {
+                let (created, rest): (Vec<Op>, Vec<Op>) = multi.ops.into_iter().partition(|op| matches!(op, Op::Create { .. }));
+                vec![Multi { ops: rest }, Multi { ops: created }]
+            }
+            _ => vec![multi],
+        }
+    }
+
+    /// What a client's transaction becomes.
+    pub(crate) fn of_client(self, mut multi: Multi) -> Multi {
+        if self == Variant::Unguarded {
+            multi.ops.retain(|op| !op.path().starts_with(path::SUBMITTED));
+        }
+        multi
+    }
+
+    /// What a worker is told of an outcome.
+    pub(crate) fn as_told(self, outcome: Outcome) -> Outcome {
+        match outcome {
+            Outcome::Refused(Refusal::At { index: 1.., .. }) if self == Variant::IndexIgnored => Outcome::refused(1, Why::NoNode),
+            outcome => outcome,
+        }
+    }
+
+    /// Whether a worker's late write may land after what it sent later.
+    pub(crate) fn lets_ghosts_overtake(self) -> bool {
+        self == Variant::GhostsOvertake
+    }
+
+    /// Whether a worker hears of this.
+    pub(crate) fn hears(self, change: &Change) -> bool {
+        let unheard = match self {
+            Variant::UnregisteredStays => matches!(change, Change::WorkerGone(_) | Change::BoxGone(_)),
+            Variant::StopUnheard => matches!(change, Change::AssignmentGone(..)),
+            _ => false,
+        };
+        !unheard
+    }
+
+    /// The answer to a master, as it is handed over: under the number of a later question about the same name, if there is one.
+    pub(crate) fn relabel_for_master(self, answer: &mut master::Event, later: &[master::Effect]) {
+        if self != Variant::OldAnswers {
+            return;
+        }
+        for question in later {
+            match (&mut *answer, question) {
+                (master::Event::TaskRead(q, task, _), master::Effect::ReadTask(newer, asked)) if task == asked => *q = *newer,
+                (master::Event::WorkerRead(q, worker, _), master::Effect::ReadWorker(newer, asked)) if worker == asked => *q = *newer,
+                (master::Event::BoxListed(q, worker, _), master::Effect::ListBox(newer, asked)) if worker == asked => *q = *newer,
+                _ => {}
+            }
+        }
+    }
+
+    /// Likewise for a worker.
+    pub(crate) fn relabel_for_worker(self, answer: &mut agent::Event, later: &[agent::Effect]) {
+        if self != Variant::OldAnswers {
+            return;
+        }
+        for question in later {
+            if let (agent::Event::AssignmentRead(q, task, _), agent::Effect::ReadAssignment(newer, asked)) = (&mut *answer, question)
+                && task == asked
+            {
+                *q = *newer;
+            }
+        }
+    }
+}
+
+fn map(multi: Multi, each: impl Fn(Op) -> Op) -> Multi {
+    Multi { ops: multi.ops.into_iter().map(each).collect() }
+}
+
+fn any_version(multi: Multi, parent: &str) -> Multi {
+    map(multi, |op| match op {
+        Op::Delete { path, .. } if path.starts_with(parent) => Op::Delete { path, version: None },
+        op => op,
+    })
+}
