@@ -19,6 +19,7 @@ fn every_panel_answers_while_the_master_dies_and_says_how_long_nobody_ruled() {
     let killed = watched.fail_over(true);
     // An outage that ends well, for the panels that show outages.
     watched.proxy.cut();
+    every_variable_has_values(&watched);
     every_panel_answers(&watched, begun);
     every_phase_was_measured(&watched, begun);
     let vacancies = watched.vacancies().expect("the log");
@@ -27,12 +28,32 @@ fn every_panel_answers_while_the_master_dies_and_says_how_long_nobody_ruled() {
     the_panel_agrees_with_the_log(&watched, begun, vacancy, &killed);
 }
 
+/// What Grafana asks for to offer choices: the cluster, each of its jobs, each of its processes.
+#[track_caller]
+fn every_variable_has_values(watched: &Watched) {
+    let variables = Variables::all_of(CLUSTER, SCRAPE_INTERVAL, SCRAPE_INTERVAL, SCRAPE_INTERVAL);
+    for dashboard in dashboard::all().expect("dashboards") {
+        let values = |(selector, label): (&str, &str)| {
+            let path = format!("/api/v1/label/{label}/values");
+            let found = watched.prometheus.api(&path, &[("match[]", &variables.fill_in(selector))]).expect("an answer");
+            found.as_array().map_or(0, Vec::len)
+        };
+        let counts: Vec<usize> = dashboard.label_queries().map(values).collect();
+        assert_eq!(counts, [1, 3, 5], "clusters, jobs and processes to choose from in {}", dashboard.name);
+    }
+}
+
 #[track_caller]
 fn every_panel_answers(watched: &Watched, begun: SystemTime) {
+    let variables = Variables::all_of(CLUSTER, SCRAPE_INTERVAL, SCRAPE_INTERVAL, SCRAPE_INTERVAL);
     for dashboard in dashboard::all().expect("dashboards") {
         for target in dashboard.targets() {
             let what = format!("an answer for {:?} of {}", target.title, dashboard.name);
             eventually(SOON, &what, || answers(watched, &target, begun));
+        }
+        for annotation in dashboard.annotations() {
+            let answer = watched.prometheus.query(&variables.fill_in(annotation.expr), None);
+            assert!(answer.is_ok(), "{}: {answer:?}", annotation.name);
         }
     }
 }

@@ -122,6 +122,12 @@ impl Dashboard {
         })
     }
 
+    /// Where the values of its variables come from: a selector, and a label of what it finds.
+    pub fn label_queries(&self) -> impl Iterator<Item = (&str, &str)> {
+        let queries = list(&self.json["templating"]["list"]).iter().map(|variable| text(&variable["query"]["query"]));
+        queries.filter_map(|query| query.strip_prefix("label_values(")?.strip_suffix(')')?.rsplit_once(", "))
+    }
+
     /// The panel of this title.
     ///
     /// # Panics

@@ -43,15 +43,10 @@ pub(super) fn regex(dashboard: &Dashboard, name: &str, findings: &mut Findings) 
 }
 
 pub(super) fn label_promql(dashboard: &Dashboard, findings: &mut Findings) {
-    for variable in queried(dashboard) {
-        let query = text(&variable["query"]["query"]);
-        let inside = query.strip_prefix("label_values(").and_then(|rest| rest.strip_suffix(')'));
-        let selector = inside.and_then(|inside| inside.rsplit_once(", "));
-        let sound = selector.is_some_and(|(selector, label)| {
-            parser::parse(selector).is_ok() && label.chars().all(|character| character.is_ascii_alphanumeric() || character == '_')
-        });
-        whole(findings, sound, || format!("{query:?} of {} is not `label_values(selector, label)`", variable["name"]));
-    }
+    let word = |label: &str| label.chars().all(|character| character.is_ascii_alphanumeric() || character == '_');
+    let sound = dashboard.label_queries().filter(|(selector, label)| parser::parse(selector).is_ok() && word(label)).count();
+    let asked = queried(dashboard).count();
+    whole(findings, sound == asked, || format!("of {asked} variables {sound} are `label_values(selector, label)`"));
 }
 
 pub(super) fn reload(dashboard: &Dashboard, findings: &mut Findings) {
