@@ -4,7 +4,7 @@
 TEST_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test lint verify fix figures nemesis faults dashboards dashboards-check dashboard-figures pictures docs
+.PHONY: help deps build demo test lint verify fix figures nemesis faults deb deb-test deploy-check dashboards dashboards-check dashboard-figures pictures docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +37,15 @@ fix: deps ## Format, apply what clippy can mend by itself, write the reference o
 	mv target/metrics.md docs/reference/metrics.md
 	@if command -v node >/dev/null && [ -e $(NODE_MODULES) ]; then $(MAKE) --no-print-directory dashboards; fi
 	UPDATE_REFERENCE=1 cargo test --quiet --package bellwether-client reference
+
+deb: deps ## Build the Debian packages into target/debian
+	@scripts/deb
+
+deb-test: deb ## Install, start, remove and purge them on an overlay of this machine's root
+	@deploy/test-deb
+
+deploy-check: build ## Judge deploy/ with every verifier that is here or that pip can bring
+	@scripts/deploy-check
 
 figures: build ## Measure takeovers and latencies, and print them
 	@cargo run --quiet --package bellwether-tests --bin figures

@@ -26,6 +26,7 @@ mod races;
 mod reload;
 mod rights;
 mod rules;
+mod secrets;
 mod service_manager;
 mod starting;
 mod tutorial;
