@@ -23,6 +23,7 @@ mod master;
 mod metrics;
 mod nemesis;
 mod races;
+mod proof_of_life;
 mod reload;
 mod rights;
 mod rules;
