@@ -31,6 +31,7 @@ mod secrets;
 mod service_manager;
 mod starting;
 mod tutorial;
+mod unruly;
 mod versions;
 mod worker;
 mod worker_alone;

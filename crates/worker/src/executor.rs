@@ -3,11 +3,12 @@
 //! [`Executor`] is the actor; the processes and their pipes are served by one tokio task per run, on a runtime that the
 //! caller names, because starting a process blocks its thread for some hundred microseconds.
 //!
-//! A run has ended when its process group is dead. Processes that escape from their group are hunted down, before the
-//! end is reported where something hints at them, otherwise some tens of milliseconds after it. When the whole worker is killed,
+//! A run has ended when its process group is dead, and its cgroup, where it has one. Without, processes that escape from their group are
+//! hunted down, before the end is reported where something hints at them, otherwise some tens of milliseconds after it. When the whole worker is killed,
 //! its [guardian](crate::guardian) kills what runs.
 
 mod capture;
+pub(crate) mod cgroup;
 mod command;
 mod control;
 mod file_name;
@@ -34,6 +35,7 @@ use control::Control;
 use serve::{Workshop, serve};
 use stray::{Marker, Sweeper};
 
+pub use cgroup::{Cgroups, NoCgroups};
 pub(crate) use control::FAMILY;
 pub use control::Signalling;
 pub use file_name::escape;
@@ -115,8 +117,16 @@ impl Executor {
             }
         }
         guardian.keep_alive(&runtime);
-        let shop = Workshop { settings, environment: command::Environment::scrubbed(), guardian, sweeper };
+        let shop = Workshop { settings, environment: command::Environment::scrubbed(), guardian, sweeper, cgroups: None };
         Self { shop: Arc::new(shop), runs: Runs::default(), runtime, reports }
+    }
+
+    /// The same, with a cgroup for each run, which nothing that it starts can leave. Without, what changes its session *and* clears its
+    /// environment may outlive its run for as long as others go on.
+    #[must_use]
+    pub fn with_cgroups(self, cgroups: Arc<Cgroups>) -> Self {
+        let shop = Workshop { cgroups: Some(cgroups), ..Workshop::clone(&self.shop) };
+        Self { shop: Arc::new(shop), ..self }
     }
 
     /// A handle that kills from any thread.

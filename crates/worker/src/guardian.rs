@@ -3,9 +3,10 @@
 //! It is the worker's own executable, started with a hidden first argument, and learns over a pipe what runs, and until when that may
 //! go on: a moment of the kernel's monotonic clock, which both read alike, so that no delay on the way counts as life. When the pipe
 //! closes, or the moment is over, it sends SIGKILL to every group that is registered, then to every process that bears the worker's
-//! incarnation in its environment. At the end of the pipe it exits. When a moment was over it goes on, and says over a second pipe
-//! what it killed before it does, and when it was dead: a worker that wakes up must not take that for the end of its task. What
-//! changes its session *and* clears its environment escapes.
+//! incarnation in its environment, and to every process in a run's cgroup, where runs have cgroups. At the end of the pipe it exits.
+//! When a moment was over it goes on, and says over a second pipe what it killed before it does, and when it was dead: a worker that
+//! wakes up must not take that for the end of its task. Without cgroups, what changes its session *and* clears its environment
+//! escapes.
 //!
 //! A program whose `main` does not call [`run_if_asked`] cannot have one: [`GuardianMode::None`] then means that its tasks go on
 //! when it is killed.
@@ -83,6 +84,8 @@ struct State {
     workers: BTreeSet<String>,
     /// By the kernel's monotonic clock.
     deadline: Option<Duration>,
+    /// Below which each run has a cgroup of its own.
+    home: Option<PathBuf>,
     /// What it killed because a deadline was over.
     killed: HashMap<i32, Killed>,
 }
@@ -119,6 +122,7 @@ impl Guardian {
             groups: HashSet::new(),
             workers: BTreeSet::new(),
             deadline: None,
+            home: None,
             killed: HashMap::new(),
         };
         Ok(Arc::new(Self { program, state: Mutex::new(state) }))
@@ -129,6 +133,13 @@ impl Guardian {
         let mut state = self.lock();
         state.workers.insert(incarnation.to_owned());
         self.tell(&mut state, &format!("worker {incarnation}\n"));
+    }
+
+    /// Tells below which cgroup each run has one of its own: all that is in those is killed, too.
+    pub fn set_cgroups(&self, home: &Path) {
+        let mut state = self.lock();
+        state.home = Some(home.to_owned());
+        self.tell(&mut state, &home_line(home));
     }
 
     /// Tells until when what runs may go on, on the [kernel's monotonic clock](clock::kernel). A later call replaces it; without any,
@@ -192,7 +203,7 @@ impl Guardian {
                 warn!(pid = child.id(), "the guardian was replaced");
                 (state.child, state.pipe, state.voice) = (child, Some(pipe), voice);
                 state.murmur.clear();
-                let deadline = state.deadline.map(deadline_line);
+                let deadline = state.deadline.map(deadline_line).into_iter().chain(state.home.as_deref().map(home_line));
                 let workers = state.workers.iter().map(|worker| format!("worker {worker}\n"));
                 let all: String = workers.chain(deadline).chain(state.groups.iter().map(|group| format!("+{group}\n"))).collect();
                 if let Err(error) = state.write(&all) {
@@ -254,6 +265,10 @@ impl State {
     }
 }
 
+fn home_line(home: &Path) -> String {
+    format!("cgroup {}\n", home.display())
+}
+
 fn deadline_line(at: Duration) -> String {
     format!("!{}\n", at.as_nanos())
 }
@@ -276,6 +291,13 @@ impl GuardianMode {
     pub fn set_worker(&self, incarnation: &str) {
         if let Self::Process(guardian) = self {
             guardian.set_worker(incarnation);
+        }
+    }
+
+    /// Tells below which cgroup each run has one of its own.
+    pub fn set_cgroups(&self, home: &Path) {
+        if let Self::Process(guardian) = self {
+            guardian.set_cgroups(home);
         }
     }
 

@@ -38,7 +38,7 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::agent::{AgentActor, Configured, StopRequested};
-use crate::executor::{self, Executor, Killer};
+use crate::executor::{self, Cgroups, Executor, Killer};
 use crate::guardian::{Guardian, GuardianMode};
 use crate::preflight;
 
@@ -66,10 +66,11 @@ pub async fn run(context: boot::Context) -> Exit {
             return Exit::Config;
         }
     };
+    let cgroups = establish(&guardian);
     let (exit, ended) = oneshot::channel();
     let shutdown = context.shutdown.clone();
     let mut reloads = context.reloads.clone();
-    let supervisor = Supervisor::start(context, guardian, runs.handle().clone(), exit);
+    let supervisor = Supervisor::start(context, guardian, cgroups.clone(), runs.handle().clone(), exit);
     let configured = supervisor.clone();
     actix::spawn(async move {
         loop {
@@ -86,7 +87,25 @@ pub async fn run(context: boot::Context) -> Exit {
     let exit = ended.await.unwrap_or(Exit::Panic);
     // Not dropped here, where no thread may block. What it served was killed before.
     runs.shutdown_background();
+    if let Some(cgroups) = cgroups {
+        cgroups.leave();
+    }
     exit
+}
+
+/// The kernel's own means to find what a task started, where it lets us.
+fn establish(guardian: &GuardianMode) -> Option<Arc<Cgroups>> {
+    match Cgroups::establish() {
+        Ok(cgroups) => {
+            info!(home = %cgroups.home().display(), "each task gets a cgroup of its own");
+            guardian.set_cgroups(cgroups.home());
+            Some(Arc::new(cgroups))
+        }
+        Err(why) => {
+            info!(%why, "tasks get no cgroups: what leaves its group is found by its marks alone");
+            None
+        }
+    }
 }
 
 struct Supervisor {
@@ -121,12 +140,22 @@ impl Message for Alive {
 }
 
 impl Supervisor {
-    fn start(context: boot::Context, guardian: GuardianMode, runs: Handle, exit: oneshot::Sender<Exit>) -> Addr<Self> {
+    fn start(
+        context: boot::Context,
+        guardian: GuardianMode,
+        cgroups: Option<Arc<Cgroups>>,
+        runs: Handle,
+        exit: oneshot::Sender<Exit>,
+    ) -> Addr<Self> {
         Self::create(|own: &mut Context<Self>| {
             // First the addresses, then what runs: nobody speaks to somebody who is not there yet.
             let address = own.address();
             let place = Context::<AgentActor>::new();
             let executor = Executor::new(executor_settings(&context.settings), guardian.clone(), runs, place.address().recipient());
+            let executor = match cgroups {
+                Some(cgroups) => executor.with_cgroups(cgroups),
+                None => executor,
+            };
             let killer = executor.killer();
             let agent = AgentActor::new(&context, executor.start(), killer.clone(), guardian, address.clone().recipient());
             let agent = place.run(agent);

@@ -18,11 +18,12 @@ use tokio::process::ChildStdin;
 use tracing::warn;
 
 use super::capture::{Capture, Limits, pump};
+use super::cgroup::Cgroups;
 use super::command::{Blame, CannotStart, Environment, spawn};
 use super::control::{Control, FAMILY, Signalling};
 use super::file_name::{Stream, output_file};
 use super::stray::Sweeper;
-use super::{Ending, Report, Run, RunEnded, RunId, RunStarted, Settings};
+use super::{Ending, Program, Report, Run, RunEnded, RunId, RunStarted, Settings};
 use crate::guardian::GuardianMode;
 
 /// How long what the dead group wrote may take to arrive.
@@ -37,6 +38,7 @@ pub(super) struct Workshop {
     pub(super) environment: Environment,
     pub(super) guardian: GuardianMode,
     pub(super) sweeper: Option<Sweeper>,
+    pub(super) cgroups: Option<Arc<Cgroups>>,
 }
 
 /// Runs `run` and reports about it.
@@ -76,7 +78,12 @@ async fn execute(
     if control.ordered().is_some() || shop.guardian.is_over() {
         return Ending::Killed;
     }
-    let spawned = match spawn(&run, &shop.settings.shell, &shop.environment) {
+    let start = || spawn(&run, &shop.settings.shell, &shop.environment);
+    let (nest, spawned) = match shop.cgroups.as_ref().filter(|_| run.program != Program::Noop) {
+        Some(cgroups) => cgroups.inside(start),
+        None => (None, start()),
+    };
+    let spawned = match spawned {
         Ok(Some(spawned)) => spawned,
         Ok(None) => return Ending::Exited(0),
         Err(cannot) => return not_started(&run.id, cannot),
@@ -100,7 +107,10 @@ async fn execute(
     let (status, timed_out) = watch(exit, control, limits, stdin, output.as_mut(), &mut closed).await;
     let killed = shop.guardian.take_killed(group);
     *dead_at = killed.and_then(|killed| killed.dead_at).map(clock::from_kernel);
-    let others = bury(group, &run.id).await;
+    let mut others = bury(group, &run.id).await;
+    if let Some((cgroups, nest)) = shop.cgroups.as_ref().zip(nest) {
+        others |= cgroups.clear(nest).await;
+    }
     shop.guardian.remove(group);
 
     // From here on its marks are no longer those of a run that goes on: a sweep may kill what bears them.

@@ -18,6 +18,15 @@ static RUNTIME: LazyLock<Runtime> =
 
 const LONG: Duration = Duration::from_secs(30);
 
+/// Where this machine has them. It moves this process, for good.
+static CGROUPS: LazyLock<Option<Arc<Cgroups>>> = LazyLock::new(|| match Cgroups::establish() {
+    Ok(cgroups) => Some(Arc::new(cgroups)),
+    Err(why) => {
+        println!("no cgroups here: {why}");
+        None
+    }
+});
+
 struct Ear(mpsc::UnboundedSender<Report>);
 
 impl Actor for Ear {
@@ -45,14 +54,22 @@ impl World {
         Self::with(|_| {})
     }
 
+    fn nested(cgroups: Arc<Cgroups>) -> Self {
+        Self::of(|_| {}, |executor| executor.with_cgroups(cgroups))
+    }
+
     fn with(change: impl FnOnce(&mut Settings)) -> Self {
+        Self::of(change, |executor| executor)
+    }
+
+    fn of(change: impl FnOnce(&mut Settings), furnish: impl FnOnce(Executor) -> Executor) -> Self {
         let output = tempfile::tempdir().expect("a directory");
         let mut settings =
             Settings { output_dir: Some(output.path().join("output")), kill_grace: Duration::from_millis(300), ..Settings::default() };
         change(&mut settings);
         let (tell, reports) = mpsc::unbounded_channel();
         let ear = Ear(tell).start();
-        let executor = Executor::new(settings, GuardianMode::None, RUNTIME.handle().clone(), ear.recipient());
+        let executor = furnish(Executor::new(settings, GuardianMode::None, RUNTIME.handle().clone(), ear.recipient()));
         Self { killer: executor.killer(), executor: executor.start(), reports, output }
     }
 
@@ -456,20 +473,46 @@ fn kill_all_is_immediate() {
 }
 
 #[test]
-fn five_hundred_in_a_row_and_four_at_a_time() {
+fn what_clears_its_environment_does_not_survive_beside_a_run_that_goes_on() {
+    let Some(cgroups) = CGROUPS.clone() else { return };
     in_system(async || {
-        let mut world = World::new();
-        const RUNS: u32 = 500;
-        for window in [1, 4] {
-            let begun = Instant::now();
-            (0..window).for_each(|_| world.start(argv(&["true"])));
-            for ended in 1..=RUNS {
-                assert_eq!(world.ended().await.how, Ending::Exited(0));
-                if ended + window <= RUNS {
-                    world.start(argv(&["true"]));
-                }
-            }
-            println!("{RUNS} × true, {window} at a time: {:.0} per second", f64::from(RUNS) / begun.elapsed().as_secs_f64());
-        }
+        let mut world = World::nested(cgroups.clone());
+        let long = shell("sleep 1000");
+        world.start(long.clone());
+        world.started().await;
+        let file = world.output.path().join("escaped");
+        let escape = format!(
+            "setsid env -i /bin/sh -c 'echo $$ >{0}; exec /bin/sleep 1000' </dev/null >/dev/null 2>&1 & until [ -s {0} ]; do sleep 0.01; done",
+            file.display()
+        );
+        let ended = world.sh(&escape).await;
+        assert_eq!(ended.how, Ending::Exited(0));
+        let pid: i32 = fs::read_to_string(&file).expect("it ran").trim().parse().expect("a number");
+        assert!(!is_running(pid), "dead before the end was told");
+        world.executor.do_send(Stop { id: long.id, signal: Signalling::Kill });
+        assert_eq!(world.ended().await.how, Ending::Killed);
     });
+}
+
+#[test]
+fn five_hundred_in_a_row_and_four_at_a_time() {
+    in_system(async || many_in_a_row(World::new(), "without a cgroup").await);
+    if let Some(cgroups) = CGROUPS.clone() {
+        in_system(async || many_in_a_row(World::nested(cgroups), "in a cgroup each").await);
+    }
+}
+
+async fn many_in_a_row(mut world: World, how: &str) {
+    const RUNS: u32 = 500;
+    for window in [1, 4] {
+        let begun = Instant::now();
+        (0..window).for_each(|_| world.start(argv(&["true"])));
+        for ended in 1..=RUNS {
+            assert_eq!(world.ended().await.how, Ending::Exited(0));
+            if ended + window <= RUNS {
+                world.start(argv(&["true"]));
+            }
+        }
+        println!("{RUNS} × true {how}, {window} at a time: {:.0} per second", f64::from(RUNS) / begun.elapsed().as_secs_f64());
+    }
 }

@@ -2,8 +2,11 @@
 //! configuration: it must not fail.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ffi::OsStr;
 use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
+use std::os::unix::ffi::OsStrExt;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use bellwether_common::clock;
@@ -13,6 +16,7 @@ use nix::sys::signal::{SigSet, Signal, kill, killpg};
 use nix::unistd::Pid;
 
 use super::{ARGUMENT, READY};
+use crate::executor::cgroup;
 use crate::processes;
 
 /// How long to let lines gather: a wake-up for each of them would cost as much as the tasks.
@@ -21,6 +25,7 @@ const GATHER: Duration = Duration::from_millis(10);
 const ROUNDS: usize = 100;
 /// How long the dead may take to die before nobody waits for them any more.
 const BURIAL: Duration = Duration::from_secs(2);
+const BETWEEN_KILLS: Duration = Duration::from_millis(2);
 /// How often to look after a deadline is over, and how far apart: what was just being started shows its mark a moment later.
 const LOOKS: u32 = 3;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
@@ -90,6 +95,8 @@ struct Book {
     struck: HashSet<i32>,
     /// How often it was looked since the deadline was over.
     looks: u32,
+    /// Below which each run has a cgroup of its own.
+    home: Option<PathBuf>,
     /// The beginning of a line whose end has not arrived.
     rest: Vec<u8>,
 }
@@ -127,6 +134,9 @@ impl Book {
             _ => {
                 if let Some(worker) = line.strip_prefix(b"worker ").filter(|worker| !worker.is_empty()) {
                     self.marks.insert([b"BELLWETHER_WORKER=", worker].concat());
+                } else if let Some(home) = line.strip_prefix(b"cgroup /") {
+                    self.home = Some(Path::new("/").join(OsStr::from_bytes(home)));
+                    step_out(self.home.as_deref());
                 }
             }
         }
@@ -164,14 +174,22 @@ impl Book {
         for group in &targets {
             let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
         }
-        let _ = self.kill_marked();
+        let begun = Instant::now();
+        while self.kill_strays(true) > 0 && begun.elapsed() < BURIAL {
+            std::thread::sleep(BETWEEN_KILLS);
+        }
         self.struck.extend(&targets);
         await_death(targets);
     }
 
-    fn kill_marked(&self) -> usize {
+    /// What left its group, told by its cgroup or by its marks. How many were found.
+    fn kill_strays(&self, worker_lives: bool) -> usize {
+        let nests = self.home.iter().flat_map(|home| cgroup::nests(home));
+        // The worker may be frozen with a thread in one of them. If it is gone, this is the number of somebody who is in none.
+        let worker = std::os::unix::process::parent_id();
+        let nested: usize = nests.map(|nest| cgroup::kill_members(&nest, worker, worker_lives)).sum();
         let marked = marked_processes(&self.marks);
-        marked.into_iter().filter(|pid| kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok()).count()
+        nested + marked.into_iter().filter(|pid| kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok()).count()
     }
 
     fn close(self) {
@@ -179,7 +197,8 @@ impl Book {
             let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
         }
         for _ in 0..ROUNDS {
-            if self.kill_marked() == 0 {
+            // An orderly worker removes its cgroup itself, and may still be in it now; a dead one leaves it a moment after its pipe.
+            if self.kill_strays(false) == 0 && self.home.as_ref().is_none_or(|home| !home.exists() || cgroup::remove(home)) {
                 return;
             }
             std::thread::sleep(GATHER);
@@ -198,8 +217,17 @@ fn await_death(mut groups: Vec<i32>) {
         say(dead.iter().map(|group| format!("dead {group} {now}\n")).collect());
         groups = dying;
         if !groups.is_empty() {
-            std::thread::sleep(Duration::from_millis(2));
+            std::thread::sleep(BETWEEN_KILLS);
         }
+    }
+}
+
+/// A guardian that was started later stands where its worker stands, and could not clean up behind it.
+fn step_out(home: Option<&Path>) {
+    let standing = std::fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
+    let inside = home.and_then(Path::file_name).and_then(OsStr::to_str).is_some_and(|name| standing.contains(name));
+    if let Some(base) = home.and_then(Path::parent).filter(|_| inside) {
+        let _ = std::fs::write(base.join("cgroup.procs"), std::process::id().to_string());
     }
 }
 
