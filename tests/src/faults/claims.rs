@@ -81,11 +81,7 @@ mod tests {
     use crate::faults::rows::ROWS;
 
     /// Rows that no test claims yet.
-<<<<<<< HEAD
-    const UNCLAIMED: [&str; 5] = ["F29", "F30", "F32", "F34", "F36"];
-=======
-    const UNCLAIMED: [&str; 9] = ["F19", "F20", "F25", "F26", "F28", "F29", "F30", "F34", "F36"];
->>>>>>> 7132396 (Each task gets a cgroup of its own where the kernel lets us: nothing that it starts outlives it, whatever it does)
+    const UNCLAIMED: [&str; 4] = ["F29", "F30", "F34", "F36"];
 
     #[test]
     fn every_row_is_claimed_by_a_test_and_every_claim_is_of_a_row() {

@@ -173,7 +173,7 @@ impl Nest {
     /// Kills everything in it and waits until it is gone. Whether there was anything.
     async fn empty(&self) -> bool {
         let (begun, mut pause, mut found, mut warned) = (Instant::now(), Duration::from_millis(1), false, false);
-        while kill_members(&self.path, std::process::id(), false) > 0 {
+        while kill_members(&self.path, std::process::id()) > 0 {
             found = true;
             if !warned && begun.elapsed() > PATIENCE {
                 warned = true;
@@ -195,21 +195,27 @@ impl Drop for Nest {
 
 /// Sends SIGKILL to all processes in a cgroup but the worker, of which a thread may just be passing through. How many there were.
 ///
-/// If it is not to be used again, whatever is in it is frozen before, so that it cannot fork faster than it is killed. It never thaws: a
+/// Whatever is in it is frozen before, so that it cannot fork faster than it is killed. It never thaws, and must not be used again: a
 /// thread that stepped into it would be frozen, too.
-pub(crate) fn kill_members(path: &Path, worker: u32, use_again: bool) -> usize {
-    let is_worker = |thread: &i32| Path::new(&format!("/proc/{worker}/task/{thread}")).exists();
-    let (workers, strangers): (Vec<i32>, Vec<i32>) = members(path).into_iter().partition(is_worker);
+pub(crate) fn kill_members(path: &Path, worker: u32) -> usize {
+    let (workers, strangers) = told_apart(path, worker);
     if strangers.is_empty() {
         return 0;
     }
-    if workers.is_empty() && !use_again {
+    if workers.is_empty() {
         // Where it cannot be frozen, it is killed again and again.
         let _ = fs::write(path.join("cgroup.freeze"), "1");
     }
-    // The number of any thread stands for its whole process.
-    let targets = members(path).into_iter().filter(|thread| !is_worker(thread));
-    targets.filter(|thread| kill(Pid::from_raw(*thread), Signal::SIGKILL).is_ok()).count()
+    strangers_in(path, worker).into_iter().filter(|thread| kill(Pid::from_raw(*thread), Signal::SIGKILL).is_ok()).count()
+}
+
+/// Threads in a cgroup that are not the worker's. The number of any of them stands for its whole process.
+pub(crate) fn strangers_in(path: &Path, worker: u32) -> Vec<i32> {
+    told_apart(path, worker).1
+}
+
+fn told_apart(path: &Path, worker: u32) -> (Vec<i32>, Vec<i32>) {
+    members(path).into_iter().partition(|thread| Path::new(&format!("/proc/{worker}/task/{thread}")).exists())
 }
 
 fn members(path: &Path) -> Vec<i32> {

@@ -57,7 +57,7 @@ fn guard() {
     loop {
         // What waits in the pipe comes first: a later deadline may be among it, if it was us who were frozen.
         if !is_readable(&pipe, book.patience(clock::kernel())) {
-            book.strike_if_over(clock::kernel());
+            book.strike_if_over(clock::kernel(), || is_readable(&pipe, Some(Duration::ZERO)));
             continue;
         }
         match pipe.read(&mut buffer) {
@@ -65,7 +65,7 @@ fn guard() {
             Ok(n) => {
                 book.read(&buffer[..n]);
                 if n < buffer.len() {
-                    book.strike_if_over(clock::kernel());
+                    book.strike_if_over(clock::kernel(), || is_readable(&pipe, Some(Duration::ZERO)));
                 }
                 std::thread::sleep(GATHER.min(book.patience(clock::kernel()).unwrap_or(GATHER)));
             }
@@ -158,38 +158,49 @@ impl Book {
         self.groups.iter().any(|group| !self.struck.contains(group))
     }
 
-    fn strike_if_over(&mut self, now: Duration) {
+    fn strike_if_over(&mut self, now: Duration, has_news: impl Fn() -> bool) {
         let over = self.deadline.is_some_and(|deadline| deadline <= now);
         if over && (self.has_targets() || self.looks < LOOKS) {
             self.looks = self.looks.saturating_add(1);
-            self.strike();
+            self.strike(has_news);
         }
     }
 
     /// Kills what is registered, and whatever else bears a mark, and says what died when. It is said first: whoever sees a process
     /// dead by our hand can know it.
-    fn strike(&mut self) {
+    fn strike(&mut self, has_news: impl Fn() -> bool) {
         let targets: Vec<i32> = self.groups.difference(&self.struck).copied().collect();
         say(targets.iter().map(|group| format!("killing {group}\n")).collect());
         for group in &targets {
             let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
         }
-        let begun = Instant::now();
-        while self.kill_strays(true) > 0 && begun.elapsed() < BURIAL {
-            std::thread::sleep(BETWEEN_KILLS);
-        }
+        self.kill_strays(has_news);
         self.struck.extend(&targets);
         await_death(targets);
     }
 
-    /// What left its group, told by its cgroup or by its marks. How many were found.
-    fn kill_strays(&self, worker_lives: bool) -> usize {
-        let nests = self.home.iter().flat_map(|home| cgroup::nests(home));
-        // The worker may be frozen with a thread in one of them. If it is gone, this is the number of somebody who is in none.
+    /// What left its group, told by its cgroup or by its marks.
+    fn strays(&self) -> Vec<i32> {
+        // The worker may be frozen with a thread in one of the cgroups.
         let worker = std::os::unix::process::parent_id();
-        let nested: usize = nests.map(|nest| cgroup::kill_members(&nest, worker, worker_lives)).sum();
-        let marked = marked_processes(&self.marks);
-        nested + marked.into_iter().filter(|pid| kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok()).count()
+        let nested = self.home.iter().flat_map(|home| cgroup::nests(home)).flat_map(|nest| cgroup::strangers_in(&nest, worker));
+        nested.chain(marked_processes(&self.marks)).collect()
+    }
+
+    /// Kills strays until there are none. A deadline is renewed before anything is started on the strength of it: so whoever was seen
+    /// before a look that found nothing new in the pipe was started under the old one. Nobody else may be killed, for nobody else is told.
+    fn kill_strays(&self, has_news: impl Fn() -> bool) {
+        let begun = Instant::now();
+        while begun.elapsed() < BURIAL {
+            let strays = self.strays();
+            if strays.is_empty() || has_news() {
+                return;
+            }
+            for pid in strays {
+                let _ = kill(Pid::from_raw(pid), Signal::SIGKILL);
+            }
+            std::thread::sleep(BETWEEN_KILLS);
+        }
     }
 
     fn close(self) {
@@ -197,8 +208,14 @@ impl Book {
             let _ = killpg(Pid::from_raw(*group), Signal::SIGKILL);
         }
         for _ in 0..ROUNDS {
+            let nests = self.home.iter().flat_map(|home| cgroup::nests(home));
+            // If the worker is gone, this is the number of somebody who is in none of them.
+            let worker = std::os::unix::process::parent_id();
+            let nested: usize = nests.map(|nest| cgroup::kill_members(&nest, worker)).sum();
+            let marked = marked_processes(&self.marks);
+            let killed = marked.into_iter().filter(|pid| kill(Pid::from_raw(*pid), Signal::SIGKILL).is_ok()).count();
             // An orderly worker removes its cgroup itself, and may still be in it now; a dead one leaves it a moment after its pipe.
-            if self.kill_strays(false) == 0 && self.home.as_ref().is_none_or(|home| !home.exists() || cgroup::remove(home)) {
+            if nested + killed == 0 && self.home.as_ref().is_none_or(|home| !home.exists() || cgroup::remove(home)) {
                 return;
             }
             std::thread::sleep(GATHER);
@@ -278,6 +295,22 @@ mod tests {
         assert_eq!(book.patience(seconds(7)), Some(Duration::ZERO));
         book.read(b"!9000000000\n");
         assert_eq!(book.patience(seconds(7)), Some(seconds(2)));
+    }
+
+    #[test]
+    fn nobody_is_killed_who_may_have_been_started_on_a_renewed_deadline() {
+        let mark = format!("BELLWETHER_WORKER=watch-test-{}", std::process::id());
+        let (name, value) = mark.split_once('=').expect("both");
+        let mut child = std::process::Command::new("sleep").arg("1000").env(name, value).spawn().expect("a process");
+        let book = Book { marks: BTreeSet::from([mark.clone().into_bytes()]), ..Book::default() };
+        let begun = Instant::now();
+        while book.strays().is_empty() {
+            assert!(begun.elapsed() < seconds(30), "its mark is not seen");
+        }
+        book.kill_strays(|| true);
+        assert!(matches!(child.try_wait(), Ok(None)), "there was news: it may be a new one");
+        book.kill_strays(|| false);
+        assert_eq!(child.wait().expect("an end").code(), None, "it was of the old time");
     }
 
     #[test]
