@@ -71,6 +71,8 @@ pub const TASKS_ENDED_TOTAL: &str = "bellwether_tasks_ended_total";
 pub const TASK_QUEUE_DURATION_SECONDS: &str = "bellwether_task_queue_duration_seconds";
 /// Seconds from the decision to assign to the answer.
 pub const TASK_ASSIGN_DURATION_SECONDS: &str = "bellwether_task_assign_duration_seconds";
+/// Results of an earlier life of `/tasks` that the master deleted.
+pub const SWEPT_RESULTS_TOTAL: &str = "bellwether_swept_results_total";
 /// Workers as the master sees them: label [`label::STATE`], see [`WORKER_STATES`].
 pub const WORKERS: &str = "bellwether_workers";
 /// Incarnations that registered.
@@ -178,8 +180,8 @@ pub const FAILOVER_PHASES: [&str; 3] = ["election", "recovery", "first_assignmen
 /// What a master's pen writes.
 pub const PEN_OPS: [&str; 6] = ["assign", "cancel", "take_back", "hold", "housekeeping", "proof"];
 /// What any pen writes: a master's, a worker's, a client's.
-pub const WRITE_OPS: [&str; 10] =
-    ["assign", "cancel", "take_back", "hold", "housekeeping", "proof", "register", "record", "give_back", "submit"];
+pub const WRITE_OPS: [&str; 11] =
+    ["assign", "cancel", "take_back", "hold", "housekeeping", "proof", "register", "record", "retry", "give_back", "submit"];
 /// Where a takeover found tasks.
 pub const RECOVERED_FROM: [&str; 4] = ["pending", "held", "assigned", "gone_worker"];
 /// States of a task that has not ended.
@@ -315,12 +317,14 @@ pub const METRICS: &[Metric] = &[
     metric(Counter, COORDINATOR, TASKS_ENDED_TOTAL, &[(label::RESULT, &MASTER_ENDINGS)], "tasks that the master ended itself"),
     metric(Histogram, COORDINATOR, TASK_QUEUE_DURATION_SECONDS, &[], "time that tasks waited under /tasks before they were assigned, since they were submitted or given back"),
     metric(Histogram, COORDINATOR, TASK_ASSIGN_DURATION_SECONDS, &[], "time from the decision to assign to ZooKeeper's answer"),
+    metric(Counter, COORDINATOR, SWEPT_RESULTS_TOTAL, &[], "results of an earlier life of /tasks that were deleted"),
     metric(Gauge, COORDINATOR, WORKERS, &[(label::STATE, &WORKER_STATES)], "workers as the master sees them"),
     metric(Counter, COORDINATOR, WORKER_JOINS_TOTAL, &[], "worker incarnations that registered"),
     metric(Counter, COORDINATOR, WORKER_LOSSES_TOTAL, &[(label::REASON, &WORKER_LOSS_REASONS)], "worker incarnations that went"),
     metric(Histogram, ALL, ZK_MULTI_OPS, &[], "operations per transaction"),
 
     metric(Counter, WORKER, TASKS_COMPLETED_TOTAL, &[(label::KIND, &TASK_KINDS), (label::RESULT, &TASK_RESULTS)], "attempts whose result was recorded"),
+    metric(Counter, WORKER, TASK_RETRIES_TOTAL, &[(label::REASON, &RETRY_REASONS)], "attempts that failed and are followed by another"),
     metric(Gauge, WORKER, WORKER_SLOTS, &[], "slots of this worker"),
     metric(Gauge, WORKER, WORKER_SLOTS_IN_USE, &[], "slots of this worker in which something runs"),
     metric(Histogram, WORKER, TASK_RUN_DURATION_SECONDS, &[(label::KIND, &TASK_KINDS), (label::RESULT, &TASK_RESULTS)], "time that attempts ran"),

@@ -87,6 +87,8 @@ pub(crate) struct MasterActor {
     reconcile_interval: Duration,
     reconciling: Option<SpawnHandle>,
     watches: Vec<Watch>,
+    /// Rings when the next resting task is due.
+    alarm: Option<SpawnHandle>,
     /// Counts how often the watches were armed: an answer of an earlier round is dropped.
     round: u64,
 }
@@ -102,6 +104,7 @@ impl MasterActor {
             reconcile_interval,
             reconciling: None,
             watches: Vec::new(),
+            alarm: None,
             round: 0,
         }
     }
@@ -117,35 +120,52 @@ impl MasterActor {
         self.pen.store().serial()
     }
 
-    fn feed(&mut self, event: Event, context: &Context<Self>) {
+    fn feed(&mut self, event: Event, context: &mut Context<Self>) {
         self.feed_all(vec![event], context);
     }
 
-    fn feed_all(&mut self, events: Vec<Event>, context: &Context<Self>) {
+    fn feed_all(&mut self, events: Vec<Event>, context: &mut Context<Self>) {
         let effects = self.master.on_all(events, clock::now());
         debug_assert_eq!(self.master.sanity_check(), Ok(()));
         self.run(effects, context);
     }
 
-    fn run(&mut self, effects: Vec<Effect>, context: &Context<Self>) {
+    fn run(&mut self, effects: Vec<Effect>, context: &mut Context<Self>) {
         let mut questions = Vec::new();
         for effect in effects {
             match effect {
                 Effect::Write(id, multi) => self.write(id, multi, context),
                 Effect::MendLayout => self.mend_layout(context),
+                Effect::Arm(at) => self.arm(at, context),
                 Effect::Tell(fact) => self.observer.tell(&fact),
                 Effect::ListBoxes(_)
                 | Effect::ListWorkers(_)
                 | Effect::ListBox(..)
                 | Effect::ListTasks(_)
+                | Effect::ListHeld(_)
                 | Effect::ListCancels(_)
+                | Effect::ListResults(_)
+                | Effect::ReadGround(_)
                 | Effect::ReadWorker(..)
                 | Effect::ReadTask(..)
+                | Effect::ReadHeld(..)
                 | Effect::ReadAssignment(..)
                 | Effect::ReadCancel(..) => questions.push(effect),
             }
         }
         self.ask(questions, context);
+    }
+
+    /// Rings at this time; an earlier order is forgotten.
+    fn arm(&mut self, at: Duration, context: &mut Context<Self>) {
+        let ring = |actor: &mut Self, context: &mut Context<Self>| {
+            actor.alarm = None;
+            actor.feed(Event::Rang, context);
+        };
+        let alarm = context.run_later(clock::until(at), ring);
+        if let Some(earlier) = self.alarm.replace(alarm) {
+            context.cancel_future(earlier);
+        }
     }
 
     fn tell_office(&self, event: election::Event) {

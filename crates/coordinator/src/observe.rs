@@ -281,6 +281,7 @@ impl MasterObserver {
         }
         let counts = master.view().counts();
         gauge!(names::TASKS, "state" => "pending").set(counts.pending as f64);
+        gauge!(names::TASKS, "state" => "held").set(counts.held as f64);
         gauge!(names::TASKS, "state" => "assigned").set(counts.assigned as f64);
         gauge!(names::WORKERS, "state" => "active").set(counts.usable as f64);
         gauge!(names::WORKERS, "state" => "draining").set(counts.draining as f64);
@@ -323,10 +324,15 @@ impl MasterObserver {
             Fact::Stuck { task, why } => warn!(%task, %why, "task cannot be moved, and is left where it is"),
             Fact::Surprised { path, why } => warn!(path, %why, "zookeeper refused a write that should have been possible"),
             Fact::LayoutDamaged(node) => error!(node, "a node of the layout was deleted; it is created again"),
+            Fact::Swept(results) => {
+                warn!(results, "results older than /tasks were deleted: it was created anew, and its numbers start over");
+                counter!(names::SWEPT_RESULTS_TOTAL).increment(*results);
+            }
             Fact::Surveyed(counts) => {
                 *self.term.surveyed.lock().unwrap_or_else(PoisonError::into_inner) = true;
-                info!(pending = counts.pending, assigned = counts.assigned, workers = counts.workers, "took over");
+                info!(pending = counts.pending, held = counts.held, assigned = counts.assigned, workers = counts.workers, "took over");
                 counter!(names::RECOVERED_TASKS_TOTAL, "from" => "pending").increment(counts.pending as u64);
+                counter!(names::RECOVERED_TASKS_TOTAL, "from" => "held").increment(counts.held as u64);
                 counter!(names::RECOVERED_TASKS_TOTAL, "from" => "assigned").increment(counts.assigned as u64);
                 self.phase("recovery");
             }

@@ -1,6 +1,6 @@
 //! What becomes of a task when an attempt is over: pure functions from a payload and what happened to what is written next.
 //!
-//! Who calls them: the worker for attempts that it ran ([`result_of_run`]), the master for attempts that were lost with their
+//! Who calls them: the worker for attempts that it ran ([`after_run`]), the master for attempts that were lost with their
 //! worker ([`after_loss`]) and for tasks that never run ([`cancelled`], [`crate::protocol::result::rejected`]).
 
 use jiff::Timestamp;
@@ -8,6 +8,10 @@ use jiff::Timestamp;
 use crate::protocol::payload::{self, ATTEMPTS_KEPT, Envelope, Rejection, Task};
 use crate::protocol::result::{AttemptRecord, Recorded, Stream, TaskOutcome, TaskResult, record, rejected};
 use crate::protocol::{TaskName, WorkerId};
+
+mod retry;
+
+pub use retry::{Retry, RetryDefaults, RetryReason};
 
 /// One attempt on one worker: two assignments of one task are told apart by the transaction that created them.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -65,6 +69,52 @@ pub struct Runner {
     pub worker: WorkerId,
     /// The term, if known.
     pub epoch: Option<i32>,
+}
+
+/// What becomes of a task whose attempt was run.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum AfterRun {
+    /// It ends here.
+    Ended {
+        /// How.
+        result: Box<TaskResult>,
+        /// What is written.
+        recorded: Recorded,
+        /// The payload to keep as a dead letter: it failed, and all its retries are spent.
+        letter: Option<Vec<u8>>,
+    },
+    /// Another attempt is made.
+    Again(Retry),
+}
+
+/// Decides what becomes of a task whose command ran to its end, or could not be started. `assigned`: when it came to its worker, by
+/// ZooKeeper's clock. `defaults` hold for what it does not say.
+#[must_use]
+pub fn after_run(
+    name: &TaskName,
+    task: &Task,
+    runner: &Runner,
+    ran: &Ran,
+    assigned: Option<Timestamp>,
+    defaults: &RetryDefaults,
+) -> AfterRun {
+    let result = TaskResult { assigned, ..result_of_run(name, task, runner, ran) };
+    let reason = RetryReason::of(&ran.ending).filter(|_| defaults.wants_retry(&task.envelope, &ran.ending));
+    let Some(reason) = reason else {
+        let recorded = record(&result, Some(task));
+        return AfterRun::Ended { result: Box::new(result), recorded, letter: None };
+    };
+    let mut again = task.clone();
+    again.envelope.failures = task.envelope.failures.saturating_add(1);
+    again.envelope.attempts = result.attempts.clone();
+    if again.envelope.failures > defaults.retries_of(&task.envelope) {
+        again.envelope.delay_ms = 0;
+        let recorded = record(&result, Some(task));
+        return AfterRun::Ended { result: Box::new(result), recorded, letter: Some(again.encode()) };
+    }
+    let delay = defaults.delay(name, &again.envelope);
+    again.envelope.delay_ms = u64::try_from(delay.as_millis()).unwrap_or(u64::MAX);
+    AfterRun::Again(Retry { payload: again.encode(), attempt: result.attempt, reason, delay })
 }
 
 /// The result of a task whose command ran to its end, or could not be started.
@@ -135,6 +185,7 @@ pub fn after_loss(name: &TaskName, data: &[u8], runner: &Runner, budget: u32, no
     };
     let lost = attempt_record(&task.envelope, runner, None, now, "worker-lost".to_owned());
     let attempt = task.envelope.attempt();
+    task.envelope.delay_ms = 0;
     task.envelope.attempts = with_attempt(std::mem::take(&mut task.envelope.attempts), lost);
     task.envelope.losses = task.envelope.losses.saturating_add(1);
     if task.envelope.losses < loss_budget(&task.envelope, budget) {
@@ -171,7 +222,7 @@ pub fn cancelled(name: &TaskName, data: &[u8], reason: Option<String>, runner: O
     if let Some(task) = &task {
         result.submitter = task.envelope.submitter.clone();
         result.attempts = task.envelope.attempts.clone();
-        result.attempt = if runner.is_some() { task.envelope.attempt() } else { task.envelope.losses };
+        result.attempt = if runner.is_some() { task.envelope.attempt() } else { task.envelope.attempts_made() };
     }
     result.worker = runner.map(|runner| runner.worker.clone());
     result.epoch = runner.and_then(|runner| runner.epoch);
@@ -211,6 +262,58 @@ mod tests {
         assert_eq!(payload::decode(&letter.unwrap()).unwrap().command, payload::Command::Shell("sleep 1".into()));
     }
 
+    fn defaults(retries: u32) -> RetryDefaults {
+        RetryDefaults { retries, ..RetryDefaults::default() }
+    }
+
+    fn ran(ending: Ending) -> Ran {
+        let at = Timestamp::UNIX_EPOCH;
+        Ran { ending, started: at, ended: at, dead: None, stdout: Stream::default(), stderr: Stream::default(), output: None }
+    }
+
+    fn run(data: &[u8], ending: Ending, defaults: &RetryDefaults) -> AfterRun {
+        after_run(&TaskName::listed("t"), &payload::decode(data).unwrap(), &runner(), &ran(ending), None, defaults)
+    }
+
+    #[test]
+    fn a_task_that_fails_is_tried_again_until_its_retries_are_spent() {
+        let mut data = br#"{"bellwether":1,"shell":"false","retries":2}"#.to_vec();
+        for failures in 1..=2 {
+            let AfterRun::Again(retry) = run(&data, Ending::Exited(1), &defaults(0)) else { panic!("failure {failures} of 3 is no end") };
+            let again = payload::decode(&retry.payload).unwrap().envelope;
+            assert_eq!((retry.attempt, retry.reason, again.failures, again.losses), (failures, RetryReason::Exit, failures, 0));
+            assert_eq!(
+                (again.attempt(), again.attempts.len(), again.delay_ms),
+                (failures + 1, failures as usize, retry.delay.as_millis() as u64)
+            );
+            data = retry.payload;
+        }
+        let AfterRun::Ended { result, letter, .. } = run(&data, Ending::Exited(1), &defaults(0)) else { panic!("the third is the last") };
+        assert_eq!((result.outcome, result.exit, result.attempt, result.attempts.len()), (TaskOutcome::Failed, Some(1), 3, 3));
+        let letter = payload::decode(&letter.expect("its retries are spent")).unwrap().envelope;
+        assert_eq!((letter.failures, letter.attempts.len(), letter.delay_ms), (3, 3, 0));
+    }
+
+    #[test]
+    fn what_may_not_be_tried_again_ends_at_once_and_leaves_no_letter() {
+        let only = br#"{"bellwether":1,"shell":"x","retries":9,"retry_on":[75]}"#.as_slice();
+        let ends = |data: &[u8], ending| matches!(run(data, ending, &defaults(0)), AfterRun::Ended { letter: None, .. });
+        assert!(ends(only, Ending::Exited(1)) && ends(only, Ending::Signalled(9)) && ends(only, Ending::TimedOut));
+        assert!(!ends(only, Ending::Exited(75)));
+        assert!(ends(b"x", Ending::Exited(1)) && ends(only, Ending::Exited(0)));
+        let none = br#"{"bellwether":1,"shell":"x","retries":0}"#.as_slice();
+        assert!(matches!(run(none, Ending::Exited(1), &defaults(5)), AfterRun::Ended { letter: None, .. }), "it says so itself");
+    }
+
+    #[test]
+    fn a_plain_task_takes_the_workers_defaults_and_keeps_its_dialect() {
+        let AfterRun::Again(retry) = run(b"false", Ending::TimedOut, &defaults(1)) else { panic!("one retry") };
+        let again = payload::decode(&retry.payload).unwrap();
+        assert_eq!((again.dialect, again.envelope.failures, retry.reason), (payload::Dialect::Plain, 1, RetryReason::Timeout));
+        let AfterRun::Ended { recorded, letter, .. } = run(&retry.payload, Ending::Exited(2), &defaults(1)) else { panic!("spent") };
+        assert_eq!((recorded.status.as_slice(), letter.is_some()), (b"failed exit=2".as_slice(), true));
+    }
+
     #[test]
     fn garbage_that_was_assigned_ends_as_rejected() {
         let Fate::Ended { outcome, recorded, .. } = lose(b"\xff", 3) else { panic!("garbage does not go back") };
@@ -220,9 +323,6 @@ mod tests {
     #[test]
     fn a_result_says_who_ran_what_and_how_it_ended() {
         let task = payload::decode(br#"{"bellwether":1,"argv":["x"],"submitter":"me@here"}"#).unwrap();
-        let at = Timestamp::UNIX_EPOCH;
-        let ran =
-            |ending| Ran { ending, started: at, ended: at, dead: None, stdout: Stream::default(), stderr: Stream::default(), output: None };
         let of = |ending| result_of_run(&TaskName::listed("t"), &task, &runner(), &ran(ending));
         let result = of(Ending::Exited(3));
         assert_eq!((result.outcome, result.exit_code(), result.attempt), (TaskOutcome::Failed, 3, 1));

@@ -6,10 +6,13 @@
 //!
 //! * [`items`]: the units of its transactions, and what they turn into
 //! * `survey`: lists, answers and changes become beliefs
+//! * `ground`, `clock`: what must be known before anything is assigned
 //! * `tasks`, `workers`, `cancels`: what follows from them
 //! * `writing`: items become transactions, and outcomes become beliefs
 
 mod cancels;
+mod clock;
+mod ground;
 pub mod items;
 mod numbers;
 mod survey;
@@ -23,7 +26,8 @@ use std::time::Duration;
 use crate::Time;
 use crate::protocol::result::TaskOutcome;
 use crate::protocol::{Change, Multi, Node, Outcome, TaskName, Why, WorkerId};
-use crate::view::{Counts, Question, View};
+use crate::view::{Counts, Entry, Lane, Question, View};
+pub use ground::{Aged, Ground};
 use items::{Batch, Item};
 
 /// What happened, as the master's shell reports it.
@@ -45,12 +49,20 @@ pub enum Event {
     BoxListed(Question, WorkerId, Option<Vec<TaskName>>),
     /// The names under `/tasks`.
     TasksListed(Question, Vec<TaskName>),
+    /// The names under `/bellwether/held`.
+    HeldListed(Question, Vec<TaskName>),
     /// The names under `/bellwether/cancel`.
     CancelsListed(Question, Vec<TaskName>),
+    /// What must be known before anything is assigned.
+    GroundRead(Question, Ground),
+    /// All results, and the details of plain ones.
+    ResultsListed(Question, Vec<Aged>),
     /// A worker's data.
     WorkerRead(Question, WorkerId, Reading),
     /// A task's payload.
     TaskRead(Question, TaskName, Reading),
+    /// A held task's payload.
+    HeldRead(Question, TaskName, Reading),
     /// An assignment's payload.
     AssignmentRead(Question, WorkerId, TaskName, Reading),
     /// A cancellation mark.
@@ -61,6 +73,8 @@ pub enum Event {
     LayoutMended,
     /// The operator changed the configuration of the service that runs.
     Configured(Settings),
+    /// The time that was asked for has come.
+    Rang,
 }
 
 /// What a read found.
@@ -85,12 +99,20 @@ pub enum Effect {
     ListBox(Question, WorkerId),
     /// List `/tasks`.
     ListTasks(Question),
+    /// List `/bellwether/held`.
+    ListHeld(Question),
     /// List `/bellwether/cancel`.
     ListCancels(Question),
+    /// Read when the epoch was set, which transactions created `/tasks` and `/status`, and what `/bellwether/swept` says.
+    ReadGround(Question),
+    /// List `/status` and `/bellwether/results`, with the transactions that created what is there.
+    ListResults(Question),
     /// Read a worker's data.
     ReadWorker(Question, WorkerId),
     /// Read a task.
     ReadTask(Question, TaskName),
+    /// Read a held task.
+    ReadHeld(Question, TaskName),
     /// Read an assignment.
     ReadAssignment(Question, WorkerId, TaskName),
     /// Read a cancellation mark.
@@ -99,6 +121,8 @@ pub enum Effect {
     Write(u64, Multi),
     /// Create what is missing of the layout.
     MendLayout,
+    /// Ring once, at this monotonic time; a later order replaces an earlier one.
+    Arm(Duration),
     /// Tell operators and metrics.
     Tell(Fact),
 }
@@ -161,6 +185,8 @@ pub enum Fact {
     },
     /// A node of the layout was deleted by hand.
     LayoutDamaged(&'static str),
+    /// So many results were older than `/tasks`, and are deleted.
+    Swept(u64),
     /// Everything was read once: what this master started with.
     Surveyed(Counts),
     /// The slow comparison before this one found this many changes that no watch has told of, not even since.
@@ -199,15 +225,21 @@ pub struct Master {
     /// Answers to this question and earlier ones are of another time.
     floor: Question,
     survey: survey::Survey,
+    clock: clock::Clock,
+    sweep: ground::Sweep,
+    /// When the shell was asked to ring.
+    alarm: Option<Duration>,
     /// Tasks whose payload is still to be asked for.
-    unread: BTreeSet<TaskName>,
+    unread: BTreeSet<Entry>,
     /// Tasks whose turn has come although their payload was given up.
-    wanted: BTreeSet<TaskName>,
+    wanted: BTreeSet<Entry>,
+    /// Those of them whose turn has come to be placed.
+    rested: BTreeSet<Entry>,
     reads: usize,
     /// Tasks of which it was told that they are stuck.
     stuck: BTreeSet<TaskName>,
-    /// The last stuck task that was looked at again.
-    looked_at: Option<TaskName>,
+    /// The last stuck task of each lane that was looked at again.
+    looked_at: BTreeMap<Lane, TaskName>,
     cancels: BTreeMap<TaskName, cancels::Cancel>,
     todo: VecDeque<Item>,
     /// Items that wait for the layout.
@@ -231,11 +263,15 @@ impl Master {
             asked: 0,
             floor: 0,
             survey: survey::Survey::default(),
+            clock: clock::Clock::default(),
+            sweep: ground::Sweep::default(),
+            alarm: None,
             unread: BTreeSet::new(),
             wanted: BTreeSet::new(),
+            rested: BTreeSet::new(),
             reads: 0,
             stuck: BTreeSet::new(),
-            looked_at: None,
+            looked_at: BTreeMap::new(),
             cancels: BTreeMap::new(),
             todo: VecDeque::new(),
             blocked: Vec::new(),
@@ -263,6 +299,7 @@ impl Master {
             self.take_in(event, now);
         }
         self.end_survey(now);
+        self.wake(now);
         self.ask_for_payloads();
         self.place();
         self.write();
@@ -271,22 +308,28 @@ impl Master {
 
     fn take_in(&mut self, event: Event, now: Time) {
         match event {
-            Event::Began => self.resync(),
+            Event::Began => self.resync(now),
             Event::Paused => self.paused = true,
             Event::ReconcileDue => self.reconcile(),
             Event::Changed(changes) => changes.into_iter().for_each(|change| self.on_change(change, now)),
             Event::BoxesListed(question, boxes) => self.on_boxes_listed(question, boxes),
             Event::WorkersListed(question, workers) => self.on_workers_listed(question, workers),
             Event::BoxListed(question, worker, tasks) => self.on_box_listed(question, &worker, tasks),
-            Event::TasksListed(question, tasks) => self.on_tasks_listed(question, tasks),
+            Event::TasksListed(question, tasks) => self.on_tasks_listed(Lane::Pending, question, tasks),
+            Event::HeldListed(question, tasks) => self.on_tasks_listed(Lane::Held, question, tasks),
+            Event::GroundRead(question, ground) => self.on_ground_read(question, ground),
+            Event::ResultsListed(question, results) => self.on_results_listed(question, results),
             Event::CancelsListed(question, tasks) => self.on_cancels_listed(question, tasks),
             Event::WorkerRead(question, worker, reading) => self.on_worker_read(question, &worker, reading),
-            Event::TaskRead(question, task, reading) => self.on_task_read(question, &task, reading, now),
+            Event::TaskRead(question, task, reading) => self.on_task_read(question, &Entry::pending(task), reading, now),
+            Event::HeldRead(question, task, reading) => self.on_task_read(question, &Entry::held(task), reading, now),
             Event::AssignmentRead(question, worker, task, reading) => self.on_assignment_read(question, &worker, &task, reading, now),
             Event::CancelRead(question, task, reading) => self.on_cancel_read(question, &task, reading, now),
             Event::WriteEnded(id, outcome) => self.on_write_ended(id, &outcome, now),
-            Event::LayoutMended => self.todo.extend(std::mem::take(&mut self.blocked)),
+            Event::LayoutMended => self.on_layout_mended(),
             Event::Configured(settings) => self.settings = settings,
+            // What is due is looked at after every event.
+            Event::Rang => self.alarm = None,
         }
     }
 
@@ -309,8 +352,8 @@ impl Master {
         let in_flight = self.writes.values().flat_map(|batch| batch.items.iter()).chain(&self.todo).chain(&self.blocked);
         let mut moved = BTreeSet::new();
         for task in in_flight.filter_map(Item::moved_task) {
-            if !moved.insert(task) {
-                return Err(format!("{task:?} is in two transactions at once"));
+            if let Some((task, place)) = moved.replace(task) {
+                return Err(format!("{task} ({place:?}) is in two transactions at once"));
             }
         }
         Ok(())

@@ -8,7 +8,8 @@
 use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::protocol::{TaskName, WorkerId};
+use crate::protocol::WorkerId;
+use crate::view::Entry;
 
 /// What a task asks of a worker. Tasks that ask the same form one queue, so that a queue nobody can serve holds up no other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Default)]
@@ -26,8 +27,8 @@ pub struct Ticket {
     pub priority: Reverse<i32>,
     /// Lower, and so older, goes first.
     pub czxid: i64,
-    /// The task.
-    pub task: TaskName,
+    /// The task, and where it waits.
+    pub entry: Entry,
 }
 
 /// All waiting tasks that are understood.
@@ -73,9 +74,9 @@ impl Queue {
 
     /// The oldest task of all.
     #[must_use]
-    pub fn oldest(&self) -> Option<&TaskName> {
+    pub fn oldest(&self) -> Option<&Entry> {
         let heads = self.queues.values().filter_map(BTreeSet::first);
-        heads.min_by_key(|ticket| ticket.czxid).map(|ticket| &ticket.task)
+        heads.min_by_key(|ticket| ticket.czxid).map(|ticket| &ticket.entry)
     }
 }
 
@@ -113,7 +114,7 @@ impl Offer<'_> {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Placement {
     /// This task …
-    pub task: TaskName,
+    pub entry: Entry,
     /// … goes to this worker.
     pub worker: WorkerId,
 }
@@ -137,7 +138,7 @@ pub fn solve(queue: &Queue, mut offers: Vec<Offer<'_>>, limit: usize) -> Vec<Pla
         let Some(best) = takers.min_by(|a, b| share(a).cmp(&share(b)).then_with(|| a.worker.cmp(b.worker))) else { break };
         best.load += 1;
         best.reserved = requirement.alone;
-        plan.push(Placement { task: ticket.task.clone(), worker: best.worker.clone() });
+        plan.push(Placement { entry: ticket.entry.clone(), worker: best.worker.clone() });
     }
     plan
 }
@@ -166,9 +167,10 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::protocol::TaskName;
 
     fn ticket(priority: i32, czxid: i64) -> Ticket {
-        Ticket { priority: Reverse(priority), czxid, task: TaskName::listed(&format!("t{czxid}")) }
+        Ticket { priority: Reverse(priority), czxid, entry: Entry::pending(TaskName::listed(&format!("t{czxid}"))) }
     }
 
     fn labels(pairs: &[(&str, &str)]) -> BTreeMap<String, String> {
@@ -176,7 +178,7 @@ mod tests {
     }
 
     fn placed(plan: &[Placement]) -> Vec<(String, String)> {
-        plan.iter().map(|p| (p.task.to_string(), p.worker.to_string())).collect()
+        plan.iter().map(|p| (p.entry.task.to_string(), p.worker.to_string())).collect()
     }
 
     fn offer<'a>(worker: &'a WorkerId, labels: &'a BTreeMap<String, String>, capacity: u32, load: u32) -> Offer<'a> {
@@ -243,7 +245,7 @@ mod tests {
             let named: Vec<_> = workers.iter().enumerate().map(|(i, (c, l, z))| (WorkerId::listed(&format!("w{i}")), zone(*z), *c, *l)).collect();
             let offers = named.iter().map(|(w, z, c, l)| offer(w, z, *c, *l)).collect();
             let plan = solve(&queue, offers, usize::MAX);
-            let tasks: BTreeSet<_> = plan.iter().map(|p| p.task.clone()).collect();
+            let tasks: BTreeSet<_> = plan.iter().map(|p| p.entry.task.clone()).collect();
             prop_assert_eq!(tasks.len(), plan.len());
             for (worker, has, capacity, load) in &named {
                 let given = plan.iter().filter(|p| p.worker == *worker).count() as u32;

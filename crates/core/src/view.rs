@@ -8,16 +8,64 @@ use std::time::Duration;
 
 use crate::planner::{Offer, Queue, Requirement, Ticket};
 use crate::protocol::record::WorkerRecord;
-use crate::protocol::{TaskName, WorkerId};
+use crate::protocol::{TaskName, WorkerId, path};
 
 /// Number of a question; its answer is believed only while no later question about the same name was asked.
 pub type Question = u64;
 
-/// A task that is pending, as far as we know.
+/// Where a task waits.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub enum Lane {
+    /// Under `/tasks`: it may run now.
+    Pending,
+    /// Under `/bellwether/held`: it may not run before its time.
+    Held,
+}
+
+/// A task that waits, and where.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Entry {
+    /// Where.
+    pub lane: Lane,
+    /// The task.
+    pub task: TaskName,
+}
+
+impl Entry {
+    /// Of a task under `/tasks`.
+    #[must_use]
+    pub fn pending(task: TaskName) -> Self {
+        Self { lane: Lane::Pending, task }
+    }
+
+    /// Of a task under `/bellwether/held`.
+    #[must_use]
+    pub fn held(task: TaskName) -> Self {
+        Self { lane: Lane::Held, task }
+    }
+
+    /// Its node.
+    #[must_use]
+    pub fn path(&self) -> String {
+        match self.lane {
+            Lane::Pending => path::task(&self.task),
+            Lane::Held => path::held(&self.task),
+        }
+    }
+}
+
+/// A task that waits, as far as we know.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Waiting {
     /// Its payload is not known yet.
     Unread(Option<Question>),
+    /// It may not be placed before this monotonic time.
+    Resting {
+        /// What it will be then.
+        ready: Ready,
+        /// When.
+        due: Duration,
+    },
     /// It may be placed.
     Ready(Ready),
     /// A transaction that moves or ends it is in flight.
@@ -51,16 +99,8 @@ pub struct Ready {
 impl Ready {
     /// A ready task.
     #[must_use]
-    pub fn new(
-        requirement: Requirement,
-        task: TaskName,
-        priority: i32,
-        czxid: i64,
-        version: i32,
-        payload: Vec<u8>,
-        seen: Duration,
-    ) -> Self {
-        Self { requirement, ticket: Ticket { priority: Reverse(priority), czxid, task }, version, payload: Some(payload), seen }
+    pub fn new(requirement: Requirement, entry: Entry, priority: i32, czxid: i64, version: i32, payload: Vec<u8>, seen: Duration) -> Self {
+        Self { requirement, ticket: Ticket { priority: Reverse(priority), czxid, entry }, version, payload: Some(payload), seen }
     }
 }
 
@@ -128,18 +168,39 @@ pub enum Boxed {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Slot {
     /// Our assigning transaction is in flight.
-    Placing,
+    Placing {
+        /// Whether it must stay alone on its worker.
+        alone: bool,
+    },
     /// The assignment is there.
     Placed {
         /// Whether it must stay alone on its worker.
         alone: bool,
     },
-    /// It is asked for, because its worker is gone or because somebody wants it cancelled.
+    /// It is asked for: its worker is gone, somebody wants it cancelled, or we did not put it there and must know what it asks.
     Asked(Question),
     /// A transaction that ends or takes back the assignment is in flight or about to be.
     Leaving,
     /// It should end or be taken back, but that was refused for good: it is looked at again by the slow comparison.
     Stuck,
+}
+
+impl Slot {
+    /// Whether our assigning transaction is in flight.
+    #[must_use]
+    pub fn is_placing(self) -> bool {
+        matches!(self, Slot::Placing { .. })
+    }
+
+    /// Whether nothing may be put beside it. Of what is not known yet, that is possible.
+    #[must_use]
+    pub fn is_alone(self) -> bool {
+        match self {
+            Slot::Placing { alone } | Slot::Placed { alone } => alone,
+            Slot::Asked(_) => true,
+            Slot::Leaving | Slot::Stuck => false,
+        }
+    }
 }
 
 impl Worker {
@@ -177,8 +238,12 @@ impl Worker {
 pub struct View {
     /// Tasks under `/tasks`.
     pub tasks: BTreeMap<TaskName, Waiting>,
+    /// Tasks under `/bellwether/held`.
+    pub held: BTreeMap<TaskName, Waiting>,
     /// The ready ones, in the order of their turn.
     pub queue: Queue,
+    /// The resting ones, in the order in which they are due.
+    resting: BTreeSet<(Duration, Entry)>,
     /// Workers that are registered, and those that are gone but have something left.
     pub workers: BTreeMap<WorkerId, Worker>,
     /// How many bytes of payloads are kept.
@@ -186,59 +251,132 @@ pub struct View {
 }
 
 impl View {
-    /// Files a task that was read: it may be placed.
-    pub fn file(&mut self, mut ready: Ready, payload_budget: usize) {
-        let bytes = ready.payload.as_ref().map_or(0, Vec::len);
-        if self.payload_bytes + bytes > payload_budget {
-            ready.payload = None;
-        } else {
-            self.payload_bytes += bytes;
-        }
-        self.queue.insert(&ready.requirement, ready.ticket.clone());
-        let task = ready.ticket.task.clone();
-        if let Some(Waiting::Ready(before)) = self.tasks.insert(task, Waiting::Ready(ready)) {
-            self.unfile(&before);
+    /// All tasks that wait there.
+    #[must_use]
+    pub fn lane(&self, lane: Lane) -> &BTreeMap<TaskName, Waiting> {
+        match lane {
+            Lane::Pending => &self.tasks,
+            Lane::Held => &self.held,
         }
     }
 
-    fn unfile(&mut self, ready: &Ready) {
-        self.payload_bytes -= ready.payload.as_ref().map_or(0, Vec::len);
-        self.queue.remove(&ready.requirement, &ready.ticket);
+    fn lane_mut(&mut self, lane: Lane) -> &mut BTreeMap<TaskName, Waiting> {
+        match lane {
+            Lane::Pending => &mut self.tasks,
+            Lane::Held => &mut self.held,
+        }
+    }
+
+    /// What is known of a task that waits there.
+    #[must_use]
+    pub fn get(&self, entry: &Entry) -> Option<&Waiting> {
+        self.lane(entry.lane).get(&entry.task)
+    }
+
+    /// What is known of a task that waits there.
+    pub fn get_mut(&mut self, entry: &Entry) -> Option<&mut Waiting> {
+        self.lane_mut(entry.lane).get_mut(&entry.task)
+    }
+
+    /// Those that wait anywhere of which this is true.
+    pub fn waiting(&self, wanted: impl Fn(&Waiting) -> bool) -> Vec<Entry> {
+        let of =
+            |lane| self.lane(lane).iter().filter(|(_, waiting)| wanted(waiting)).map(move |(task, _)| Entry { lane, task: task.clone() });
+        of(Lane::Pending).chain(of(Lane::Held)).collect()
+    }
+
+    /// Files a task that was read: it may be placed.
+    pub fn file(&mut self, ready: Ready, payload_budget: usize) {
+        let ready = self.within(ready, payload_budget);
+        let entry = ready.ticket.entry.clone();
+        self.forget(&entry);
+        self.payload_bytes += ready.payload.as_ref().map_or(0, Vec::len);
+        self.queue.insert(&ready.requirement, ready.ticket.clone());
+        self.put(entry, Waiting::Ready(ready));
+    }
+
+    /// Files a task that was read, and may not be placed before `due`.
+    pub fn rest(&mut self, ready: Ready, due: Duration, payload_budget: usize) {
+        let ready = self.within(ready, payload_budget);
+        let entry = ready.ticket.entry.clone();
+        self.forget(&entry);
+        self.payload_bytes += ready.payload.as_ref().map_or(0, Vec::len);
+        self.resting.insert((due, entry.clone()));
+        self.put(entry, Waiting::Resting { ready, due });
+    }
+
+    fn within(&self, mut ready: Ready, payload_budget: usize) -> Ready {
+        ready.payload = ready.payload.filter(|payload| self.payload_bytes + payload.len() <= payload_budget);
+        ready
+    }
+
+    /// When the next resting task is due.
+    #[must_use]
+    pub fn next_due(&self) -> Option<Duration> {
+        self.resting.first().map(|(due, _)| *due)
+    }
+
+    /// Files those that are due.
+    pub fn wake(&mut self, now: Duration) {
+        while let Some((_, entry)) = self.resting.first().filter(|(due, _)| *due <= now).cloned() {
+            if let Some(Waiting::Resting { ready, .. }) = self.forget(&entry) {
+                // From now on it waits for its turn.
+                self.file(Ready { seen: now, ..ready }, usize::MAX);
+            }
+        }
+    }
+
+    fn put(&mut self, entry: Entry, waiting: Waiting) {
+        self.lane_mut(entry.lane).insert(entry.task, waiting);
     }
 
     /// Forgets a task; hands back what was known of it.
-    pub fn forget(&mut self, task: &TaskName) -> Option<Waiting> {
-        let waiting = self.tasks.remove(task);
-        if let Some(Waiting::Ready(ready)) = &waiting {
-            self.unfile(ready);
+    pub fn forget(&mut self, entry: &Entry) -> Option<Waiting> {
+        let waiting = self.lane_mut(entry.lane).remove(&entry.task);
+        match &waiting {
+            Some(Waiting::Ready(ready)) => {
+                self.payload_bytes -= ready.payload.as_ref().map_or(0, Vec::len);
+                self.queue.remove(&ready.requirement, &ready.ticket);
+            }
+            Some(Waiting::Resting { ready, due }) => {
+                self.payload_bytes -= ready.payload.as_ref().map_or(0, Vec::len);
+                self.resting.remove(&(*due, entry.clone()));
+            }
+            Some(Waiting::Unread(_) | Waiting::Moving { .. } | Waiting::Stuck) | None => {}
         }
         waiting
     }
 
     /// Replaces what is known of a task by a question.
-    pub fn question(&mut self, task: &TaskName, question: Option<Question>) {
-        self.forget(task);
-        self.tasks.insert(task.clone(), Waiting::Unread(question));
+    pub fn question(&mut self, entry: &Entry, question: Option<Question>) {
+        self.forget(entry);
+        self.put(entry.clone(), Waiting::Unread(question));
     }
 
-    /// Takes a ready task out of the queue because it is about to be moved.
-    pub fn start_moving(&mut self, task: &TaskName) -> Option<&Ready> {
-        match self.tasks.get(task) {
-            Some(Waiting::Ready(_)) => {}
+    /// Leaves a task alone for ever.
+    pub fn stick(&mut self, entry: &Entry) {
+        self.forget(entry);
+        self.put(entry.clone(), Waiting::Stuck);
+    }
+
+    /// Takes a task out of the queue, or from its rest, because it is about to be moved.
+    pub fn start_moving(&mut self, entry: &Entry) -> Option<&Ready> {
+        match self.get(entry) {
+            Some(Waiting::Ready(_) | Waiting::Resting { .. }) => {}
             Some(Waiting::Unread(_) | Waiting::Moving { .. } | Waiting::Stuck) | None => return None,
         }
-        let Some(Waiting::Ready(ready)) = self.forget(task) else { return None };
-        self.tasks.insert(task.clone(), Waiting::Moving { ready, again: false, gone: false });
-        match self.tasks.get(task) {
+        let Some(Waiting::Ready(ready) | Waiting::Resting { ready, .. }) = self.forget(entry) else { return None };
+        self.put(entry.clone(), Waiting::Moving { ready, again: false, gone: false });
+        match self.get(entry) {
             Some(Waiting::Moving { ready, .. }) => Some(ready),
-            Some(Waiting::Unread(_) | Waiting::Ready(_) | Waiting::Stuck) | None => None,
+            Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Stuck) | None => None,
         }
     }
 
     /// The living worker that has this task already.
     #[must_use]
     pub fn holder(&self, task: &TaskName) -> Option<&WorkerId> {
-        let holds = |(_, known): &(&WorkerId, &Worker)| !known.is_gone() && known.load.get(task).is_some_and(|slot| *slot != Slot::Placing);
+        let holds = |(_, known): &(&WorkerId, &Worker)| !known.is_gone() && known.load.get(task).is_some_and(|slot| !slot.is_placing());
         self.workers.iter().find(holds).map(|(worker, _)| worker)
     }
 
@@ -259,26 +397,19 @@ impl View {
                     (slots, None) => slots,
                 },
                 load: u32::try_from(known.load.len()).unwrap_or(u32::MAX),
-                reserved: known.load.iter().any(|(task, slot)| self.is_alone(task, *slot)),
+                reserved: known.load.iter().any(|(_, slot)| slot.is_alone()),
             });
         }
         offers
     }
 
-    fn is_alone(&self, task: &TaskName, slot: Slot) -> bool {
-        match (slot, self.tasks.get(task)) {
-            (Slot::Placed { alone }, _) => alone,
-            (Slot::Placing, Some(Waiting::Moving { ready, .. })) => ready.requirement.alone,
-            (Slot::Placing | Slot::Asked(_) | Slot::Leaving | Slot::Stuck, _) => false,
-        }
-    }
-
-    /// How many tasks are in which state: pending and assigned.
+    /// How many tasks are in which state, and how many workers.
     #[must_use]
     pub fn counts(&self) -> Counts {
-        let placed = self.workers.values().map(|worker| worker.load.values().filter(|slot| **slot != Slot::Placing).count()).sum();
+        let placed = self.workers.values().map(|worker| worker.load.values().filter(|slot| !slot.is_placing()).count()).sum();
         Counts {
             pending: self.tasks.len(),
+            held: self.held.len(),
             assigned: placed,
             workers: self.workers.values().filter(|worker| !worker.is_gone()).count(),
             usable: self.workers.values().filter(|worker| worker.slots().is_some_and(|slots| slots > 0)).count(),
@@ -289,9 +420,9 @@ impl View {
     /// When the oldest waiting task was first seen by this master.
     #[must_use]
     pub fn oldest_seen(&self) -> Option<Duration> {
-        match self.tasks.get(self.queue.oldest()?) {
+        match self.get(self.queue.oldest()?) {
             Some(Waiting::Ready(ready)) => Some(ready.seen),
-            Some(Waiting::Unread(_) | Waiting::Moving { .. } | Waiting::Stuck) | None => None,
+            Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Moving { .. } | Waiting::Stuck) | None => None,
         }
     }
 
@@ -300,17 +431,21 @@ impl View {
     /// # Errors
     /// What is wrong, for a panic in debug builds and for tests.
     pub fn sanity_check(&self) -> Result<(), String> {
-        let ready = self.tasks.values().filter(|waiting| matches!(waiting, Waiting::Ready(_))).count();
-        if ready != self.queue.len() {
-            return Err(format!("{ready} tasks are ready but {} are queued", self.queue.len()));
+        let waiting = || self.tasks.values().chain(self.held.values());
+        let ready = waiting().filter(|waiting| matches!(waiting, Waiting::Ready(_))).count();
+        let resting = waiting().filter(|waiting| matches!(waiting, Waiting::Resting { .. })).count();
+        if (ready, resting) != (self.queue.len(), self.resting.len()) {
+            let (queued, due) = (self.queue.len(), self.resting.len());
+            return Err(format!("{ready} tasks are ready but {queued} are queued; {resting} rest but {due} are due"));
         }
         let mut seen = BTreeSet::new();
         for (worker, known) in &self.workers {
             for (task, slot) in &known.load {
-                if *slot == Slot::Placing && !matches!(self.tasks.get(task), Some(Waiting::Moving { .. })) {
+                let moves = |waiting: Option<&Waiting>| matches!(waiting, Some(Waiting::Moving { .. }));
+                if slot.is_placing() && !moves(self.tasks.get(task)) && !moves(self.held.get(task)) {
                     return Err(format!("{task} is being placed on {worker} but not being moved"));
                 }
-                if *slot == Slot::Placing && !seen.insert(task) {
+                if slot.is_placing() && !seen.insert(task) {
                     return Err(format!("{task} is being placed twice"));
                 }
             }
@@ -324,6 +459,8 @@ impl View {
 pub struct Counts {
     /// Tasks under `/tasks`.
     pub pending: usize,
+    /// Tasks under `/bellwether/held`.
+    pub held: usize,
     /// Assignments.
     pub assigned: usize,
     /// Workers that are registered.

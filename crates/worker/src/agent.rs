@@ -19,7 +19,7 @@ use bellwether_common::store::{ReadError, Store};
 use bellwether_common::watch::{ChangesSeen, Watch};
 use bellwether_common::{boot, clock};
 use bellwether_core::agent::{self as core, Agent, Effect, Event, Order, Timer};
-use bellwether_core::lifecycle::RunId;
+use bellwether_core::lifecycle::{RetryDefaults, RunId};
 use bellwether_core::protocol::PROTOCOL_VERSION;
 use bellwether_core::protocol::record::WorkerRecord;
 use tracing::{debug, warn};
@@ -229,7 +229,11 @@ fn settings(context: &boot::Context) -> core::Settings {
         OnDoubt::Kill => core::OnDoubt::Kill,
         OnDoubt::Keep => core::OnDoubt::Keep,
     };
-    core::Settings { record, on_doubt, drain_timeout: worker.drain_timeout, kill_grace: worker.kill_grace, retry_after: RETRY_AFTER }
+    let task = &context.settings.task;
+    let retry =
+        RetryDefaults { retries: task.retries, backoff: task.backoff, backoff_max: task.backoff_max, retry_on: task.retry_on.clone() };
+    let (drain_timeout, kill_grace) = (worker.drain_timeout, worker.kill_grace);
+    core::Settings { record, on_doubt, drain_timeout, kill_grace, retry_after: RETRY_AFTER, retry }
 }
 
 impl Actor for AgentActor {

@@ -150,6 +150,12 @@ impl Observer {
                 self.kinds.remove(task);
                 counter!(names::STALE_RESULTS_TOTAL).increment(1);
             }
+            Fact::TriedAgain { task, attempt, reason, delay } => {
+                let (reason, after_seconds) = (reason.as_str(), delay.as_secs_f64());
+                info!(%task, attempt, reason, after_seconds, "attempt failed, another follows");
+                self.kinds.remove(task);
+                counter!(names::TASK_RETRIES_TOTAL, "reason" => reason).increment(1);
+            }
             Fact::GaveBack(task) => {
                 info!(%task, "task given back");
                 self.kinds.remove(task);
@@ -211,6 +217,8 @@ pub(crate) fn purpose(multi: &Multi) -> &'static str {
     };
     if creates(path::STATUS) {
         "record"
+    } else if creates(path::HELD) {
+        "retry"
     } else if creates(path::TASKS) {
         "give_back"
     } else {

@@ -16,6 +16,8 @@ use super::schema::Settings;
 pub(super) enum Shape {
     /// A whole number.
     Number,
+    /// A list of whole numbers.
+    Numbers,
     /// Text, with the default as an example.
     Text(String),
     /// A table of texts under names that the operator chooses.
@@ -46,6 +48,7 @@ fn flatten(value: &Json, key: &str, known: &mut BTreeMap<String, Shape>) {
             return;
         }
         Json::Number(_) => Shape::Number,
+        Json::Array(_) => Shape::Numbers,
         other => Shape::Text(other.as_str().unwrap_or_default().to_owned()),
     };
     known.insert(key.to_owned(), shape);
@@ -113,12 +116,36 @@ fn typed(key: &str, shape: &Shape, value: &Value, origin: &Origin) -> Result<Jso
             let fits = number.and_then(|number| u32::try_from(number).ok());
             fits.map(Json::from).ok_or_else(|| rules::range(key))
         }
+        (Shape::Numbers, kind) => {
+            let numbers = match kind {
+                ValueKind::Array(items) => items.iter().map(number_in_list).collect::<Option<Vec<_>>>(),
+                ValueKind::String(text) if text_only => numbers_in(text),
+                _ => None,
+            };
+            numbers.map(Json::from).ok_or_else(|| "must be a list of whole numbers, as [1, 75]".to_owned())
+        }
         (Shape::Text(_), ValueKind::String(text)) => Ok(Json::from(text.clone())),
         (Shape::Text(example), _) if example.is_empty() => Err("must be text in quotes".to_owned()),
         (Shape::Text(example), _) => Err(format!("must be text in quotes, as {example:?}")),
         (Shape::Table, _) if text_only => Err(format!("is a table: set one of its names, as {key}.name")),
         (Shape::Table, _) => Err(format!("must be a table, as [{key}] and below it name = \"value\"")),
     }
+}
+
+fn number_in_list(value: &Value) -> Option<i64> {
+    match value.kind {
+        ValueKind::I64(number) => Some(number),
+        _ => None,
+    }
+}
+
+/// Numbers and commas, in brackets or not; nothing at all is an empty list.
+fn numbers_in(text: &str) -> Option<Vec<i64>> {
+    let inside = text.trim().strip_prefix('[').map_or(Some(text.trim()), |rest| rest.strip_suffix(']'))?;
+    if inside.trim().is_empty() {
+        return Some(Vec::new());
+    }
+    inside.split(',').map(|number| number.trim().parse().ok()).collect()
 }
 
 fn show(value: &Value) -> String {
@@ -152,7 +179,7 @@ fn unknown(key: &str) -> String {
     {
         match shape {
             Shape::Table => format!("unknown key; a name in {above} has no dot in it"),
-            Shape::Number | Shape::Text(_) => format!("unknown key; {above} is a value, there is nothing below it"),
+            Shape::Number | Shape::Numbers | Shape::Text(_) => format!("unknown key; {above} is a value, there is nothing below it"),
         }
     } else if let Some(near) = nearest(key) {
         format!("unknown key; did you mean {near}?")
@@ -202,6 +229,16 @@ mod tests {
         assert_eq!(nearest("workers.slots"), Some("worker.slots"));
         assert_eq!(nearest("slots"), Some("worker.slots"));
         assert_eq!(nearest("zookeeper.kerberos_realm"), None);
+    }
+
+    #[test]
+    fn a_list_is_spelled_with_or_without_brackets() {
+        for (text, numbers) in
+            [("", Some(vec![])), ("[]", Some(vec![])), ("75", Some(vec![75])), ("[1, 75]", Some(vec![1, 75])), ("1,x", None)]
+        {
+            assert_eq!(numbers_in(text), numbers, "{text:?}");
+        }
+        assert_eq!(numbers_in("[1"), None);
     }
 
     #[test]

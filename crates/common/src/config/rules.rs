@@ -13,11 +13,12 @@ use super::values::ByteSize;
 pub(super) const SLOTS_MAX: usize = 4096;
 
 /// Every number with the least and the most that makes sense.
-pub(super) const NUMBERS: [(&str, u32, u32); 5] = [
+pub(super) const NUMBERS: [(&str, u32, u32); 6] = [
     ("coordinator.assign_batch", 1, 10_000),
     ("coordinator.lookahead", 0, 1000),
     ("coordinator.max_worker_losses", 1, 1000),
     ("worker.slots", 0, SLOTS_MAX as u32),
+    ("task.retries", 0, 1000),
     ("client.submit_window", 1, 10_000),
 ];
 
@@ -41,6 +42,7 @@ pub(super) fn broken(settings: &Settings) -> Broken {
     numbers(settings, &mut broken);
     durations(settings, &mut broken);
     worker(settings, &mut broken);
+    retries(settings, &mut broken);
     sizes(settings, &mut broken);
     http(settings, &mut broken);
     broken
@@ -133,6 +135,8 @@ fn durations(settings: &Settings, broken: &mut Broken) {
         ("worker.drain_timeout", settings.worker.drain_timeout, Duration::ZERO, YEAR),
         ("worker.kill_grace", settings.worker.kill_grace, Duration::ZERO, HOUR),
         ("task.timeout", settings.task.timeout, Duration::ZERO, YEAR),
+        ("task.backoff", settings.task.backoff, Duration::ZERO, 24 * HOUR),
+        ("task.backoff_max", settings.task.backoff_max, Duration::ZERO, 24 * HOUR),
     ];
     for (key, value, min, max) in bounded {
         let (least, most) = (humantime::format_duration(min), humantime::format_duration(max));
@@ -158,6 +162,14 @@ fn worker(settings: &Settings, broken: &mut Broken) {
 fn is_label(name: &str) -> bool {
     let allowed = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || matches!(b, b'-' | b'_');
     name.len() <= 63 && name.starts_with(|c: char| c.is_ascii_lowercase()) && name.bytes().all(allowed)
+}
+
+fn retries(settings: &Settings, broken: &mut Broken) {
+    let task = &settings.task;
+    let least = humantime::format_duration(task.backoff);
+    demand(broken, task.backoff_max >= task.backoff, "task.backoff_max", format!("must not be less than task.backoff, which is {least}"));
+    let codes = task.retry_on.iter().all(|code| (1..=255).contains(code));
+    demand(broken, codes, "task.retry_on", "must be exit codes between 1 and 255, as [1, 75]");
 }
 
 fn sizes(settings: &Settings, broken: &mut Broken) {

@@ -187,13 +187,32 @@ pub struct Task {
     #[serde(with = "duration")]
     #[schemars(with = "duration::Spelled")]
     pub timeout: Duration,
+    /// How many attempts more are made after one that failed.
+    pub retries: u32,
+    /// The shortest time before another attempt.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
+    pub backoff: Duration,
+    /// The longest time before another attempt.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
+    pub backoff_max: Duration,
+    /// Exit codes after which another attempt is made; after any failure if there is none.
+    pub retry_on: Vec<i32>,
     /// Longest payload that is accepted.
     pub payload_max: ByteSize,
 }
 
 impl Default for Task {
     fn default() -> Self {
-        Self { timeout: Duration::ZERO, payload_max: ByteSize::kib(512) }
+        Self {
+            timeout: Duration::ZERO,
+            retries: 0,
+            backoff: Duration::from_secs(1),
+            backoff_max: Duration::from_secs(60),
+            retry_on: Vec::new(),
+            payload_max: ByteSize::kib(512),
+        }
     }
 }
 

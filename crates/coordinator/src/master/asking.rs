@@ -7,7 +7,7 @@ use bellwether_common::pen::{Resolution, count_resolution};
 use bellwether_common::store::{ReadError, Store};
 use bellwether_common::zk_runtime;
 use bellwether_core::election;
-use bellwether_core::master::{Effect, Event, Reading};
+use bellwether_core::master::{Aged, Effect, Event, Ground, Reading};
 use bellwether_core::protocol::{Multi, Node, Outcome, TaskName, WorkerId, path};
 use futures::stream::{self, StreamExt};
 use tracing::{debug, warn};
@@ -119,6 +119,9 @@ async fn answer(store: &Store, question: Effect) -> Option<Event> {
         Effect::ListBoxes(q) => names(store, path::ASSIGN, WorkerId::listed).await.map(|boxes| Event::BoxesListed(q, boxes)),
         Effect::ListWorkers(q) => names(store, path::WORKERS, WorkerId::listed).await.map(|workers| Event::WorkersListed(q, workers)),
         Effect::ListTasks(q) => names(store, path::TASKS, TaskName::listed).await.map(|tasks| Event::TasksListed(q, tasks)),
+        Effect::ListHeld(q) => names(store, path::HELD, TaskName::listed).await.map(|tasks| Event::HeldListed(q, tasks)),
+        Effect::ReadGround(q) => ground(store).await.map(|ground| Event::GroundRead(q, ground)),
+        Effect::ListResults(q) => results(store).await.map(|results| Event::ResultsListed(q, results)),
         Effect::ListCancels(q) => names(store, path::CANCEL, TaskName::listed).await.map(|tasks| Event::CancelsListed(q, tasks)),
         Effect::ListBox(q, worker) => {
             let tasks = match store.children(&path::assign_box(&worker)).await {
@@ -134,16 +137,53 @@ async fn answer(store: &Store, question: Effect) -> Option<Event> {
         }
         Effect::ReadWorker(q, worker) => reading(store.get(&path::worker(&worker)).await).map(|found| Event::WorkerRead(q, worker, found)),
         Effect::ReadTask(q, task) => reading(store.get(&path::task(&task)).await).map(|found| Event::TaskRead(q, task, found)),
+        Effect::ReadHeld(q, task) => reading(store.get(&path::held(&task)).await).map(|found| Event::HeldRead(q, task, found)),
         Effect::ReadAssignment(q, worker, task) => {
             let found = reading(store.get(&path::assignment(&worker, &task)).await)?;
             Some(Event::AssignmentRead(q, worker, task, found))
         }
         Effect::ReadCancel(q, task) => reading(store.get(&path::cancel(&task)).await).map(|found| Event::CancelRead(q, task, found)),
-        Effect::Write(..) | Effect::MendLayout | Effect::Tell(_) => None,
+        Effect::Write(..) | Effect::MendLayout | Effect::Arm(_) | Effect::Tell(_) => None,
     }
 }
 
-async fn names<Name>(store: &Store, parent: &str, name: fn(&str) -> Name) -> Option<Vec<Name>> {
+/// One round trip: all four requests travel together.
+async fn ground(store: &Store) -> Option<Ground> {
+    let (epoch, tasks) = (store.stat(path::EPOCH), store.stat(path::TASKS));
+    let (status, swept) = (store.stat(path::STATUS), store.get(path::SWEPT));
+    let number = |node: Node| std::str::from_utf8(&node.data).ok()?.parse().ok();
+    Some(Ground {
+        elected_ms: known(epoch.await)?.map(|stat| stat.mtime_ms),
+        tasks_czxid: known(tasks.await)?.map(|stat| stat.czxid),
+        status_czxid: known(status.await)?.map(|stat| stat.czxid),
+        swept: known(swept.await)?.and_then(number),
+    })
+}
+
+/// Where something lies that may not be read, nothing is known; an answer that was cut off is none.
+fn known<T>(answer: Result<Option<T>, ReadError>) -> Option<Option<T>> {
+    match answer {
+        Ok(found) => Some(found),
+        Err(ReadError::NoAuth { .. } | ReadError::BadPath { .. }) => Some(None),
+        Err(ReadError::Interrupted) => None,
+    }
+}
+
+/// Seldom: all of them are looked at.
+async fn results(store: &Store) -> Option<Vec<Aged>> {
+    let mut results = Vec::new();
+    for parent in [path::STATUS, path::RESULTS] {
+        let listed = names(store, parent, |name| format!("{parent}/{name}")).await?;
+        let looks = stream::iter(listed).map(|path| async { (store.stat(&path).await, path) });
+        let mut looks = looks.buffered(WINDOW);
+        while let Some((answer, path)) = looks.next().await {
+            results.extend(known(answer)?.map(|stat| Aged { path, czxid: stat.czxid }));
+        }
+    }
+    Some(results)
+}
+
+async fn names<Name>(store: &Store, parent: &str, name: impl Fn(&str) -> Name) -> Option<Vec<Name>> {
     let listed = match store.children(parent).await {
         Ok(listed) => listed,
         Err(error @ (ReadError::NoAuth { .. } | ReadError::BadPath { .. })) => {

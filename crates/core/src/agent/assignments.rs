@@ -7,10 +7,10 @@ use jiff::Timestamp;
 
 use super::{Agent, Effect, Fact, KillReason, Order, Run, Stage, Stop};
 use crate::Time;
-use crate::lifecycle::{Ending, Ran, RunId, Runner, rejection, result_of_run};
+use crate::lifecycle::{AfterRun, Ending, Ran, RunId, Runner, after_run, rejection};
 use crate::master::Reading;
 use crate::protocol::payload::Rejection;
-use crate::protocol::result::{record, rejected};
+use crate::protocol::result::rejected;
 use crate::protocol::{Change, Node, Stat, TaskName, Why, path, payload};
 use crate::view::Question;
 
@@ -72,6 +72,7 @@ impl Agent {
             | Change::QueueMoved
             | Change::HeldAppeared(_)
             | Change::HeldGone(_)
+            | Change::HeldChanged(_)
             | Change::LayoutGone(_)
             | Change::Foreign(_) => {}
         }
@@ -133,7 +134,7 @@ impl Agent {
             Ok(understood) => run.stage = Stage::Queued(Box::new(understood)),
             Err(why) => {
                 let result = rejected(task.clone(), &why, now.wall);
-                self.outbox.record(task, stat.version, result, rejection(task, &why, now.wall));
+                self.outbox.record(task, stat.version, Box::new(result), rejection(task, &why, now.wall), None);
             }
         }
         let queued = matches!(run.stage, Stage::Queued(_));
@@ -224,11 +225,12 @@ impl Agent {
             (Stage::Running(task), _) => {
                 let worker = self.me().cloned().unwrap_or_else(|| crate::protocol::WorkerId::listed(&self.settings.record.name));
                 let runner = Runner { worker, epoch: self.epoch_of(id.czxid) };
-                let mut result = result_of_run(&id.task, task, &runner, ran);
-                result.assigned = Timestamp::from_millisecond(run.assigned_ms).ok().filter(|_| run.assigned_ms > 0);
-                let recorded = record(&result, Some(task));
                 let version = run.version;
-                self.outbox.record(&id.task, version, result, recorded);
+                let assigned = Timestamp::from_millisecond(run.assigned_ms).ok().filter(|_| run.assigned_ms > 0);
+                match after_run(&id.task, task, &runner, ran, assigned, &self.settings.retry) {
+                    AfterRun::Ended { result, recorded, letter } => self.outbox.record(&id.task, version, result, recorded, letter),
+                    AfterRun::Again(retry) => self.outbox.try_again(&id.task, version, retry),
+                }
                 self.over(&id.task);
             }
             (Stage::Asked | Stage::Queued(_) | Stage::Over | Stage::Abandoned, _) => {}

@@ -7,6 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::{Agent, Effect, Fact, Stage};
 use crate::Time;
+use crate::lifecycle::Retry;
 use crate::numbering::{Numbered, Rename};
 use crate::protocol::multi::BATCH_BYTES_MAX;
 use crate::protocol::result::{Recorded, TaskResult};
@@ -33,13 +34,21 @@ struct Entry {
     sent: bool,
 }
 
-/// A result that will not be sent again.
+/// What will not be sent again.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Dropped {
-    pub(super) result: Box<TaskResult>,
-    pub(super) recorded: Recorded,
+    pub(super) what: Settled,
     /// Whether a transaction about it was sent whose answer was lost: it may have been applied.
     pub(super) sent: bool,
+}
+
+/// How an attempt is settled: what is told when it is known that it was written.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) enum Settled {
+    /// By a result.
+    Result { result: Box<TaskResult>, recorded: Recorded },
+    /// By another attempt.
+    Retry(Retry),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -47,7 +56,10 @@ enum What {
     Result {
         result: Box<TaskResult>,
         recorded: Recorded,
+        letter: Option<Vec<u8>>,
     },
+    /// It failed and is tried again.
+    Retry(Retry),
     GiveBack {
         payload: Vec<u8>,
     },
@@ -67,7 +79,9 @@ enum Part {
     Assignment,
     Status,
     Details,
+    Letter,
     NewTask,
+    Held,
     /// The other place of a task that is in two.
     Other,
 }
@@ -124,12 +138,16 @@ impl Outbox {
         self.flight.as_ref().is_some_and(|flight| flight.tasks.contains(task))
     }
 
-    pub(super) fn record(&mut self, task: &TaskName, version: i32, result: TaskResult, recorded: Recorded) {
-        self.insert(task, Some(version), What::Result { result: Box::new(result), recorded });
+    pub(super) fn record(&mut self, task: &TaskName, version: i32, result: Box<TaskResult>, recorded: Recorded, letter: Option<Vec<u8>>) {
+        self.insert(task, Some(version), What::Result { result, recorded, letter });
+    }
+
+    pub(super) fn try_again(&mut self, task: &TaskName, version: i32, retry: Retry) {
+        self.insert(task, Some(version), What::Retry(retry));
     }
 
     pub(super) fn reject_unread(&mut self, task: &TaskName, result: TaskResult, recorded: Recorded) {
-        self.insert(task, None, What::Result { result: Box::new(result), recorded });
+        self.insert(task, None, What::Result { result: Box::new(result), recorded, letter: None });
     }
 
     pub(super) fn give_back(&mut self, task: &TaskName, version: i32, payload: Vec<u8>) {
@@ -181,11 +199,12 @@ impl Outbox {
         self.entries.values_mut().for_each(|entry| entry.blocked = false);
     }
 
-    /// Forgets what was to be written about a task; hands out the result that was among it.
+    /// Forgets what was to be written about a task; hands out what would have settled it.
     pub(super) fn drop_task(&mut self, task: &TaskName) -> Option<Dropped> {
         let Entry { what, sent, .. } = self.entries.remove(task)?;
         match what {
-            What::Result { result, recorded } => Some(Dropped { result, recorded, sent }),
+            What::Result { result, recorded, .. } => Some(Dropped { what: Settled::Result { result, recorded }, sent }),
+            What::Retry(retry) => Some(Dropped { what: Settled::Retry(retry), sent }),
             What::GiveBack { .. } | What::DeleteOnly { .. } => None,
         }
     }
@@ -263,6 +282,7 @@ impl Agent {
             self.close(&task);
             match entry.map(|entry| entry.what) {
                 Some(What::Result { result, .. }) => self.tell(Fact::Recorded(result)),
+                Some(What::Retry(retry)) => self.tell_retry(task, retry),
                 Some(What::GiveBack { .. }) => self.tell(Fact::GaveBack(task)),
                 Some(What::DeleteOnly { .. }) | None => {}
             }
@@ -300,16 +320,20 @@ impl Agent {
                 self.look_at(task.clone());
             }
             (Part::Other, Why::NoNode) => entry.restore(),
-            (Part::Status | Part::NewTask, Why::NodeExists) => entry.delete_only(task),
+            (Part::Status | Part::NewTask | Part::Held, Why::NodeExists) => entry.delete_only(task),
             (Part::Details, Why::NodeExists) => entry.without_details(),
-            (Part::Status | Part::NewTask | Part::Details, Why::NoNode) => {
+            // The letter of an earlier life; or all together is too large, and the result counts for more.
+            (Part::Letter, Why::NodeExists) | (Part::Check, Why::TooLarge) if entry.has_letter() => entry.without_letter(),
+            (Part::Status | Part::NewTask | Part::Held | Part::Details | Part::Letter, Why::NoNode) => {
                 entry.blocked = true;
                 self.effects.push(Effect::MendLayout);
             }
-            (Part::Assignment | Part::Status | Part::Details | Part::NewTask | Part::Other, _) => self.stick(task, part, why, now),
+            (Part::Assignment | Part::Status | Part::Details | Part::Letter | Part::NewTask | Part::Held | Part::Other, _) => {
+                self.stick(task, part, why, now)
+            }
             (Part::Check | Part::Retire, _) => {
                 // Left where it is: told once, tried no more.
-                let path = path::status(task);
+                let path = entry.destination(task);
                 self.outbox.entries.remove(task);
                 if let Some(run) = self.runs.get_mut(task) {
                     run.stage = Stage::Abandoned;
@@ -341,22 +365,33 @@ impl Entry {
         let create = |path: String, data: &[u8]| Op::Create { path, data: data.to_vec(), ephemeral: false };
         let mut parts = vec![(Part::Assignment, Op::Delete { path: path::assignment(me, task), version: self.version })];
         match &self.what {
-            What::Result { recorded, .. } => {
+            What::Result { recorded, letter, .. } => {
                 parts.push((Part::Status, create(path::status(task), &recorded.status)));
                 parts.extend(recorded.details.as_ref().map(|details| (Part::Details, create(path::plain_result(task), details))));
+                parts.extend(letter.as_ref().map(|letter| (Part::Letter, create(path::dead(task), letter))));
             }
+            What::Retry(retry) => parts.push((Part::Held, create(path::held(task), &retry.payload))),
             What::GiveBack { payload } => parts.push((Part::NewTask, create(path::task(task), payload))),
             What::DeleteOnly { other, .. } => parts.insert(0, (Part::Other, Op::Check { path: other.clone(), version: None })),
         }
         parts
     }
 
-    fn delete_only(&mut self, task: &TaskName) {
-        let other = match &self.what {
+    /// Where the task is when this is written.
+    fn destination(&self, task: &TaskName) -> String {
+        match &self.what {
             What::Result { .. } => path::status(task),
+            What::Retry(_) => path::held(task),
             What::GiveBack { .. } => path::task(task),
-            What::DeleteOnly { .. } => return,
-        };
+            What::DeleteOnly { other, .. } => other.clone(),
+        }
+    }
+
+    fn delete_only(&mut self, task: &TaskName) {
+        if matches!(self.what, What::DeleteOnly { .. }) {
+            return;
+        }
+        let other = self.destination(task);
         let placeholder = What::GiveBack { payload: Vec::new() };
         let instead_of = Box::new(std::mem::replace(&mut self.what, placeholder));
         self.what = What::DeleteOnly { other, instead_of };
@@ -367,14 +402,25 @@ impl Entry {
         let placeholder = What::GiveBack { payload: Vec::new() };
         self.what = match std::mem::replace(&mut self.what, placeholder) {
             What::DeleteOnly { instead_of, .. } => *instead_of,
-            what @ (What::Result { .. } | What::GiveBack { .. }) => what,
+            what @ (What::Result { .. } | What::Retry(_) | What::GiveBack { .. }) => what,
         };
     }
 
     fn without_details(&mut self) {
         match &mut self.what {
             What::Result { recorded, .. } => recorded.details = None,
-            What::GiveBack { .. } | What::DeleteOnly { .. } => {}
+            What::Retry(_) | What::GiveBack { .. } | What::DeleteOnly { .. } => {}
+        }
+    }
+
+    fn has_letter(&self) -> bool {
+        matches!(&self.what, What::Result { letter: Some(_), .. })
+    }
+
+    fn without_letter(&mut self) {
+        match &mut self.what {
+            What::Result { letter, .. } => *letter = None,
+            What::Retry(_) | What::GiveBack { .. } | What::DeleteOnly { .. } => {}
         }
     }
 }

@@ -1,20 +1,33 @@
-//! What became of a result whose answer was lost, and whose assignment is gone: it was recorded by us, or the assignment was taken
-//! away. What is recorded tells, because it says who ran the task, and when.
+//! What became of a result, or of another attempt, whose answer was lost, and whose assignment is gone: it was written by us, or the
+//! assignment was taken away. What is written tells, because it says who ran the task, and when. Another attempt that was begun since
+//! leaves nothing to compare: it counts as taken away, which at worst counts one stale result too many.
 
-use super::report::Dropped;
+use super::report::{Dropped, Settled};
 use super::{Agent, Effect, Fact};
+use crate::lifecycle::Retry;
 use crate::master::Reading;
 use crate::numbering::{Numbered, Rename};
-use crate::protocol::result::{Recorded, TaskResult};
 use crate::protocol::{TaskName, path};
 use crate::view::Question;
 
-/// A result of which nobody knows whether it was recorded.
+/// An attempt of which nobody knows whether its settlement was written.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(super) struct Unsettled {
     asked: Question,
-    result: Box<TaskResult>,
-    recorded: Recorded,
+    what: Settled,
+}
+
+impl Settled {
+    /// Where it is written, and what. A plain status is one of a few words, and may be somebody else's; its details are not.
+    fn written(&self, task: &TaskName) -> (String, &[u8]) {
+        match self {
+            Settled::Result { recorded, .. } => match &recorded.details {
+                Some(details) => (path::plain_result(task), details),
+                None => (path::status(task), &recorded.status),
+            },
+            Settled::Retry(retry) => (path::held(task), &retry.payload),
+        }
+    }
 }
 
 impl Unsettled {
@@ -26,11 +39,11 @@ impl Unsettled {
 impl Agent {
     /// The assignment is gone, and with it the chance to record this result.
     pub(super) fn settle(&mut self, task: &TaskName, dropped: Dropped) {
-        let Dropped { result, recorded, sent } = dropped;
+        let Dropped { what, sent } = dropped;
         if !sent {
             return self.tell(Fact::Stale(task.clone()));
         }
-        self.unsettled.insert(task.clone(), Unsettled { asked: 0, result, recorded });
+        self.unsettled.insert(task.clone(), Unsettled { asked: 0, what });
         self.ask_for_record(task);
     }
 
@@ -44,8 +57,7 @@ impl Agent {
         let question = self.ask();
         let Some(unsettled) = self.unsettled.get_mut(task) else { return };
         unsettled.asked = question;
-        // A plain status is one of a few words, and may be somebody else's; its details are not.
-        let path = if unsettled.recorded.details.is_some() { path::plain_result(task) } else { path::status(task) };
+        let (path, _) = unsettled.what.written(task);
         self.effects.push(Effect::ReadRecord(question, task.clone(), path));
     }
 
@@ -54,11 +66,21 @@ impl Agent {
         if !self.unsettled.get(&task).is_some_and(asked) {
             return;
         }
-        let Some(Unsettled { result, recorded, .. }) = self.unsettled.remove(&task) else { return };
-        let ours = recorded.details.as_ref().unwrap_or(&recorded.status);
-        match reading {
-            Reading::Found(node) if node.data == *ours => self.tell(Fact::Recorded(result)),
-            Reading::Found(_) | Reading::Absent | Reading::Denied => self.tell(Fact::Stale(task)),
+        let Some(Unsettled { what, .. }) = self.unsettled.remove(&task) else { return };
+        let (_, ours) = what.written(&task);
+        let written = match reading {
+            Reading::Found(node) => node.data == ours,
+            Reading::Absent | Reading::Denied => false,
+        };
+        match what {
+            _ if !written => self.tell(Fact::Stale(task)),
+            Settled::Result { result, .. } => self.tell(Fact::Recorded(result)),
+            Settled::Retry(retry) => self.tell_retry(task, retry),
         }
+    }
+
+    pub(super) fn tell_retry(&mut self, task: TaskName, retry: Retry) {
+        let Retry { attempt, reason, delay, .. } = retry;
+        self.tell(Fact::TriedAgain { task, attempt, reason, delay });
     }
 }

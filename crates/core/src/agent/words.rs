@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use crate::lifecycle::{Ran, RunId};
+use crate::lifecycle::{Ran, RetryDefaults, RetryReason, RunId};
 use crate::master::Reading;
 use crate::protocol::payload::Task;
 use crate::protocol::record::WorkerRecord;
@@ -184,6 +184,17 @@ pub enum Fact {
     Registered(WorkerId),
     /// A result was recorded.
     Recorded(Box<TaskResult>),
+    /// An attempt failed, and its task rests until another one.
+    TriedAgain {
+        /// The task.
+        task: TaskName,
+        /// The ordinal of the attempt that failed.
+        attempt: u32,
+        /// How it failed.
+        reason: RetryReason,
+        /// How long it rests.
+        delay: Duration,
+    },
     /// A result was refused, because the assignment is not ours any more.
     Stale(TaskName),
     /// A task was given back without a result.
@@ -235,4 +246,6 @@ pub struct Settings {
     pub kill_grace: Duration,
     /// How long to wait before something that failed is tried again.
     pub retry_after: Duration,
+    /// What holds for tasks that do not say when they are tried again.
+    pub retry: RetryDefaults,
 }

@@ -197,7 +197,10 @@ impl Ledger {
             Place::Master => self.office = Office::Held { session: owner, foreign: !moves_epoch(scene.transaction) },
             Place::Worker(worker) => self.workers.register(worker, owner),
             Place::Pending(task) => self.enter(task, Spot::Pending, data, scene, touched).entered_queue = true,
-            Place::Held(task) => self.enter(task, Spot::Held, data, scene, touched).entered_queue = true,
+            Place::Held(task) => {
+                let touch = self.enter(task, Spot::Held, data, scene, touched);
+                (touch.entered_queue, touch.laid_to_rest) = (true, true);
+            }
             Place::Assigned(worker, task) => {
                 let touch = self.enter(task, Spot::Assigned(&worker), data, scene, touched);
                 touch.given_to = Some(worker);

@@ -77,6 +77,8 @@ pub(super) struct Touch {
     pub(super) entered: bool,
     /// It was put where it may run, now or later.
     pub(super) entered_queue: bool,
+    /// It was put where it may run later.
+    pub(super) laid_to_rest: bool,
     /// It was given to this worker.
     pub(super) given_to: Option<WorkerId>,
     /// It was taken from this worker.

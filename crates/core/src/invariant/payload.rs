@@ -11,6 +11,8 @@ pub(super) struct Essence {
     meaning: u64,
     /// How many workers it has cost.
     pub(super) losses: u32,
+    /// How many of its attempts failed.
+    pub(super) failures: u32,
 }
 
 impl Essence {
@@ -22,11 +24,12 @@ impl Essence {
         }
         let Ok(mut task) = payload::decode_assigned(data) else {
             // Garbage is moved as it is, until somebody rejects it.
-            return Self { bytes, meaning: bytes, losses: 0 };
+            return Self { bytes, meaning: bytes, losses: 0, failures: 0 };
         };
-        let losses = std::mem::take(&mut task.envelope.losses);
-        task.envelope.attempts.clear();
-        Self { bytes, meaning: hash(&task.encode()), losses }
+        let (losses, failures) = (task.envelope.losses, task.envelope.failures);
+        // Where it rests for how long is not what it asks for.
+        task.envelope.start_over();
+        Self { bytes, meaning: hash(&task.encode()), losses, failures }
     }
 
     /// Whether both ask for the same.
@@ -50,10 +53,10 @@ mod tests {
     fn counts_and_wrapping_change_nothing_and_anything_else_does() {
         let plain = Essence::of(b"sleep 1", None);
         let mut task = payload::decode(b"sleep 1").expect("a shell line");
-        task.envelope.losses = 2;
+        (task.envelope.losses, task.envelope.failures, task.envelope.delay_ms) = (2, 1, 50);
         let wrapped = Essence::of(&task.encode(), Some(plain));
         assert!(wrapped.means_the_same(&plain));
-        assert_eq!((plain.losses, wrapped.losses), (0, 2));
+        assert_eq!((plain.losses, wrapped.losses, wrapped.failures), (0, 2, 1));
         assert!(!Essence::of(b"sleep 2", Some(plain)).means_the_same(&plain));
         assert!(!Essence::of(br#"{"bellwether":1,"shell":"sleep 1"}"#, None).means_the_same(&plain), "another dialect");
         let envelope = |timeout| Essence::of(format!(r#"{{"bellwether":1,"shell":"x","timeout_ms":{timeout}}}"#).as_bytes(), None);

@@ -145,12 +145,22 @@ impl Ledger {
         if dead && !self.letters.contains(task) && !self.midway {
             return Some(format!("{task} ended as dead, and its payload was not put aside"));
         }
-        let (was, is) = before.essence.zip(touch.essence).map(|(before, now)| (before.losses, now.losses))?;
+        self.counts_right(task, touch, scene)
+    }
+
+    /// A loss is counted by the master that takes a task back from a worker that is gone, a failure by the worker that lays it to rest.
+    fn counts_right(&self, task: &TaskName, touch: &Touch, scene: &Scene<'_>) -> Option<String> {
+        let (before, now) = touch.before.as_ref()?.essence.zip(touch.essence)?;
         let lost = touch.taken_from.as_ref().is_some_and(|worker| {
             touch.entered_queue && !touch.held_by_author && scene.rules && !scene.foreign && !self.workers.contains(worker)
         });
-        let due = was.saturating_add(u32::from(lost));
-        (is != due && !scene.foreign).then(|| format!("{task} says that it was lost with {is} workers, and it is {due}"))
+        let (losses, due) = (now.losses, before.losses.saturating_add(u32::from(lost)));
+        if losses != due && !scene.foreign {
+            return Some(format!("{task} says that it was lost with {losses} workers, and it is {due}"));
+        }
+        let failed = touch.laid_to_rest && touch.held_by_author && touch.taken_from.is_some();
+        let (failures, due) = (now.failures, before.failures.saturating_add(u32::from(failed)));
+        (failures != due && !scene.foreign).then(|| format!("{task} says that {failures} attempts failed, and it is {due}"))
     }
 }
 

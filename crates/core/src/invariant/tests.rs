@@ -310,6 +310,35 @@ fn counts_grow_by_one_with_each_worker_that_is_lost_and_by_nothing_else() {
     assert_eq!(given_back, [Promise::P7], "what is given back counts nothing");
 }
 
+fn failed(failures: u32, line: &str) -> String {
+    let mut task = crate::protocol::payload::decode(line.as_bytes()).expect("a shell line");
+    (task.envelope.failures, task.envelope.delay_ms) = (failures, 1000);
+    String::from_utf8(task.encode()).expect("JSON")
+}
+
+#[test]
+fn a_failure_is_counted_by_whoever_lays_the_task_to_rest_and_by_nobody_else() {
+    let rest = |payload: &str| vec![delete("/assign/w/t"), holding("/bellwether/held/t", payload)];
+    let resting = || {
+        let mut log = Log::cluster().with_an_assigned_task();
+        log.ok(WORKER, rest(&failed(1, "true")));
+        log
+    };
+    assert_eq!(resting().ledger.unfinished_counts(), (1, 0, 0), "it waits");
+    let assigned = |payload: &str| fenced([check("/workers/w"), holding("/assign/w/t", payload), delete("/bellwether/held/t")]);
+    resting().ok(MASTER, assigned(&failed(1, "true")));
+    assert_eq!(resting().commit(MASTER, assigned(&failed(2, "true"))), [Promise::P7], "the master counts none");
+    assert_eq!(resting().commit(MASTER, assigned("true")), [Promise::P7], "forgotten");
+    assert_eq!(resting().commit(MASTER, vec![holding("/assign/w/t", &failed(1, "true"))]), [Promise::P3], "in two places");
+    let lays = |payload: &str| Log::cluster().with_an_assigned_task().commit(WORKER, rest(payload));
+    assert_eq!(lays("true"), [Promise::P7], "not counted");
+    assert_eq!(lays(&failed(2, "true")), [Promise::P7], "counted twice");
+    assert_eq!(lays(&failed(1, "false")), [Promise::P7], "another command");
+    assert_eq!(Log::checked().with_an_assigned_task().commit(9, rest(&failed(1, "true"))), [Promise::P2, Promise::P7], "by nobody");
+    let mut log = Log::cluster().with_an_assigned_task();
+    log.ok(WORKER, vec![delete("/assign/w/t"), create("/status/t"), holding("/bellwether/dead/t", &failed(2, "true"))]);
+}
+
 #[test]
 fn a_dead_task_leaves_its_payload() {
     let dead = |letter: Option<&str>| {

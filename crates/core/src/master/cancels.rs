@@ -8,7 +8,7 @@ use crate::Time;
 use crate::lifecycle::{self, Runner};
 use crate::protocol::result::TaskOutcome;
 use crate::protocol::{Node, TaskName, WorkerId};
-use crate::view::{Question, Slot, Waiting};
+use crate::view::{Entry, Question, Slot, Waiting};
 
 /// How far a cancellation is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -75,17 +75,18 @@ impl Master {
     pub(super) fn pursue_cancel(&mut self, task: &TaskName, now: Time) {
         let Some(Cancel::Wanted { reason, .. }) = self.cancels.get(task) else { return };
         let reason = reason.clone();
-        match self.view.tasks.get(task) {
-            Some(Waiting::Ready(ready)) => match ready.payload.clone() {
-                Some(payload) => self.cancel_pending(task, &payload, reason, now),
+        let entries = [Entry::pending(task.clone()), Entry::held(task.clone())];
+        let Some(entry) = entries.into_iter().find(|entry| self.view.get(entry).is_some()) else { return self.cancel_elsewhere(task) };
+        match self.view.get(&entry) {
+            Some(Waiting::Ready(ready) | Waiting::Resting { ready, .. }) => match ready.payload.clone() {
+                Some(payload) => self.cancel_waiting(&entry, &payload, reason, now),
                 None => {
-                    self.wanted.insert(task.clone());
-                    self.want_payload(task.clone());
+                    self.wanted.insert(entry.clone());
+                    self.want_payload(entry);
                 }
             },
             // The answer, or the end of its transaction, comes back here.
-            Some(Waiting::Unread(_) | Waiting::Moving { .. } | Waiting::Stuck) => {}
-            None => self.cancel_elsewhere(task),
+            Some(Waiting::Unread(_) | Waiting::Moving { .. } | Waiting::Stuck) | None => {}
         }
     }
 
@@ -116,32 +117,34 @@ impl Master {
         }
     }
 
-    fn cancel_pending(&mut self, task: &TaskName, payload: &[u8], reason: Option<String>, now: Time) {
-        let recorded = lifecycle::cancelled(task, payload, reason, None, now.wall);
-        let Some(ready) = self.view.start_moving(task) else { return };
+    fn cancel_waiting(&mut self, entry: &Entry, payload: &[u8], reason: Option<String>, now: Time) {
+        let recorded = lifecycle::cancelled(&entry.task, payload, reason, None, now.wall);
+        let Some(ready) = self.view.start_moving(entry) else { return };
         let version = Some(ready.version);
-        let (from, outcome) = (Place::Pending, TaskOutcome::Cancelled);
-        self.todo.push_back(Item::End { task: task.clone(), from, version, outcome, recorded, letter: None, marked: true });
+        let (from, outcome) = (entry.lane.into(), TaskOutcome::Cancelled);
+        self.todo.push_back(Item::End { task: entry.task.clone(), from, version, outcome, recorded, letter: None, marked: true });
     }
 
     fn cancel_elsewhere(&mut self, task: &TaskName) {
         let holder = self.view.workers.iter().find_map(|(worker, known)| known.load.get(task).map(|slot| (worker.clone(), *slot)));
         match holder {
             Some((worker, Slot::Placed { .. })) => self.ask_for_assignment(&worker, task.clone()),
-            Some((_, Slot::Placing | Slot::Asked(_) | Slot::Leaving | Slot::Stuck)) => {}
+            Some((_, Slot::Placing { .. } | Slot::Asked(_) | Slot::Leaving | Slot::Stuck)) => {}
             None if self.surveyed() => self.cancel_nowhere(task),
             None => {}
         }
     }
 
-    /// The task is neither pending nor assigned. It may have moved while we looked, so it is looked for once more.
+    /// The task neither waits nor is assigned. It may have moved while we looked, so it is looked for once more: whatever its worker
+    /// made of it, it is where tasks wait, or has ended.
     fn cancel_nowhere(&mut self, task: &TaskName) {
         let Some(Cancel::Wanted { missed, .. }) = self.cancels.get_mut(task) else { return };
         if std::mem::replace(missed, true) {
             self.cancels.insert(task.clone(), Cancel::Removing);
             self.todo.push_back(Item::RemoveMark(task.clone()));
         } else {
-            self.want_payload(task.clone());
+            self.want_payload(Entry::pending(task.clone()));
+            self.want_payload(Entry::held(task.clone()));
         }
     }
 

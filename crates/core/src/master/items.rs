@@ -2,23 +2,35 @@
 
 use crate::protocol::result::{Recorded, TaskOutcome};
 use crate::protocol::{Multi, Op, TaskName, WorkerId, path};
+use crate::view::{Entry, Lane};
 
 /// Where a task is.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Place {
     /// Under `/tasks`.
     Pending,
+    /// Under `/bellwether/held`.
+    Held,
     /// In this worker's box.
     Assigned(WorkerId),
+}
+
+impl From<Lane> for Place {
+    fn from(lane: Lane) -> Self {
+        match lane {
+            Lane::Pending => Self::Pending,
+            Lane::Held => Self::Held,
+        }
+    }
 }
 
 /// One unit of work of a master.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Item {
-    /// Move a task from `/tasks` into a worker's box.
+    /// Move a task that waits into a worker's box.
     Assign {
-        /// The task.
-        task: TaskName,
+        /// The task, and where it waits.
+        entry: Entry,
         /// Its version.
         version: i32,
         /// Its payload, byte for byte.
@@ -73,6 +85,10 @@ pub enum Item {
     RemoveMark(TaskName),
     /// Delete the empty box of a worker that is gone.
     RemoveBox(WorkerId),
+    /// Delete a result, or the details of one, that is older than `/tasks`.
+    Sweep(String),
+    /// Note that this was done for the `/tasks` that this transaction created.
+    NoteSweep(i64),
 }
 
 /// What one operation of an item is about: decides what a refusal means.
@@ -80,7 +96,7 @@ pub enum Item {
 pub enum Part {
     /// The worker is registered.
     Worker,
-    /// A task under `/tasks` is deleted.
+    /// A task that waits is deleted.
     OldTask,
     /// A task under `/tasks` is created.
     NewTask,
@@ -100,6 +116,10 @@ pub enum Part {
     Mark,
     /// A box is deleted.
     Box,
+    /// An old result is deleted.
+    OldResult,
+    /// It is noted that old results were swept.
+    Note,
 }
 
 impl Item {
@@ -107,10 +127,10 @@ impl Item {
     #[must_use]
     pub fn parts(&self) -> Vec<(Part, Op)> {
         match self {
-            Item::Assign { task, version, payload, worker, worker_version } => vec![
+            Item::Assign { entry, version, payload, worker, worker_version } => vec![
                 (Part::Worker, Op::Check { path: path::worker(worker), version: *worker_version }),
-                (Part::NewAssignment, create(path::assignment(worker, task), payload)),
-                (Part::OldTask, delete(path::task(task), Some(*version))),
+                (Part::NewAssignment, create(path::assignment(worker, &entry.task), payload)),
+                (Part::OldTask, delete(entry.path(), Some(*version))),
             ],
             Item::TakeBack { task, version, payload, worker } => vec![
                 (Part::OldAssignment, delete(path::assignment(worker, task), Some(*version))),
@@ -128,20 +148,21 @@ impl Item {
             }
             Item::RemoveMark(task) => vec![(Part::Mark, delete(path::cancel(task), None))],
             Item::RemoveBox(worker) => vec![(Part::Box, delete(path::assign_box(worker), None))],
+            Item::Sweep(path) => vec![(Part::OldResult, delete(path.clone(), None))],
+            Item::NoteSweep(czxid) => {
+                vec![(Part::Note, Op::Set { path: path::SWEPT.to_owned(), data: czxid.to_string().into_bytes(), version: None })]
+            }
         }
     }
 
-    /// The task that it moves: no other item may be about the same one.
+    /// The task that it moves, and from where: no other item may be about the same one.
     #[must_use]
-    pub fn moved_task(&self) -> Option<(&TaskName, Option<&WorkerId>)> {
+    pub fn moved_task(&self) -> Option<(&TaskName, Place)> {
         match self {
-            Item::Assign { task, .. } => Some((task, None)),
-            Item::TakeBack { task, worker, .. } => Some((task, Some(worker))),
-            Item::End { task, from, .. } | Item::Drop { task, from, .. } => match from {
-                Place::Pending => Some((task, None)),
-                Place::Assigned(worker) => Some((task, Some(worker))),
-            },
-            Item::RemoveMark(_) | Item::RemoveBox(_) => None,
+            Item::Assign { entry, .. } => Some((&entry.task, entry.lane.into())),
+            Item::TakeBack { task, worker, .. } => Some((task, Place::Assigned(worker.clone()))),
+            Item::End { task, from, .. } | Item::Drop { task, from, .. } => Some((task, from.clone())),
+            Item::RemoveMark(_) | Item::RemoveBox(_) | Item::Sweep(_) | Item::NoteSweep(_) => None,
         }
     }
 }
@@ -157,6 +178,7 @@ fn delete(path: String, version: Option<i32>) -> Op {
 fn old(task: &TaskName, from: &Place, version: Option<i32>) -> (Part, Op) {
     match from {
         Place::Pending => (Part::OldTask, delete(path::task(task), version)),
+        Place::Held => (Part::OldTask, delete(path::held(task), version)),
         Place::Assigned(worker) => (Part::OldAssignment, delete(path::assignment(worker, task), version)),
     }
 }

@@ -11,7 +11,9 @@ impl Master {
         rename(Numbered::Question, &mut self.asked);
         rename(Numbered::Question, &mut self.floor);
         self.survey.renumber(rename);
-        self.view.tasks.values_mut().filter_map(asked_of_task).for_each(|question| rename(Numbered::Question, question));
+        self.sweep.renumber(rename);
+        let waiting = self.view.tasks.values_mut().chain(self.view.held.values_mut());
+        waiting.filter_map(asked_of_task).for_each(|question| rename(Numbered::Question, question));
         for worker in self.view.workers.values_mut() {
             asked_of_registration(&mut worker.registration).into_iter().for_each(|question| rename(Numbered::Question, question));
             asked_of_box(&mut worker.boxed).into_iter().for_each(|question| rename(Numbered::Question, question));
@@ -38,7 +40,7 @@ impl Master {
 fn asked_of_task(waiting: &mut Waiting) -> Option<&mut Question> {
     match waiting {
         Waiting::Unread(question) => question.as_mut(),
-        Waiting::Ready(_) | Waiting::Moving { .. } | Waiting::Stuck => None,
+        Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Moving { .. } | Waiting::Stuck => None,
     }
 }
 
@@ -59,6 +61,6 @@ fn asked_of_box(boxed: &mut Boxed) -> Option<&mut Question> {
 fn asked_of_slot(slot: &mut Slot) -> Option<&mut Question> {
     match slot {
         Slot::Asked(question) => Some(question),
-        Slot::Placing | Slot::Placed { .. } | Slot::Leaving | Slot::Stuck => None,
+        Slot::Placing { .. } | Slot::Placed { .. } | Slot::Leaving | Slot::Stuck => None,
     }
 }

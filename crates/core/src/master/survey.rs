@@ -10,7 +10,7 @@ use super::{Effect, Fact, Master};
 use crate::Time;
 use crate::numbering::{Numbered, Rename};
 use crate::protocol::{Change, TaskName, WorkerId};
-use crate::view::{Boxed, Question, Registration, Slot, Waiting, Worker};
+use crate::view::{Boxed, Entry, Lane, Question, Registration, Slot, Waiting, Worker};
 
 /// Which lists are awaited, and what changed meanwhile.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
@@ -19,6 +19,7 @@ pub(super) struct Survey {
     found_boxes: BTreeSet<WorkerId>,
     workers: Awaited<WorkerId>,
     tasks: Awaited<TaskName>,
+    held: Awaited<TaskName>,
     /// Whether this one compares beliefs that should be right, instead of building them.
     comparing: bool,
     /// What this comparison found and no watch had told. An event may still be on its way: it is counted by the next one.
@@ -69,7 +70,7 @@ impl<Name: Ord> Awaited<Name> {
 
 impl Survey {
     pub(super) fn renumber(&mut self, rename: Rename<'_>) {
-        let asked = [&mut self.boxes.question, &mut self.workers.question, &mut self.tasks.question];
+        let asked = [&mut self.boxes.question, &mut self.workers.question, &mut self.tasks.question, &mut self.held.question];
         asked.into_iter().flatten().for_each(|question| rename(Numbered::Question, question));
         rename(Numbered::Question, &mut self.began);
     }
@@ -77,23 +78,22 @@ impl Survey {
 
 impl Master {
     /// Forgets what is in flight and reads everything again. What was believed stays believed until it is contradicted.
-    pub(super) fn resync(&mut self) {
+    pub(super) fn resync(&mut self, now: Time) {
         self.paused = false;
+        self.clock.begin(now);
         self.floor = self.asked;
         self.reads = 0;
         self.todo.clear();
         self.one_by_one = 0;
         self.blocked.clear();
         self.writes.clear();
-        let uncertain: Vec<TaskName> =
-            self.view.tasks.iter().filter(|(_, w)| !matches!(w, Waiting::Ready(_))).map(|(t, _)| t.clone()).collect();
-        for task in uncertain {
-            self.view.question(&task, None);
-            self.unread.insert(task);
+        for entry in self.view.waiting(|waiting| !matches!(waiting, Waiting::Ready(_) | Waiting::Resting { .. })) {
+            self.view.question(&entry, None);
+            self.unread.insert(entry);
         }
         for worker in self.view.workers.values_mut() {
-            worker.load.retain(|_, slot| *slot != Slot::Placing);
-            worker.load.values_mut().for_each(|slot| *slot = settled(*slot));
+            // Of the others it is found out anew what they are.
+            worker.load.retain(|_, slot| matches!(slot, Slot::Placed { .. }));
             // Questions of before may never be answered. Nothing is placed on a worker before its box was listed again.
             worker.boxed = Boxed::Asked { question: UNASKED, touched: BTreeSet::new() };
             if let Registration::Unread(question) = &mut worker.registration {
@@ -102,6 +102,7 @@ impl Master {
         }
         self.cancels.clear();
         self.survey = Survey { told: self.survey.told, ..Survey::default() };
+        self.examine_ground();
         self.list_boxes();
     }
 
@@ -167,6 +168,9 @@ impl Master {
         self.survey.tasks = Awaited::asked(question);
         self.effects.push(Effect::ListTasks(question));
         let question = self.ask();
+        self.survey.held = Awaited::asked(question);
+        self.effects.push(Effect::ListHeld(question));
+        let question = self.ask();
         self.effects.push(Effect::ListCancels(question));
     }
 
@@ -190,17 +194,16 @@ impl Master {
         let listed: BTreeSet<TaskName> = tasks.unwrap_or_default().into_iter().filter(|task| !touched.contains(task)).collect();
         let mut differences = Vec::new();
         known.load.retain(|task, slot| {
-            let stays = listed.contains(task) || touched.contains(task) || *slot == Slot::Placing;
+            let stays = listed.contains(task) || touched.contains(task) || slot.is_placing();
             if !stays {
                 differences.push(Change::AssignmentGone(worker.clone(), task.clone()));
             }
             stays
         });
-        for task in listed {
-            known.load.entry(task.clone()).or_insert_with(|| {
-                differences.push(Change::AssignmentAppeared(worker.clone(), task));
-                Slot::Placed { alone: false }
-            });
+        let found: Vec<TaskName> = listed.into_iter().filter(|task| !known.load.contains_key(task)).collect();
+        for task in found {
+            differences.push(Change::AssignmentAppeared(worker.clone(), task.clone()));
+            self.ask_for_assignment(worker, task);
         }
         differences.into_iter().for_each(|change| self.difference(change));
         if self.survey.comparing {
@@ -209,38 +212,53 @@ impl Master {
         self.settle_worker(worker);
     }
 
-    pub(super) fn on_tasks_listed(&mut self, question: Question, listed: Vec<TaskName>) {
-        let Some(touched) = self.survey.tasks.answered(question) else { return };
-        let listed: BTreeSet<TaskName> = listed.into_iter().collect();
-        let gone = |(task, waiting): &(&TaskName, &Waiting)| {
+    fn awaited(&mut self, lane: Lane) -> &mut Awaited<TaskName> {
+        match lane {
+            Lane::Pending => &mut self.survey.tasks,
+            Lane::Held => &mut self.survey.held,
+        }
+    }
+
+    pub(super) fn on_tasks_listed(&mut self, lane: Lane, question: Question, listed: Vec<TaskName>) {
+        let Some(touched) = self.awaited(lane).answered(question) else { return };
+        let (appeared, gone): (fn(TaskName) -> Change, fn(TaskName) -> Change) = match lane {
+            Lane::Pending => (Change::TaskAppeared, Change::TaskGone),
+            Lane::Held => (Change::HeldAppeared, Change::HeldGone),
+        };
+        let listed: BTreeSet<TaskName> = listed.into_iter().filter(|task| !touched.contains(task)).collect();
+        let is_gone = |(task, waiting): &(&TaskName, &Waiting)| {
             !matches!(waiting, Waiting::Moving { .. }) && !listed.contains(*task) && !touched.contains(*task)
         };
-        for task in self.view.tasks.iter().filter(gone).map(|(task, _)| task.clone()).collect::<Vec<_>>() {
-            self.difference(Change::TaskGone(task.clone()));
-            self.forget_task(&task);
+        for task in self.view.lane(lane).iter().filter(is_gone).map(|(task, _)| task.clone()).collect::<Vec<_>>() {
+            self.difference(gone(task.clone()));
+            self.forget_task(&Entry { lane, task });
         }
         let mut stuck = Vec::new();
-        for task in listed.into_iter().filter(|task| !touched.contains(task)) {
-            match self.view.tasks.get(&task) {
+        for task in listed {
+            let entry = Entry { lane, task };
+            match self.view.get(&entry) {
                 None => {
-                    self.difference(Change::TaskAppeared(task.clone()));
-                    self.on_task_appeared(task);
+                    self.difference(appeared(entry.task.clone()));
+                    self.on_task_appeared(entry);
                 }
-                Some(Waiting::Stuck) => stuck.push(task),
-                Some(Waiting::Unread(_) | Waiting::Ready(_) | Waiting::Moving { .. }) => {}
+                Some(Waiting::Stuck) => stuck.push(entry),
+                Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Moving { .. }) => {}
             }
         }
-        self.look_again_at_stuck(stuck);
+        self.look_again_at_stuck(lane, stuck);
     }
 
     /// Somebody may have mended them: no watch tells of rights and children. A few each time, so that many that stay stuck disturb
     /// nobody.
-    fn look_again_at_stuck(&mut self, mut stuck: Vec<TaskName>) {
-        let after = stuck.partition_point(|task| self.looked_at.as_ref().is_some_and(|last| task <= last));
+    fn look_again_at_stuck(&mut self, lane: Lane, mut stuck: Vec<Entry>) {
+        let last = self.looked_at.get(&lane);
+        let after = stuck.partition_point(|entry| last.is_some_and(|last| entry.task <= *last));
         stuck.rotate_left(after);
         stuck.truncate(STUCK_PER_COMPARISON);
-        self.looked_at = stuck.last().cloned();
-        stuck.into_iter().for_each(|task| self.want_payload(task));
+        if let Some(last) = stuck.last() {
+            self.looked_at.insert(lane, last.task.clone());
+        }
+        stuck.into_iter().for_each(|entry| self.want_payload(entry));
     }
 
     /// What is there differs from what was believed: a watch should tell this, or should have told it.
@@ -268,7 +286,8 @@ impl Master {
     }
 
     fn lists_are_open(&self) -> bool {
-        let open = self.survey.boxes.question.or(self.survey.workers.question).or(self.survey.tasks.question);
+        let Survey { boxes, workers, tasks, held, .. } = &self.survey;
+        let open = boxes.question.or(workers.question).or(tasks.question).or(held.question);
         open.is_some() || self.view.workers.values().any(|worker| matches!(worker.boxed, Boxed::Asked { .. }))
     }
 
@@ -277,9 +296,9 @@ impl Master {
         self.survey.told && !self.lists_are_open()
     }
 
-    /// A list of pending tasks that is awaited says nothing about this one any more.
-    pub(super) fn touch_task(&mut self, task: &TaskName) {
-        self.survey.tasks.touch(task.clone());
+    /// A list of waiting tasks that is awaited says nothing about this one any more.
+    pub(super) fn touch_task(&mut self, entry: &Entry) {
+        self.awaited(entry.lane).touch(entry.task.clone());
     }
 
     /// Likewise of registered workers.
@@ -291,16 +310,12 @@ impl Master {
         self.survey.missed.remove(&change);
         self.survey.overdue.remove(&change);
         match change {
-            Change::TaskAppeared(task) => {
-                self.survey.tasks.touch(task.clone());
-                self.on_task_appeared(task);
-            }
-            Change::TaskGone(task) => {
-                self.survey.tasks.touch(task.clone());
-                self.on_task_gone(&task);
-                self.look_again(&task, now);
-            }
-            Change::TaskChanged(task) => self.on_task_changed(&task),
+            Change::TaskAppeared(task) => self.waits(Entry::pending(task)),
+            Change::TaskGone(task) => self.waits_no_more(&Entry::pending(task), now),
+            Change::TaskChanged(task) => self.on_task_changed(&Entry::pending(task)),
+            Change::HeldAppeared(task) => self.waits(Entry::held(task)),
+            Change::HeldGone(task) => self.waits_no_more(&Entry::held(task), now),
+            Change::HeldChanged(task) => self.on_task_changed(&Entry::held(task)),
             Change::WorkerAppeared(worker) => {
                 self.survey.workers.touch(worker.clone());
                 self.on_worker_appeared(&worker);
@@ -321,27 +336,25 @@ impl Master {
             Change::CancelGone(task) => {
                 self.cancels.remove(&task);
             }
-            Change::LayoutGone(node) => {
-                self.tell(Fact::LayoutDamaged(node));
-                self.effects.push(Effect::MendLayout);
-            }
+            Change::LayoutGone(node) => self.on_layout_gone(node),
             Change::OfficeVacant
             | Change::OfficeTaken
             | Change::EpochMoved
             | Change::StatusAppeared(_)
             | Change::StatusGone(_)
             | Change::QueueMoved
-            | Change::HeldAppeared(_)
-            | Change::HeldGone(_)
             | Change::Foreign(_) => {}
         }
     }
-}
 
-/// A slot whose transaction or question was forgotten: what is there is there.
-fn settled(slot: Slot) -> Slot {
-    match slot {
-        Slot::Placed { alone } => Slot::Placed { alone },
-        Slot::Placing | Slot::Asked(_) | Slot::Leaving | Slot::Stuck => Slot::Placed { alone: false },
+    fn waits(&mut self, entry: Entry) {
+        self.touch_task(&entry);
+        self.on_task_appeared(entry);
+    }
+
+    fn waits_no_more(&mut self, entry: &Entry, now: Time) {
+        self.touch_task(entry);
+        self.on_task_gone(entry);
+        self.look_again(&entry.task, now);
     }
 }

@@ -10,6 +10,9 @@ use crate::protocol::record::{WorkerRecord, encode};
 use crate::protocol::{Op, PROTOCOL_VERSION, Refusal, Stat, path};
 use crate::view::{Boxed, Registration, Slot};
 
+mod ground;
+mod held;
+
 const EPOCH: i32 = 7;
 const PAYLOAD: &[u8] = b"echo hello";
 
@@ -18,6 +21,7 @@ struct World {
     master: Master,
     asked: Question,
     written: u64,
+    now: Duration,
 }
 
 impl World {
@@ -26,7 +30,7 @@ impl World {
     }
 
     fn with(settings: Settings) -> Self {
-        Self { master: Master::new(EPOCH, settings), asked: 0, written: 0 }
+        Self { master: Master::new(EPOCH, settings), asked: 0, written: 0, now: Duration::ZERO }
     }
 
     /// A master that has read everything: nothing waits, and each of these has so many slots.
@@ -38,12 +42,14 @@ impl World {
 
     fn take_office(&mut self, workers: &[(&str, u32)]) {
         let names: Vec<WorkerId> = workers.iter().map(|(name, _)| worker(name)).collect();
-        let boxes = self.q();
-        self.expect(Event::Began, &[Effect::ListBoxes(boxes)]);
+        let boxes = self.q() + 1;
+        self.asked += 1;
+        self.expect(Event::Began, &[Effect::ReadGround(boxes - 1), Effect::ListBoxes(boxes)]);
+        self.expect(Event::GroundRead(boxes - 1, ground()), &[]);
         let list = self.q();
         self.expect(Event::BoxesListed(boxes, names.clone()), &[Effect::ListWorkers(list)]);
         let said = self.on(Event::WorkersListed(list, names.clone()));
-        self.asked += 2 * names.len() as u64 + 2;
+        self.asked += 2 * names.len() as u64 + 3;
         for (effect, slots) in said.iter().filter(|e| matches!(e, Effect::ReadWorker(..))).zip(workers.iter().map(|(_, slots)| *slots)) {
             if let Effect::ReadWorker(q, id) = effect {
                 self.expect(Event::WorkerRead(*q, id.clone(), offers(slots, 0)), &[]);
@@ -53,8 +59,11 @@ impl World {
             match effect {
                 Effect::ListBox(q, id) => self.expect(Event::BoxListed(q, id, Some(vec![])), &[]),
                 Effect::ListTasks(q) => {
-                    let counts = Counts { pending: 0, assigned: 0, workers: names.len(), usable: names.len(), draining: 0 };
-                    self.expect(Event::TasksListed(q, vec![]), &[Effect::Tell(Fact::Surveyed(counts))]);
+                    self.expect(Event::TasksListed(q, vec![]), &[]);
+                }
+                Effect::ListHeld(q) => {
+                    let counts = Counts { workers: names.len(), usable: names.len(), ..Counts::default() };
+                    self.expect(Event::HeldListed(q, vec![]), &[Effect::Tell(Fact::Surveyed(counts))]);
                 }
                 Effect::ListCancels(q) => self.expect(Event::CancelsListed(q, vec![]), &[]),
                 _ => {}
@@ -69,7 +78,7 @@ impl World {
     }
 
     fn on(&mut self, event: Event) -> Vec<Effect> {
-        let said = self.master.on(event, Time::at(Duration::ZERO));
+        let said = self.master.on(event, Time::at(self.now));
         assert_eq!(self.master.sanity_check(), Ok(()));
         said
     }
@@ -143,6 +152,11 @@ fn worker(name: &str) -> WorkerId {
     if name.starts_with("foreign") { WorkerId::listed(name) } else { WorkerId::incarnation(name, 1) }
 }
 
+/// The epoch was set at second 1,000 by ZooKeeper's clock, and nothing is to be swept.
+fn ground() -> Ground {
+    Ground { elected_ms: Some(1_000_000), tasks_czxid: Some(1), status_czxid: Some(2), swept: None }
+}
+
 fn changed(change: Change) -> Event {
     Event::Changed(vec![change])
 }
@@ -172,7 +186,13 @@ fn offers(slots: u32, version: i32) -> Reading {
 }
 
 fn assign_at(name: &str, on: &str, worker_version: i32) -> Item {
-    Item::Assign { task: task(name), version: 0, payload: PAYLOAD.to_vec(), worker: worker(on), worker_version: Some(worker_version) }
+    Item::Assign {
+        entry: Entry::pending(task(name)),
+        version: 0,
+        payload: PAYLOAD.to_vec(),
+        worker: worker(on),
+        worker_version: Some(worker_version),
+    }
 }
 
 fn assign(name: &str, on: &str) -> Item {
@@ -203,7 +223,7 @@ fn rejected(name: &str, why: &Rejection, version: Option<i32>) -> Item {
 
 fn cancelled(name: &str, from: Place) -> Item {
     let runner = match &from {
-        Place::Pending => None,
+        Place::Pending | Place::Held => None,
         Place::Assigned(worker) => Some(Runner { worker: worker.clone(), epoch: Some(EPOCH) }),
     };
     let recorded = lifecycle::cancelled(&task(name), PAYLOAD, Some("because".into()), runner.as_ref(), jiff::Timestamp::UNIX_EPOCH);
@@ -233,27 +253,30 @@ fn whole(id: u64, why: Why) -> Event {
 #[test]
 fn a_new_master_reads_boxes_then_workers_then_what_is_in_them_and_then_tasks() {
     let mut world = World::new();
-    world.expect(Event::Began, &[Effect::ListBoxes(1)]);
-    world.expect(Event::BoxesListed(1, vec![worker("a"), worker("dead")]), &[Effect::ListWorkers(2)]);
+    world.expect(Event::Began, &[Effect::ReadGround(1), Effect::ListBoxes(2)]);
+    world.expect(Event::GroundRead(1, ground()), &[]);
+    world.expect(Event::BoxesListed(2, vec![worker("a"), worker("dead")]), &[Effect::ListWorkers(3)]);
     let expected = [
-        Effect::ReadWorker(3, worker("a")),
-        Effect::ListBox(4, worker("a")),
+        Effect::ReadWorker(4, worker("a")),
+        Effect::ListBox(5, worker("a")),
         Effect::Tell(Fact::WorkerJoined(worker("a"))),
-        Effect::ListBox(5, worker("dead")),
-        Effect::ListTasks(6),
-        Effect::ListCancels(7),
+        Effect::ListBox(6, worker("dead")),
+        Effect::ListTasks(7),
+        Effect::ListHeld(8),
+        Effect::ListCancels(9),
     ];
-    world.expect(Event::WorkersListed(2, vec![worker("a")]), &expected);
-    world.expect(Event::WorkerRead(3, worker("a"), offers(1, 0)), &[]);
-    world.expect(Event::BoxListed(4, worker("a"), Some(vec![task("t1")])), &[]);
+    world.expect(Event::WorkersListed(3, vec![worker("a")]), &expected);
+    world.expect(Event::WorkerRead(4, worker("a"), offers(1, 0)), &[]);
+    world.expect(Event::BoxListed(5, worker("a"), Some(vec![task("t1")])), &[Effect::ReadAssignment(10, worker("a"), task("t1"))]);
     // What the dead one left is asked for at once, before the tasks are known.
-    let read = Effect::ReadAssignment(8, worker("dead"), task("t2"));
-    world.expect(Event::BoxListed(5, worker("dead"), Some(vec![task("t2")])), &[read]);
+    let read = Effect::ReadAssignment(11, worker("dead"), task("t2"));
+    world.expect(Event::BoxListed(6, worker("dead"), Some(vec![task("t2")])), &[read]);
     let write = world.writes(&[take_back("t2", "dead", PAYLOAD)]);
-    world.expect(Event::AssignmentRead(8, worker("dead"), task("t2"), found(PAYLOAD, 0)), &[write]);
-    let counts = Counts { pending: 1, assigned: 2, workers: 1, usable: 1, draining: 0 };
-    let expected = [Effect::Tell(Fact::Surveyed(counts)), Effect::ReadTask(9, task("t3"))];
-    world.expect(Event::TasksListed(6, vec![task("t3")]), &expected);
+    world.expect(Event::AssignmentRead(11, worker("dead"), task("t2"), found(PAYLOAD, 0)), &[write]);
+    world.expect(Event::TasksListed(7, vec![task("t3")]), &[Effect::ReadTask(12, task("t3"))]);
+    let counts = Counts { pending: 1, held: 1, assigned: 2, workers: 1, usable: 1, draining: 0 };
+    let expected = [Effect::Tell(Fact::Surveyed(counts)), Effect::ReadHeld(13, task("t4"))];
+    world.expect(Event::HeldListed(8, vec![task("t4")]), &expected);
 }
 
 #[test]
@@ -340,11 +363,11 @@ fn one_refused_assignment_is_taken_out_and_the_others_are_sent_again() {
     world.expect(Event::WorkerRead(read, worker("a"), offers(0, 1)), &[]);
     assert_eq!(world.load("a"), 2);
 
-    // It is in the box already: that copy stands.
+    // It is in the box already: that copy stands, and is read.
     let (mut world, said) = one_of_three_refused(1, Why::NodeExists);
     let because = path::assignment(&worker("a"), &task("t2"));
-    let write = world.writes(&[assign("t1", "a"), assign("t3", "a"), dropped("t2", Place::Pending, because)]);
-    assert_eq!(said, [write]);
+    let (read, write) = (world.q(), world.writes(&[assign("t1", "a"), assign("t3", "a"), dropped("t2", Place::Pending, because)]));
+    assert_eq!(said, [Effect::ReadAssignment(read, worker("a"), task("t2")), write]);
     world.expect(applied(2), &[assigned("t1", "a"), assigned("t3", "a")]);
     assert_eq!(world.load("a"), 3);
 
@@ -458,11 +481,11 @@ fn a_worker_that_dies_with_an_assignment_on_its_way_leaves_nothing_behind() {
 #[test]
 fn only_boxes_of_our_form_are_removed() {
     let mut world = World::new();
-    world.expect(Event::Began, &[Effect::ListBoxes(1)]);
-    world.expect(Event::BoxesListed(1, vec![worker("foreign-1")]), &[Effect::ListWorkers(2)]);
-    let listed = [Effect::ListBox(3, worker("foreign-1")), Effect::ListTasks(4), Effect::ListCancels(5)];
-    world.expect(Event::WorkersListed(2, vec![]), &listed);
-    world.expect(Event::BoxListed(3, worker("foreign-1"), Some(vec![])), &[]);
+    world.expect(Event::Began, &[Effect::ReadGround(1), Effect::ListBoxes(2)]);
+    world.expect(Event::BoxesListed(2, vec![worker("foreign-1")]), &[Effect::ListWorkers(3)]);
+    let listed = [Effect::ListBox(4, worker("foreign-1")), Effect::ListTasks(5), Effect::ListHeld(6), Effect::ListCancels(7)];
+    world.expect(Event::WorkersListed(3, vec![]), &listed);
+    world.expect(Event::BoxListed(4, worker("foreign-1"), Some(vec![])), &[]);
     assert!(world.master.view().workers.is_empty());
 }
 
@@ -499,8 +522,8 @@ fn a_list_says_nothing_of_what_changed_since_it_was_asked_for() {
     world.expect(Event::ReconcileDue, &[Effect::ListBoxes(boxes)]);
     let list = world.q();
     world.expect(Event::BoxesListed(boxes, vec![worker("a")]), &[Effect::ListWorkers(list)]);
-    let (in_a, tasks, marks) = (world.q(), world.q(), world.q());
-    let lists = [Effect::ListBox(in_a, worker("a")), Effect::ListTasks(tasks), Effect::ListCancels(marks)];
+    let (in_a, tasks, held, marks) = (world.q(), world.q(), world.q(), world.q());
+    let lists = [Effect::ListBox(in_a, worker("a")), Effect::ListTasks(tasks), Effect::ListHeld(held), Effect::ListCancels(marks)];
     world.expect(Event::WorkersListed(list, vec![worker("a")]), &lists);
     world.expect(changed(Change::AssignmentGone(worker("a"), task("t1"))), &[]);
     world.expect(Event::BoxListed(in_a, worker("a"), Some(vec![task("t1")])), &[]);
@@ -508,6 +531,7 @@ fn a_list_says_nothing_of_what_changed_since_it_was_asked_for() {
     let read = world.q();
     world.expect(changed(Change::TaskAppeared(task("t2"))), &[Effect::ReadTask(read, task("t2"))]);
     world.expect(changed(Change::TaskGone(task("t2"))), &[]);
+    world.expect(Event::HeldListed(held, vec![]), &[]);
     world.expect(Event::TasksListed(tasks, vec![task("t2")]), &[Effect::Tell(Fact::Differences(0))]);
     world.expect(Event::TaskRead(read, task("t2"), Reading::Absent), &[]);
     assert!(world.master.view().tasks.is_empty());
@@ -616,14 +640,16 @@ fn a_mark_for_a_task_that_is_nowhere_is_removed_after_a_second_look() {
     let mut world = World::ruling(&[]);
     let mark = world.cancel_arrives("t");
     let look = world.q();
-    world.expect(mark, &[Effect::ReadTask(look, task("t"))]);
+    world.expect(mark, &[Effect::ReadTask(look, task("t")), Effect::ReadHeld(look + 1, task("t"))]);
+    world.asked += 1;
+    world.expect(Event::TaskRead(look, task("t"), Reading::Absent), &[]);
     let write = world.writes(&[Item::RemoveMark(task("t"))]);
-    world.expect(Event::TaskRead(look, task("t"), Reading::Absent), &[write]);
+    world.expect(Event::HeldRead(look + 1, task("t"), Reading::Absent), &[write]);
     world.expect(applied(1), &[]);
 }
 
 #[test]
-fn a_cancellation_that_races_with_a_result_ends_with_the_mark_removed() {
+fn a_cancellation_that_races_with_a_failure_finds_the_task_where_it_rests() {
     let mut world = World::ruling(&[("a", 1)]);
     world.placed("t", "a");
     let mark = world.cancel_arrives("t");
@@ -631,9 +657,12 @@ fn a_cancellation_that_races_with_a_result_ends_with_the_mark_removed() {
     world.expect(mark, &[Effect::ReadAssignment(read, worker("a"), task("t"))]);
     // The result came first: the assignment is gone, and so the mark is looked after.
     let look = world.q();
-    world.expect(Event::AssignmentRead(read, worker("a"), task("t"), Reading::Absent), &[Effect::ReadTask(look, task("t"))]);
-    let write = world.writes(&[Item::RemoveMark(task("t"))]);
-    world.expect(Event::TaskRead(look, task("t"), Reading::Absent), &[write]);
+    let looks = [Effect::ReadTask(look, task("t")), Effect::ReadHeld(look + 1, task("t"))];
+    world.expect(Event::AssignmentRead(read, worker("a"), task("t"), Reading::Absent), &looks);
+    // Meanwhile it rests after its attempt: there it is cancelled.
+    world.expect(Event::TaskRead(look, task("t"), Reading::Absent), &[]);
+    let write = world.writes(&[cancelled("t", Place::Held)]);
+    world.expect(Event::HeldRead(look + 1, task("t"), found(PAYLOAD, 0)), &[write]);
 }
 
 #[test]
@@ -641,15 +670,18 @@ fn a_mark_that_is_made_anew_is_not_forgotten_with_the_old_one() {
     let mut world = World::ruling(&[]);
     let mark = world.cancel_arrives("t");
     let look = world.q();
-    world.expect(mark, &[Effect::ReadTask(look, task("t"))]);
+    world.expect(mark, &[Effect::ReadTask(look, task("t")), Effect::ReadHeld(look + 1, task("t"))]);
+    world.asked += 1;
+    world.expect(Event::TaskRead(look, task("t"), Reading::Absent), &[]);
     let write = world.writes(&[Item::RemoveMark(task("t"))]);
-    world.expect(Event::TaskRead(look, task("t"), Reading::Absent), &[write]);
+    world.expect(Event::HeldRead(look + 1, task("t"), Reading::Absent), &[write]);
     let again = world.q();
     let events = vec![Change::CancelGone(task("t")), Change::CancelAppeared(task("t"))];
     world.expect(Event::Changed(events), &[Effect::ReadCancel(again, task("t"))]);
     world.expect(applied(1), &[]);
     let look = world.q();
-    world.expect(Event::CancelRead(again, task("t"), found(b"", 0)), &[Effect::ReadTask(look, task("t"))]);
+    let looks = [Effect::ReadTask(look, task("t")), Effect::ReadHeld(look + 1, task("t"))];
+    world.expect(Event::CancelRead(again, task("t"), found(b"", 0)), &looks);
 }
 
 #[test]
@@ -668,19 +700,22 @@ fn after_an_unknown_outcome_nothing_is_written_before_everything_was_read() {
     world.placing("t1", "a");
     world.expect(Event::WriteEnded(1, Outcome::Unknown), &[]);
     world.task_arrives("t2", &[]);
-    let (boxes, read) = (world.q(), world.q());
-    world.expect(Event::Began, &[Effect::ListBoxes(boxes), Effect::ReadTask(read, task("t1"))]);
+    let (known, boxes, read) = (world.q(), world.q(), world.q());
+    world.expect(Event::Began, &[Effect::ReadGround(known), Effect::ListBoxes(boxes), Effect::ReadTask(read, task("t1"))]);
+    world.expect(Event::GroundRead(known, ground()), &[]);
     // It was applied after all.
     world.expect(Event::TaskRead(read, task("t1"), Reading::Absent), &[]);
     world.expect(applied(1), &[]);
     let list = world.q();
     world.expect(Event::BoxesListed(boxes, vec![worker("a")]), &[Effect::ListWorkers(list)]);
-    let (in_a, tasks, marks) = (world.q(), world.q(), world.q());
-    let lists = [Effect::ListBox(in_a, worker("a")), Effect::ListTasks(tasks), Effect::ListCancels(marks)];
+    let (in_a, tasks, held, marks) = (world.q(), world.q(), world.q(), world.q());
+    let lists = [Effect::ListBox(in_a, worker("a")), Effect::ListTasks(tasks), Effect::ListHeld(held), Effect::ListCancels(marks)];
     world.expect(Event::WorkersListed(list, vec![worker("a")]), &lists);
-    // Only now is it known what the worker has.
+    // What the worker has may have to stay alone.
+    let read = world.q();
+    world.expect(Event::BoxListed(in_a, worker("a"), Some(vec![task("t1")])), &[Effect::ReadAssignment(read, worker("a"), task("t1"))]);
     let write = world.writes(&[assign("t2", "a")]);
-    world.expect(Event::BoxListed(in_a, worker("a"), Some(vec![task("t1")])), &[write]);
+    world.expect(Event::AssignmentRead(read, worker("a"), task("t1"), found(PAYLOAD, 0)), &[write]);
     assert_eq!(world.load("a"), 2);
 }
 
@@ -690,18 +725,19 @@ fn questions_that_a_suspension_swallowed_are_asked_again() {
     world.asked += 2;
     world.on(changed(Change::WorkerAppeared(worker("b"))));
     world.expect(Event::Paused, &[]);
-    let boxes = world.q();
-    world.expect(Event::Began, &[Effect::ListBoxes(boxes)]);
+    let (known, boxes) = (world.q(), world.q());
+    world.expect(Event::Began, &[Effect::ReadGround(known), Effect::ListBoxes(boxes)]);
     let list = world.q();
     world.expect(Event::BoxesListed(boxes, vec![worker("a"), worker("b")]), &[Effect::ListWorkers(list)]);
     let first = world.q();
-    world.asked += 4;
+    world.asked += 5;
     let expected = [
         Effect::ReadWorker(first, worker("b")),
         Effect::ListBox(first + 1, worker("a")),
         Effect::ListBox(first + 2, worker("b")),
         Effect::ListTasks(first + 3),
-        Effect::ListCancels(first + 4),
+        Effect::ListHeld(first + 4),
+        Effect::ListCancels(first + 5),
     ];
     world.expect(Event::WorkersListed(list, vec![worker("a"), worker("b")]), &expected);
 }
@@ -730,11 +766,12 @@ fn the_slow_comparison_finds_what_no_watch_told_and_nothing_when_all_is_well() {
         world.expect(Event::ReconcileDue, &[Effect::ListBoxes(boxes)]);
         let list = world.q();
         world.expect(Event::BoxesListed(boxes, vec![worker("a")]), &[Effect::ListWorkers(list)]);
-        let (in_a, tasks, marks) = (world.q(), world.q(), world.q());
-        let lists = [Effect::ListBox(in_a, worker("a")), Effect::ListTasks(tasks), Effect::ListCancels(marks)];
+        let (in_a, tasks, held, marks) = (world.q(), world.q(), world.q(), world.q());
+        let lists = [Effect::ListBox(in_a, worker("a")), Effect::ListTasks(tasks), Effect::ListHeld(held), Effect::ListCancels(marks)];
         world.expect(Event::WorkersListed(list, vec![worker("a")]), &lists);
         world.expect(Event::BoxListed(in_a, worker("a"), Some(vec![])), &[]);
         world.expect(Event::CancelsListed(marks, vec![]), &[]);
+        world.expect(Event::HeldListed(held, vec![]), &[]);
         let mut said = vec![Effect::Tell(Fact::Differences(differences))];
         said.extend(missed.iter().map(|task| Effect::ReadTask(world.q(), task.clone())));
         world.expect(Event::TasksListed(tasks, missed.clone()), &said);

@@ -9,7 +9,7 @@ use crate::lifecycle::{self, Fate, Runner};
 use crate::protocol::payload::Rejection;
 use crate::protocol::record::{WorkerData, decode_worker};
 use crate::protocol::result::TaskOutcome;
-use crate::protocol::{Node, TaskName, WorkerId, path};
+use crate::protocol::{Node, TaskName, WorkerId, path, payload};
 use crate::view::{Boxed, Question, Registration, Slot, Terms, Worker};
 
 /// Most tasks that a worker of the book is given: it does not say how many it takes.
@@ -110,16 +110,16 @@ impl Master {
     pub(super) fn on_box_gone(&mut self, worker: &WorkerId) {
         let Some(known) = self.view.workers.get_mut(worker) else { return };
         known.boxed = Boxed::Missing;
-        known.load.retain(|_, slot| *slot == Slot::Placing);
+        known.load.retain(|_, slot| slot.is_placing());
         self.settle_worker(worker);
     }
 
     pub(super) fn on_assignment_appeared(&mut self, worker: &WorkerId, task: TaskName) {
         let Some(known) = self.view.workers.get_mut(worker) else { return };
         known.touch(&task);
-        known.load.entry(task).or_insert(Slot::Placed { alone: false });
-        if known.is_gone() {
-            self.settle_worker(worker);
+        if !known.load.contains_key(&task) {
+            // We did not put it there, or do not know that we did.
+            self.ask_for_assignment(worker, task);
         }
     }
 
@@ -203,8 +203,13 @@ impl Master {
             Reading::Denied if cancelled => self.cancel_assigned(worker, task, None, now),
             Reading::Found(node) if gone => self.take_back(worker, task, &node, now),
             Reading::Denied if gone => self.reject_assigned(worker, task, now),
-            Reading::Found(_) | Reading::Denied => {
+            Reading::Denied => {
                 known.load.insert(task.clone(), Slot::Placed { alone: false });
+            }
+            Reading::Found(node) => {
+                let understood = payload::decode_assigned(&node.data);
+                let alone = understood.is_ok_and(|task| lifecycle::runs_alone(&task.envelope, self.settings.max_worker_losses));
+                known.load.insert(task.clone(), Slot::Placed { alone });
             }
         }
     }

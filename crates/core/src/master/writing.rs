@@ -8,7 +8,7 @@ use super::{Effect, Fact, Master, WRITES_IN_FLIGHT};
 use crate::Time;
 use crate::protocol::multi::BATCH_BYTES_MAX;
 use crate::protocol::{Outcome, Refusal, TaskName, Why, WorkerId, path};
-use crate::view::{Boxed, Slot, Waiting};
+use crate::view::{Boxed, Entry, Slot, Waiting};
 
 impl Master {
     pub(super) fn write(&mut self) {
@@ -54,7 +54,7 @@ impl Master {
 
     fn applied(&mut self, item: Item, now: Time) {
         match item {
-            Item::Assign { task, worker, .. } => self.assigned(&task, worker, now),
+            Item::Assign { entry, worker, .. } => self.assigned(&entry, worker, now),
             Item::TakeBack { task, worker, .. } => {
                 self.left(&worker, &task);
                 self.tell(Fact::TakenBack { task, worker });
@@ -74,19 +74,24 @@ impl Master {
             Item::RemoveMark(task) => self.unmarked(&task),
             // If its end was not told yet: there may be another one by now.
             Item::RemoveBox(worker) => self.list_box(&worker),
+            Item::Sweep(_) => self.swept(true),
+            Item::NoteSweep(_) => self.sweep_noted(),
         }
     }
 
-    fn assigned(&mut self, task: &TaskName, worker: WorkerId, now: Time) {
-        let (waited, alone) = match self.view.tasks.get(task) {
-            Some(Waiting::Moving { ready, .. }) => (now.since(ready.seen), ready.requirement.alone),
-            Some(Waiting::Unread(_) | Waiting::Ready(_) | Waiting::Stuck) | None => Default::default(),
+    fn assigned(&mut self, entry: &Entry, worker: WorkerId, now: Time) {
+        let waited = match self.view.get(entry) {
+            Some(Waiting::Moving { ready, .. }) => now.since(ready.seen),
+            Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Stuck) | None => Default::default(),
         };
-        self.moved_away(task);
+        self.moved_away(entry);
+        let task = &entry.task;
         if let Some(known) = self.view.workers.get_mut(&worker) {
             known.touch(task);
             // If the slot is gone, so is the assignment: its end was told before this answer.
-            if let Some(slot) = known.load.get_mut(task).filter(|slot| **slot == Slot::Placing) {
+            if let Some(slot) = known.load.get_mut(task)
+                && let Slot::Placing { alone } = *slot
+            {
                 *slot = Slot::Placed { alone };
             }
             if known.is_gone() {
@@ -97,13 +102,13 @@ impl Master {
         self.pursue_cancel(task, now);
     }
 
-    /// A task left `/tasks`, by our own hand.
-    fn moved_away(&mut self, task: &TaskName) {
-        self.touch_task(task);
-        match self.view.tasks.get(task) {
-            Some(Waiting::Moving { again: true, .. }) => self.want_payload(task.clone()),
-            Some(Waiting::Moving { again: false, .. }) => self.forget_task(task),
-            Some(Waiting::Unread(_) | Waiting::Ready(_) | Waiting::Stuck) | None => {}
+    /// A task waits no longer, by our own hand.
+    fn moved_away(&mut self, entry: &Entry) {
+        self.touch_task(entry);
+        match self.view.get(entry) {
+            Some(Waiting::Moving { again: true, .. }) => self.want_payload(entry.clone()),
+            Some(Waiting::Moving { again: false, .. }) => self.forget_task(entry),
+            Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Stuck) | None => {}
         }
     }
 
@@ -118,7 +123,8 @@ impl Master {
 
     fn left_place(&mut self, from: &Place, task: &TaskName) {
         match from {
-            Place::Pending => self.moved_away(task),
+            Place::Pending => self.moved_away(&Entry::pending(task.clone())),
+            Place::Held => self.moved_away(&Entry::held(task.clone())),
             Place::Assigned(worker) => self.left(worker, task),
         }
     }
@@ -137,37 +143,39 @@ impl Master {
             (Part::Status | Part::NewTask | Part::Details | Part::Letter, Why::NoNode) => self.block(item),
             (Part::Box, Why::NotEmpty | Why::NoNode) => self.look_into_box(&item),
             (Part::Box, _) => self.leave_box(&item, why),
+            (Part::OldResult, Why::NoNode) => self.swept(false),
+            (Part::Note, Why::NoNode) => self.block(item),
             _ => self.give_up(&item, part, why),
         }
     }
 
     /// The worker is gone, or wants no more work: the task waits on.
     fn worker_refused(&mut self, item: Item, now: Time) {
-        let Item::Assign { task, worker, .. } = item else { return };
-        self.unplace(&task, &worker, now);
+        let Item::Assign { entry, worker, .. } = item else { return };
+        self.unplace(&entry, &worker, now);
         // A foreign worker may be back already, under the same name.
         self.read_worker(&worker);
     }
 
-    fn unplace(&mut self, task: &TaskName, worker: &WorkerId, now: Time) {
-        self.free(worker, task);
-        match self.view.tasks.get_mut(task) {
+    fn unplace(&mut self, entry: &Entry, worker: &WorkerId, now: Time) {
+        self.free(worker, &entry.task);
+        match self.view.get_mut(entry) {
             Some(Waiting::Moving { ready, again: false, gone: false }) => {
                 let ready = ready.clone();
                 self.view.file(ready, usize::MAX);
             }
             // It is gone, or appeared anew: what was read is of an earlier life.
-            Some(Waiting::Moving { .. }) => self.want_payload(task.clone()),
-            Some(Waiting::Unread(_) | Waiting::Ready(_) | Waiting::Stuck) | None => {}
+            Some(Waiting::Moving { .. }) => self.want_payload(entry.clone()),
+            Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Stuck) | None => {}
         }
         // Somebody may have wanted it cancelled while it was on its way.
-        self.look_again(task, now);
+        self.look_again(&entry.task, now);
     }
 
     /// The slot of an assignment that did not come about. A worker that is gone may have had nothing else.
     fn free(&mut self, worker: &WorkerId, task: &TaskName) {
         if let Some(known) = self.view.workers.get_mut(worker) {
-            if known.load.get(task) == Some(&Slot::Placing) {
+            if known.load.get(task).is_some_and(|slot| slot.is_placing()) {
                 known.load.remove(task);
             }
             self.settle_worker(worker);
@@ -177,12 +185,10 @@ impl Master {
     /// The task has a status, or is elsewhere, too: what is there stands, and this copy goes.
     fn drop_instead(&mut self, item: Item) {
         match item {
-            Item::Assign { task, version, worker, .. } => {
-                if let Some(known) = self.view.workers.get_mut(&worker) {
-                    known.load.insert(task.clone(), Slot::Placed { alone: false });
-                }
+            Item::Assign { entry: Entry { lane, task }, version, worker, .. } => {
+                self.ask_for_assignment(&worker, task.clone());
                 let because = path::assignment(&worker, &task);
-                self.todo.push_back(Item::Drop { task, from: Place::Pending, version: Some(version), because, otherwise: None });
+                self.todo.push_back(Item::Drop { task, from: lane.into(), version: Some(version), because, otherwise: None });
             }
             Item::TakeBack { task, version, worker, .. } => {
                 let because = path::task(&task);
@@ -192,13 +198,13 @@ impl Master {
                 let because = path::status(&task);
                 self.todo.push_back(Item::Drop { task, from, version, because, otherwise: None });
             }
-            Item::Drop { .. } | Item::RemoveMark(_) | Item::RemoveBox(_) => {}
+            Item::Drop { .. } | Item::RemoveMark(_) | Item::RemoveBox(_) | Item::Sweep(_) | Item::NoteSweep(_) => {}
         }
     }
 
     fn box_missing(&mut self, item: Item, now: Time) {
-        let Item::Assign { task, worker, .. } = item else { return };
-        self.unplace(&task, &worker, now);
+        let Item::Assign { entry, worker, .. } = item else { return };
+        self.unplace(&entry, &worker, now);
         if let Some(known) = self.view.workers.get_mut(&worker) {
             known.boxed = Boxed::Missing;
         }
@@ -206,19 +212,19 @@ impl Master {
 
     /// The box is to blame, not the task.
     fn box_unusable(&mut self, item: Item, why: Why, now: Time) {
-        let Item::Assign { task, worker, .. } = item else { return };
+        let Item::Assign { entry, worker, .. } = item else { return };
         self.unusable(&worker, "its box cannot be written; check its ACL");
-        self.tell(Fact::Surprised { path: path::assignment(&worker, &task), why });
-        self.unplace(&task, &worker, now);
+        self.tell(Fact::Surprised { path: path::assignment(&worker, &entry.task), why });
+        self.unplace(&entry, &worker, now);
     }
 
     /// It is not where we believed: its end or its move is told by an event.
     fn vanished(&mut self, item: &Item, now: Time) {
         match item {
-            Item::Assign { task, worker, .. } => {
-                self.free(worker, task);
-                self.moved_away(task);
-                self.look_again(task, now);
+            Item::Assign { entry, worker, .. } => {
+                self.free(worker, &entry.task);
+                self.moved_away(entry);
+                self.look_again(&entry.task, now);
             }
             Item::TakeBack { task, worker, .. } => {
                 self.left(worker, task);
@@ -228,20 +234,18 @@ impl Master {
                 self.left_place(from, task);
                 self.look_again(task, now);
             }
-            Item::RemoveMark(_) | Item::RemoveBox(_) => {}
+            Item::RemoveMark(_) | Item::RemoveBox(_) | Item::Sweep(_) | Item::NoteSweep(_) => {}
         }
     }
 
     fn changed(&mut self, item: &Item) {
+        if let Item::Assign { entry, worker, .. } = item {
+            self.free(worker, &entry.task);
+        }
         match item.moved_task() {
-            Some((task, None)) => {
-                let task = task.clone();
-                if let Item::Assign { worker, .. } = item {
-                    self.free(worker, &task);
-                }
-                self.want_payload(task);
-            }
-            Some((task, Some(worker))) => self.ask_for_assignment(worker, task.clone()),
+            Some((task, Place::Pending)) => self.want_payload(Entry::pending(task.clone())),
+            Some((task, Place::Held)) => self.want_payload(Entry::held(task.clone())),
+            Some((task, Place::Assigned(worker))) => self.ask_for_assignment(&worker, task.clone()),
             None => {}
         }
     }
@@ -264,7 +268,16 @@ impl Master {
                 let task = task.clone();
                 return self.unmarked(&task);
             }
-            (Item::Assign { .. } | Item::TakeBack { .. } | Item::End { .. } | Item::Drop { .. } | Item::RemoveBox(_), _) => return,
+            (
+                Item::Assign { .. }
+                | Item::TakeBack { .. }
+                | Item::End { .. }
+                | Item::Drop { .. }
+                | Item::RemoveBox(_)
+                | Item::Sweep(_)
+                | Item::NoteSweep(_),
+                _,
+            ) => return,
         }
         self.todo.push_front(item);
     }
@@ -295,12 +308,16 @@ impl Master {
         if item.moved_task().is_none_or(|(task, _)| !self.stuck.contains(task)) {
             self.tell(Fact::Surprised { path, why });
         }
-        if let Item::Assign { task, worker, .. } = item {
-            self.free(worker, task);
+        match item {
+            Item::Assign { entry, worker, .. } => self.free(worker, &entry.task),
+            Item::Sweep(_) => self.swept(false),
+            Item::NoteSweep(_) => self.sweep_noted(),
+            Item::TakeBack { .. } | Item::End { .. } | Item::Drop { .. } | Item::RemoveMark(_) | Item::RemoveBox(_) => {}
         }
         match item.moved_task() {
-            Some((task, None)) => self.stick(task, why),
-            Some((task, Some(worker))) => self.stick_assigned(worker, task),
+            Some((task, Place::Pending)) => self.stick(&Entry::pending(task.clone()), why),
+            Some((task, Place::Held)) => self.stick(&Entry::held(task.clone()), why),
+            Some((task, Place::Assigned(worker))) => self.stick_assigned(&worker, task),
             None => {}
         }
     }

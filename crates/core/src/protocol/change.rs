@@ -57,6 +57,8 @@ pub enum Change {
     HeldAppeared(TaskName),
     /// A held task may run now, or is gone.
     HeldGone(TaskName),
+    /// A held task's payload changed.
+    HeldChanged(TaskName),
     /// A node of the layout itself was deleted by hand.
     LayoutGone(&'static str),
     /// Something below a task, an assignment, a status, or elsewhere where nothing of ours is.
@@ -93,7 +95,7 @@ pub fn of_event(kind: Kind, path: &str) -> Option<Change> {
         },
         ("bellwether", Some("standbys"), Some(_), None) => Change::QueueMoved,
         ("bellwether", Some("held"), Some(task), None) => {
-            appeared_or_gone(kind, TaskName::listed(task), Change::HeldAppeared, Change::HeldGone)?
+            pick(kind, TaskName::listed(task), Change::HeldAppeared, Change::HeldGone, Change::HeldChanged)?
         }
         ("bellwether", Some("cancel"), Some(task), None) => {
             appeared_or_gone(kind, TaskName::listed(task), Change::CancelAppeared, Change::CancelGone)?

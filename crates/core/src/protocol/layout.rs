@@ -4,7 +4,7 @@ use super::path;
 
 /// Every persistent node of the layout, parents first. Whoever misses one creates it, empty; `epoch` is not among them, because
 /// only a coordinator may create that one and its version carries meaning.
-pub const NODES: [&str; 18] = [
+pub const NODES: [&str; 19] = [
     path::WORKERS,
     path::ASSIGN,
     path::TASKS,
@@ -23,6 +23,7 @@ pub const NODES: [&str; 18] = [
     path::ARRAYS,
     path::SCHEDULES,
     path::GROUPS,
+    path::SWEPT,
 ];
 
 /// The layout node at `path`, if there is one.

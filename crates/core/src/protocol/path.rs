@@ -42,6 +42,8 @@ pub const ARRAYS: &str = "/bellwether/arrays";
 pub const SCHEDULES: &str = "/bellwether/schedules";
 /// Groups of tasks.
 pub const GROUPS: &str = "/bellwether/groups";
+/// Names the transaction that created the `/tasks` for which older results were swept.
+pub const SWEPT: &str = "/bellwether/swept";
 /// Which protocol the cluster speaks.
 pub const VERSION: &str = "/bellwether/version";
 

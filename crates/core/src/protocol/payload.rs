@@ -10,9 +10,9 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
-use super::PROTOCOL_VERSION;
 use super::result::AttemptRecord;
 use super::trace::TraceParent;
+use super::{PROTOCOL_VERSION, TaskName};
 
 /// Largest payload that is accepted. It leaves room in a request for wrapping it in base64.
 pub const PAYLOAD_BYTES_MAX: usize = 512 * 1024;
@@ -103,6 +103,27 @@ pub struct Envelope {
     /// How many workers it may cost before it is dead; without it, the coordinator's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub max_worker_losses: Option<u32>,
+    /// How many attempts more are made after one that failed; without it, the worker's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retries: Option<u32>,
+    /// The shortest time before another attempt, in milliseconds; without it, the worker's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff_ms: Option<u64>,
+    /// The longest time before another attempt, in milliseconds; without it, the worker's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub backoff_max_ms: Option<u64>,
+    /// Exit codes after which another attempt is made; after any failure if the list is empty. Without it, the worker's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_on: Option<Vec<i32>>,
+    /// Under `/bellwether/held`: how long it may not run, in milliseconds since its znode was created. Elsewhere it says nothing.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub delay_ms: u64,
+    /// The task whose dead letter this one was made from.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<TaskName>,
+    /// How many attempts failed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub failures: u32,
     /// How many attempts were lost with their worker.
     #[serde(default, skip_serializing_if = "is_default")]
     pub losses: u32,
@@ -147,15 +168,39 @@ impl Envelope {
             submitter: None,
             trace: None,
             max_worker_losses: None,
+            retries: None,
+            backoff_ms: None,
+            backoff_max_ms: None,
+            retry_on: None,
+            delay_ms: 0,
+            retry_of: None,
+            failures: 0,
             losses: 0,
             attempts: Vec::new(),
         }
     }
 
+    /// How many attempts are over.
+    #[must_use]
+    pub fn attempts_made(&self) -> u32 {
+        self.failures.saturating_add(self.losses)
+    }
+
     /// The ordinal of the attempt that this payload is for, from 1.
     #[must_use]
     pub fn attempt(&self) -> u32 {
-        self.losses.saturating_add(1)
+        self.attempts_made().saturating_add(1)
+    }
+
+    /// Whether it was written by Bellwether after its submission: then it may be larger than what is accepted from others.
+    fn carries_counts(&self) -> bool {
+        self.attempts_made() > 0 || self.retry_of.is_some()
+    }
+
+    /// Forgets what earlier attempts have left.
+    pub fn start_over(&mut self) {
+        (self.failures, self.losses, self.delay_ms) = (0, 0, 0);
+        self.attempts.clear();
     }
 
     /// As it is written to ZooKeeper.
@@ -253,6 +298,20 @@ pub fn decode(payload: &[u8]) -> Result<Task, Rejection> {
         return Err(Rejection::TooLarge(payload.len()));
     }
     decode_uncapped(payload)
+}
+
+/// Reads the payload of a task that waits: what was wrapped by us may be larger than what is accepted from others.
+///
+/// # Errors
+/// As [`decode`].
+pub fn decode_waiting(payload: &[u8]) -> Result<Task, Rejection> {
+    match decode(payload) {
+        Err(Rejection::TooLarge(bytes)) => match decode_uncapped(payload) {
+            Ok(wrapped) if wrapped.envelope.carries_counts() => Ok(wrapped),
+            Ok(_) | Err(_) => Err(Rejection::TooLarge(bytes)),
+        },
+        decoded => decoded,
+    }
 }
 
 /// Reads a payload that may have grown over the cap by being wrapped.

@@ -14,6 +14,7 @@ mod world;
 mod zookeeper;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use tally::Tally;
 use world::World;
@@ -46,8 +47,18 @@ fn every_history_keeps_every_promise_and_comes_to_an_end() {
         None => 0..number("SIMULATION_SEEDS").unwrap_or(SEEDS),
     };
     let (mut all, mut failed) = (Tally::default(), Vec::new());
-    for seed in seeds {
-        match run(seed, chosen.is_some()) {
+    let hands = std::thread::available_parallelism().map_or(1, usize::from);
+    let next = AtomicU64::new(seeds.start);
+    let work = || {
+        let take = || Some(next.fetch_add(1, Ordering::Relaxed)).filter(|seed| seeds.contains(seed));
+        std::iter::from_fn(take).map(|seed| (seed, run(seed, chosen.is_some()))).collect::<Vec<_>>()
+    };
+    let ended = std::thread::scope(|scope| {
+        let workers: Vec<_> = (0..hands).map(|_| scope.spawn(work)).collect();
+        workers.into_iter().flat_map(|worker| worker.join().expect("panics are caught")).collect::<Vec<_>>()
+    });
+    for (seed, tally) in ended {
+        match tally {
             Some(more) => all.add(&more),
             None => failed.push(seed),
         }

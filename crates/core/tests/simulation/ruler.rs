@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether_core::Time;
-use bellwether_core::master::{Effect, Event, Fact, Master, Reading, Settings};
+use bellwether_core::master::{Aged, Effect, Event, Fact, Ground, Master, Reading, Settings};
 use bellwether_core::protocol::{Change, Multi, Outcome, Refusal, TaskName, Why, WorkerId, path};
 
 use crate::link::{Fate, Link, State, fate, fence};
@@ -29,6 +29,7 @@ pub(crate) struct Ruler {
     /// Whether a proof is to be asked for once the connection is up.
     proving: bool,
     pub(crate) facts: Vec<Fact>,
+    pub(crate) alarm: Option<Duration>,
 }
 
 impl Ruler {
@@ -43,7 +44,7 @@ impl Ruler {
         }
         let epoch = version + 1;
         let master = Master::new(epoch, settings);
-        let mut ruler = Self { master, epoch, link: Link::new(session, now), over: false, proving: false, facts: Vec::new() };
+        let mut ruler = Self { master, epoch, link: Link::new(session, now), over: false, proving: false, facts: Vec::new(), alarm: None };
         ruler.link.requests.push_back(Request::Prove);
         Some(ruler)
     }
@@ -63,6 +64,7 @@ impl Ruler {
                     zookeeper.tally.master(&fact);
                     self.facts.push(fact);
                 }
+                Effect::Arm(at) => self.alarm = Some(at),
                 Effect::Write(id, _) if !self.link.pen_open || self.link.state == State::Down => {
                     self.link.answers.push_back(Event::WriteEnded(id, Outcome::Refused(Refusal::Whole(Why::NotSent))));
                 }
@@ -152,6 +154,26 @@ impl Ruler {
             }
             Request::Order(Effect::ListTasks(q)) => Event::TasksListed(q, tasks(zookeeper.children(path::TASKS).unwrap_or_default())),
             Request::Order(Effect::ListCancels(q)) => Event::CancelsListed(q, tasks(zookeeper.children(path::CANCEL).unwrap_or_default())),
+            Request::Order(Effect::ListHeld(q)) => Event::HeldListed(q, tasks(zookeeper.children(path::HELD).unwrap_or_default())),
+            Request::Order(Effect::ReadGround(q)) => {
+                let czxid = |path: &str| zookeeper.get(path).map(|node| node.stat.czxid);
+                let swept = zookeeper.get(path::SWEPT).and_then(|node| std::str::from_utf8(&node.data).ok()?.parse().ok());
+                let elected_ms = zookeeper.get(path::EPOCH).map(|node| node.stat.mtime_ms);
+                Event::GroundRead(q, Ground { elected_ms, tasks_czxid: czxid(path::TASKS), status_czxid: czxid(path::STATUS), swept })
+            }
+            Request::Order(Effect::ListResults(q)) => {
+                let parents = [path::STATUS, path::RESULTS];
+                let below = |parent: &str| {
+                    zookeeper.children(parent).unwrap_or_default().into_iter().map(|name| format!("{parent}/{name}")).collect::<Vec<_>>()
+                };
+                let paths = parents.into_iter().flat_map(below);
+                let aged = paths.filter_map(|path| zookeeper.get(&path).map(|node| Aged { path, czxid: node.stat.czxid }));
+                Event::ResultsListed(q, aged.collect())
+            }
+            Request::Order(Effect::ReadHeld(q, task)) => {
+                let found = read(zookeeper, path::held(&task));
+                Event::HeldRead(q, task, found)
+            }
             Request::Order(Effect::ReadWorker(q, worker)) => {
                 let found = read(zookeeper, path::worker(&worker));
                 Event::WorkerRead(q, worker, found)
@@ -173,7 +195,7 @@ impl Ruler {
                 zookeeper.mend_layout();
                 Event::LayoutMended
             }
-            Request::Order(Effect::Tell(_)) => return,
+            Request::Order(Effect::Tell(_) | Effect::Arm(_)) => return,
         };
         self.link.answers.push_back(answer);
     }
@@ -193,6 +215,12 @@ impl Ruler {
         }
         self.over |= matches!(outcome, Outcome::Refused(Refusal::Fence(_)));
         self.link.answers.push_back(Event::WriteEnded(id, outcome));
+    }
+
+    pub(crate) fn ring(&mut self, zookeeper: &mut ZooKeeper, now: Duration) {
+        if self.alarm.take_if(|at| *at <= now).is_some() {
+            self.on(Event::Rang, zookeeper, now);
+        }
     }
 
     pub(crate) fn deliver_answer(&mut self, zookeeper: &mut ZooKeeper, random: &mut Random, now: Duration) {
@@ -224,6 +252,9 @@ impl Ruler {
             | Change::AssignmentGone(..)
             | Change::CancelAppeared(_)
             | Change::CancelGone(_)
+            | Change::HeldAppeared(_)
+            | Change::HeldGone(_)
+            | Change::HeldChanged(_)
             | Change::LayoutGone(_) => true,
             Change::OfficeVacant
             | Change::OfficeTaken
@@ -231,8 +262,6 @@ impl Ruler {
             | Change::StatusAppeared(_)
             | Change::StatusGone(_)
             | Change::QueueMoved
-            | Change::HeldAppeared(_)
-            | Change::HeldGone(_)
             | Change::Foreign(_) => false,
         }
     }

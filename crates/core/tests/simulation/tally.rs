@@ -3,6 +3,7 @@
 use bellwether_core::agent::{self, KillReason};
 use bellwether_core::master;
 use bellwether_core::protocol::result::TaskOutcome;
+use bellwether_core::protocol::{Multi, Op};
 
 /// How often each.
 #[derive(Debug, Clone, Copy, Default)]
@@ -16,6 +17,11 @@ pub(crate) struct Tally {
     pub(crate) recorded: usize,
     pub(crate) stale: usize,
     pub(crate) given_back: usize,
+    pub(crate) tried_again: usize,
+    pub(crate) spent: usize,
+    pub(crate) assigned_from_rest: usize,
+    pub(crate) cancelled_at_rest: usize,
+    pub(crate) swept: usize,
     pub(crate) doubts: usize,
     pub(crate) sessions_lost: usize,
     pub(crate) withdrawn: usize,
@@ -31,6 +37,7 @@ impl Tally {
             master::Fact::Ended { outcome: TaskOutcome::Cancelled, .. } => self.cancelled += 1,
             master::Fact::Ended { outcome: TaskOutcome::Rejected, .. } => self.rejected += 1,
             master::Fact::Ended { outcome: TaskOutcome::Dead, .. } => self.dead += 1,
+            master::Fact::Swept(results) => self.swept += *results as usize,
             master::Fact::Differences(differences) => self.differences += *differences as usize,
             master::Fact::Surprised { .. } | master::Fact::Stuck { .. } => self.surprised += 1,
             _ => {}
@@ -42,6 +49,7 @@ impl Tally {
             agent::Fact::Recorded(_) => self.recorded += 1,
             agent::Fact::Stale(_) => self.stale += 1,
             agent::Fact::GaveBack(_) => self.given_back += 1,
+            agent::Fact::TriedAgain { .. } => self.tried_again += 1,
             agent::Fact::Killed { reason: KillReason::Doubt, .. } => self.doubts += 1,
             agent::Fact::Killed { reason: KillReason::SessionLost, .. } => self.sessions_lost += 1,
             agent::Fact::Killed { reason: KillReason::Withdrawn, .. } => self.withdrawn += 1,
@@ -49,6 +57,16 @@ impl Tally {
             agent::Fact::Surprised { .. } => self.surprised += 1,
             _ => {}
         }
+    }
+
+    /// What a transaction shows that nobody tells of.
+    pub(crate) fn committed(&mut self, multi: &Multi) {
+        let creates = |parent: &str| multi.ops.iter().any(|op| matches!(op, Op::Create { path, .. } if path.starts_with(parent)));
+        let deletes = |parent: &str| multi.ops.iter().any(|op| matches!(op, Op::Delete { path, .. } if path.starts_with(parent)));
+        let from_rest = deletes("/bellwether/held/");
+        self.assigned_from_rest += usize::from(from_rest && creates("/assign/"));
+        self.cancelled_at_rest += usize::from(from_rest && creates("/status/"));
+        self.spent += usize::from(deletes("/assign/") && creates("/bellwether/dead/") && multi.ops.first().is_some_and(checks_worker));
     }
 
     pub(crate) fn add(&mut self, other: &Self) {
@@ -61,6 +79,11 @@ impl Tally {
         self.recorded += other.recorded;
         self.stale += other.stale;
         self.given_back += other.given_back;
+        self.tried_again += other.tried_again;
+        self.spent += other.spent;
+        self.assigned_from_rest += other.assigned_from_rest;
+        self.cancelled_at_rest += other.cancelled_at_rest;
+        self.swept += other.swept;
         self.doubts += other.doubts;
         self.sessions_lost += other.sessions_lost;
         self.withdrawn += other.withdrawn;
@@ -79,6 +102,11 @@ impl Tally {
             self.recorded,
             self.stale,
             self.given_back,
+            self.tried_again,
+            self.spent,
+            self.assigned_from_rest,
+            self.cancelled_at_rest,
+            self.swept,
             self.doubts,
             self.sessions_lost,
             self.withdrawn,
@@ -86,4 +114,9 @@ impl Tally {
         ];
         counted.iter().all(|count| *count > 0)
     }
+}
+
+/// What a worker writes begins with this.
+fn checks_worker(op: &Op) -> bool {
+    matches!(op, Op::Check { path, .. } if path.starts_with("/workers/"))
 }

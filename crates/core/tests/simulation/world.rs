@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use bellwether_core::agent::{self, Event as AgentEvent, OnDoubt};
-use bellwether_core::lifecycle::RunId;
+use bellwether_core::lifecycle::{RetryDefaults, RunId};
 use bellwether_core::master::{Event as MasterEvent, Fact, Settings};
 use bellwether_core::protocol::change::of_event;
 use bellwether_core::protocol::record::WorkerRecord;
@@ -28,6 +28,8 @@ pub(crate) struct Faults {
     pub(crate) cancels: bool,
     pub(crate) garbage: bool,
     pub(crate) keep: bool,
+    /// ZooKeeper's clock is set now and then.
+    pub(crate) clocks: bool,
 }
 
 pub(crate) struct World {
@@ -42,6 +44,8 @@ pub(crate) struct World {
     named: usize,
     /// At most so many milliseconds pass at a time: seldom, messages are slow against time.
     pace: usize,
+    /// How often plain tasks are tried again.
+    plain_retries: u32,
     /// How long a drain waits for what runs.
     patience: Duration,
     submitted: BTreeSet<TaskName>,
@@ -64,6 +68,7 @@ impl World {
             cancels: maybe(50),
             garbage: maybe(40),
             keep: maybe(25),
+            clocks: maybe(25),
         };
         let settings = Settings {
             assign_batch: 1 + random.below(5),
@@ -74,6 +79,7 @@ impl World {
         let zookeeper = ZooKeeper::new(in_detail);
         let now = Duration::ZERO;
         let pace = *random.pick(&[60, 60, 250, 900]).expect("four");
+        let plain_retries = if random.percent(25) { 1 } else { 0 };
         let patience = if random.percent(50) { Duration::from_secs(3) } else { FOR_EVER };
         let mut world = Self {
             zookeeper,
@@ -86,6 +92,7 @@ impl World {
             hired: 0,
             named: 0,
             pace,
+            plain_retries,
             patience,
             submitted: BTreeSet::new(),
         };
@@ -140,6 +147,7 @@ impl World {
             drain_timeout: self.patience,
             kill_grace: Duration::from_secs(1),
             retry_after: Duration::from_millis(100),
+            retry: RetryDefaults { retries: self.plain_retries, backoff: Duration::from_millis(20), ..RetryDefaults::default() },
         });
         hand.open(&mut self.zookeeper, self.now);
         self.hands.push(hand);
@@ -292,7 +300,10 @@ impl World {
         for hand in self.hands.iter().filter(|hand| !hand.gone) {
             next = hand.timers.values().fold(next, |next, at| next.min(*at));
         }
-        self.now = self.now.max(next);
+        next = self.rulers.iter().filter_map(|ruler| ruler.alarm).fold(next, Duration::min);
+        let later = self.now.max(next);
+        self.zookeeper.clock_ms += (later - self.now).as_millis() as i64;
+        self.now = later;
         self.ring();
         for link in self.rulers.iter_mut().map(|ruler| &mut ruler.link).filter(|link| link.state == State::Up) {
             link.heard = self.now;
@@ -308,21 +319,26 @@ impl World {
         for hand in &mut self.hands {
             hand.ring(&mut self.zookeeper, self.now);
         }
+        for ruler in &mut self.rulers {
+            ruler.ring(&mut self.zookeeper, self.now);
+        }
     }
 
     fn fault(&mut self) {
         let faults = self.faults;
-        match self.random.below(25) {
+        match self.random.below(26) {
             0..=3 if faults.suspensions => self.cut_ruler(),
             4..=9 if faults.suspensions => self.cut_hand(),
             10..=11 if faults.worker_crashes => self.crash_hand(),
             12 if faults.master_crashes => self.crash_ruler(),
             13 if faults.drains => self.drain(),
             14..=15 if faults.cancels => self.cancel(),
+            16 if faults.by_hand && self.random.percent(10) => self.delete_all_tasks(),
             16 if faults.by_hand => self.meddle(),
             17 if self.random.percent(50) => self.reconcile(),
             17 => (0..20).for_each(|_| self.pass_time()),
             24 if faults.keep => self.lose_session(),
+            25 if faults.clocks => self.set_clock(),
             18..=19 => self.mend_something(),
             20..=21 if faults.by_hand && self.random.percent(20) => self.withdraw(),
             22..=23 if self.living_hands() < MOST_HANDS => {
@@ -331,6 +347,12 @@ impl World {
             }
             _ => {}
         }
+    }
+
+    /// Another leader has another clock.
+    fn set_clock(&mut self) {
+        let by = self.random.below(4_000) as i64 - 2_000;
+        self.zookeeper.clock_ms += by;
     }
 
     fn living_hands(&self) -> usize {
@@ -455,18 +477,23 @@ impl World {
     fn submit(&mut self) {
         let task = TaskName::listed(&format!("t{}", self.named));
         self.named += 1;
-        let good: [&[u8]; 6] = [
+        let good: [&[u8]; 10] = [
             b"echo hello",
             br#"["true"]"#,
             br#"{"bellwether":1,"shell":"make","priority":3}"#,
             br#"{"bellwether":1,"argv":["x"],"require":{"zone":"a"}}"#,
             br#"{"bellwether":1,"argv":["x"],"max_worker_losses":1}"#,
             br#"{"bellwether":1,"argv":["x"],"max_worker_losses":9}"#,
+            br#"{"bellwether":1,"argv":["x"],"retries":2,"backoff_ms":10,"backoff_max_ms":80}"#,
+            br#"{"bellwether":1,"argv":["x"],"retries":1,"backoff_ms":40,"retry_on":[3]}"#,
+            br#"{"bellwether":1,"argv":["x"],"retries":4,"backoff_ms":0,"max_worker_losses":2}"#,
+            br#"{"bellwether":1,"argv":["x"],"delay_ms":200}"#,
         ];
         let bad: [&[u8]; 5] = [b"", b"\xff\xfe", b"[1]", br#"{"bellwether":1}"#, br#"{"bellwether":7,"shell":"x"}"#];
         let from: &[&[u8]] = if self.faults.garbage && self.random.percent(30) { &bad } else { &good };
         let payload = self.random.pick(from).expect("some").to_vec();
-        let mut multi = Multi::new().create(path::task(&task), payload);
+        let held = payload.windows(8).any(|window| window == b"delay_ms") || self.random.percent(5);
+        let mut multi = Multi::new().create(if held { path::held(&task) } else { path::task(&task) }, payload);
         if self.faults.cancels && self.random.percent(5) {
             multi = multi.create(path::cancel(&task), "");
         }
@@ -488,13 +515,14 @@ impl World {
 
     /// Somebody types at ZooKeeper's own command line.
     fn meddle(&mut self) {
-        let multi = match self.random.below(5) {
+        let multi = match self.random.below(6) {
+            5 => self.any_child(path::HELD).map(|path| Multi::new().set(path, "echo changed", None)),
             0 => self.any_child(path::WORKERS).map(|path| Multi::new().delete(path, None)),
             1 => self.any_child(path::ASSIGN).map(|path| Multi::new().delete(path, None)),
             2 => self.any_child(path::TASKS).map(|path| Multi::new().set(path, "echo changed", None)),
             3 => Some(Multi::new().create("/workers/persistent", "Idle")),
             _ => {
-                let nodes = [path::TASKS, path::STATUS, path::RESULTS, path::DEAD, path::CANCEL];
+                let nodes = [path::TASKS, path::STATUS, path::RESULTS, path::DEAD, path::CANCEL, path::HELD, path::SWEPT];
                 self.random.pick(&nodes).map(|node| Multi::new().delete(*node, None))
             }
         };
@@ -503,9 +531,19 @@ impl World {
         }
     }
 
+    /// Somebody deletes `/tasks` with all that waits there: its counter starts over, so that older results are in the way.
+    fn delete_all_tasks(&mut self) {
+        let waiting = self.zookeeper.children(path::TASKS).unwrap_or_default();
+        let multi = waiting.iter().fold(Multi::new(), |multi, task| multi.delete(format!("{}/{task}", path::TASKS), None));
+        if self.client(&multi.delete(path::TASKS, None)) == Outcome::applied() {
+            self.submitted.retain(|task| !waiting.iter().any(|gone| gone == task.as_str()));
+        }
+    }
+
     /// A client takes back what it submitted, if it is still pending.
     fn withdraw(&mut self) {
-        let Some(path) = self.any_child(path::TASKS) else { return };
+        let parent = if self.random.percent(70) { path::TASKS } else { path::HELD };
+        let Some(path) = self.any_child(parent) else { return };
         if self.client(&Multi::new().delete(&path, None)) == Outcome::applied() {
             let name = path.rsplit('/').next().unwrap_or_default();
             self.submitted.remove(&TaskName::listed(name));
@@ -566,7 +604,8 @@ impl World {
             }
             let idle = self.rulers.iter().all(|ruler| ruler.link.is_idle()) && self.hands.iter().all(Hand::is_idle);
             if idle {
-                quiet += 1;
+                // What rests wakes by itself.
+                quiet += usize::from(self.rulers.iter().all(|ruler| ruler.alarm.is_none()));
                 self.pass_time();
                 self.after_step();
             } else {
@@ -593,26 +632,43 @@ impl World {
         assert!(unfinished.is_empty(), "never ended: {unfinished:?}, a master believes {:?}", self.rulers.last().map(|r| r.master.view()));
         let only_drains = self.patience == FOR_EVER && !faults_kill_workers(self.faults);
         if only_drains {
-            assert_eq!(self.zookeeper.children(path::DEAD), Some(vec![]), "a drain costs nothing");
+            assert_eq!(self.zookeeper.tally.dead, 0, "a drain costs nothing");
             assert_eq!(self.zookeeper.tally.taken_back, 0, "a drain leaves nothing behind");
         }
         assert_eq!(self.zookeeper.tally.differences, 0, "watches told everything, sooner or later");
         for task in &self.submitted {
-            assert!(self.zookeeper.get(&path::status(task)).is_some(), "{task} has no status");
+            let status = path::status(task);
+            assert!(self.zookeeper.get(&status).is_some() || self.zookeeper.swept.contains(&status), "{task} has no status");
         }
         assert_eq!(self.zookeeper.children(path::TASKS), Some(vec![]), "left under /tasks");
+        assert_eq!(self.zookeeper.children(path::HELD), Some(vec![]), "left under held");
         assert_eq!(self.zookeeper.children(path::CANCEL), Some(vec![]), "marks left");
+        self.nothing_old_is_left();
         for worker in self.zookeeper.children(path::ASSIGN).expect("layout") {
             assert!(self.zookeeper.get(&format!("/workers/{worker}")).is_some(), "the box of {worker} was left");
         }
         assert_eq!(self.rulers.len(), 1, "one master is left");
         let view = self.rulers[0].master.view();
-        assert!(view.tasks.is_empty(), "the master believes in {:?}", view.tasks);
+        assert!(view.tasks.is_empty() && view.held.is_empty(), "the master believes in {:?} and {:?}", view.tasks, view.held);
         assert!(view.workers.values().all(|worker| worker.load.is_empty()), "slots are lost: {:?}", view.workers);
         for hand in self.hands.iter().filter(|hand| !hand.gone) {
             assert!(!hand.draining, "{} never left", hand.name);
             assert_eq!(hand.agent.slots_in_use(), 0, "{} lost a slot", hand.name);
             assert!(hand.agent.is_registered(), "{} is not registered", hand.name);
+        }
+    }
+
+    /// No result is older than `/tasks`, if that was deleted and created again.
+    fn nothing_old_is_left(&self) {
+        let czxid = |path: &str| self.zookeeper.get(path).expect("layout").stat.czxid;
+        let created = czxid(path::TASKS);
+        if created < czxid(path::STATUS) {
+            return;
+        }
+        for parent in [path::STATUS, path::RESULTS] {
+            for name in self.zookeeper.children(parent).expect("layout") {
+                assert!(czxid(&format!("{parent}/{name}")) > created, "{parent}/{name} is older than /tasks");
+            }
         }
     }
 

@@ -15,6 +15,8 @@ pub(crate) struct ZooKeeper {
     living: BTreeSet<i64>,
     last_session: i64,
     zxid: i64,
+    /// What its leader's clock says, which may be set.
+    pub(crate) clock_ms: i64,
     pub(crate) ledger: Ledger,
     /// What watches are to be told, since somebody looked last.
     pub(crate) news: Vec<(Kind, String)>,
@@ -23,6 +25,8 @@ pub(crate) struct ZooKeeper {
     /// Whether the story is wanted.
     pub(crate) in_detail: bool,
     pub(crate) tally: Tally,
+    /// Statuses that were there and were deleted.
+    pub(crate) swept: BTreeSet<String>,
 }
 
 impl ZooKeeper {
@@ -32,11 +36,13 @@ impl ZooKeeper {
             living: BTreeSet::new(),
             last_session: 0x100,
             zxid: 0,
+            clock_ms: 1_000_000,
             ledger: Ledger::new().with_checks(),
             news: Vec::new(),
             story: Vec::new(),
             in_detail,
             tally: Tally::default(),
+            swept: BTreeSet::new(),
         };
         new.mend_layout();
         assert_eq!(new.commit(0, &Multi::new().create(path::EPOCH, "")), Outcome::applied());
@@ -123,6 +129,7 @@ impl ZooKeeper {
             });
         }
         self.tell(|zxid| format!("{zxid:#x} {session:#x} {}", brief(multi)));
+        self.tally.committed(multi);
         self.show(session, changes);
         Outcome::Applied(applied)
     }
@@ -176,17 +183,18 @@ impl ZooKeeper {
                     return Err(Why::NodeExists);
                 }
                 let owner = if *ephemeral { session } else { 0 };
-                let stat = Stat { czxid: self.zxid, mzxid: self.zxid, ephemeral_owner: owner, ..Stat::default() };
+                let (zxid, now) = (self.zxid, self.clock_ms);
+                let stat = Stat { czxid: zxid, mzxid: zxid, ctime_ms: now, mtime_ms: now, ephemeral_owner: owner, ..Stat::default() };
                 self.nodes.insert(path.clone(), Node { data: data.clone(), stat });
                 Ok(Some(Committed::Create { path: path.clone(), ephemeral: *ephemeral, data: Some(data.clone()) }))
             }
             Op::Set { path, data, version } => {
                 self.at(path, *version)?;
-                let zxid = self.zxid;
+                let (zxid, now) = (self.zxid, self.clock_ms);
                 let node = self.nodes.get_mut(path).ok_or(Why::NoNode)?;
                 node.data.clone_from(data);
                 node.stat.version += 1;
-                node.stat.mzxid = zxid;
+                (node.stat.mzxid, node.stat.mtime_ms) = (zxid, now);
                 Ok(Some(Committed::Set { path: path.clone(), version: node.stat.version }))
             }
             Op::Delete { path, version } => {
@@ -195,6 +203,9 @@ impl ZooKeeper {
                     return Err(Why::NotEmpty);
                 }
                 self.nodes.remove(path);
+                if path.starts_with("/status/") {
+                    self.swept.insert(path.clone());
+                }
                 Ok(Some(Committed::Delete { path: path.clone() }))
             }
         }

@@ -19,6 +19,7 @@ fn compare(world: &mut World, workers: &[(&str, &[&str])], waiting: &[&str]) -> 
                     answers.push(Event::BoxListed(q, id, Some(tasks.iter().map(|name| task(name)).collect())));
                 }
                 Effect::ListTasks(q) => answers.push(Event::TasksListed(q, waiting.iter().map(|name| task(name)).collect())),
+                Effect::ListHeld(q) => answers.push(Event::HeldListed(q, vec![])),
                 Effect::ListCancels(q) => answers.push(Event::CancelsListed(q, vec![])),
                 Effect::Tell(Fact::Differences(0)) => {}
                 other => rest.push(other),
@@ -124,7 +125,12 @@ fn book_worker() -> World {
     let said = world.on(changed(Change::WorkerAppeared(worker("foreign"))));
     let [Effect::ReadWorker(read, _), Effect::ListBox(list, _), _] = said[..] else { panic!("{said:?}") };
     world.expect(Event::WorkerRead(read, worker("foreign"), registered(b"Idle", 0)), &[]);
-    world.expect(Event::BoxListed(list, worker("foreign"), Some(vec![task("t")])), &[]);
+    let seen = world.q();
+    world.expect(
+        Event::BoxListed(list, worker("foreign"), Some(vec![task("t")])),
+        &[Effect::ReadAssignment(seen, worker("foreign"), task("t"))],
+    );
+    world.expect(Event::AssignmentRead(seen, worker("foreign"), task("t"), found(PAYLOAD, 0)), &[]);
     world
 }
 

@@ -76,6 +76,25 @@ fn wrapping_keeps_command_and_dialect() {
 }
 
 #[test]
+fn what_we_wrapped_may_be_larger_than_what_others_submit() {
+    let mut task = decode(&vec![b'x'; ARGUMENT_BYTES_MAX]).unwrap();
+    task.envelope.stdin = Some("y".repeat(PAYLOAD_BYTES_MAX - ARGUMENT_BYTES_MAX));
+    let fresh = task.encode();
+    assert_eq!(decode_waiting(&fresh), Err(Rejection::TooLarge(fresh.len())));
+    task.envelope.failures = 1;
+    assert_eq!(decode_waiting(&task.encode()), Ok(task));
+}
+
+#[test]
+fn failures_and_losses_are_both_attempts() {
+    let mut envelope = Envelope::new(shell("x"));
+    (envelope.failures, envelope.losses, envelope.delay_ms) = (2, 1, 5);
+    assert_eq!((envelope.attempts_made(), envelope.attempt()), (3, 4));
+    envelope.start_over();
+    assert_eq!(envelope, Envelope::new(shell("x")));
+}
+
+#[test]
 fn a_command_is_shown_on_one_short_line() {
     assert_eq!(shell("a\nb").display(10), "a b");
     assert_eq!(shell("abcdefgh").display(4), "abc…");
