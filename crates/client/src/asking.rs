@@ -2,8 +2,10 @@
 
 use std::time::Duration;
 
-use bellwether_common::store::{ReadError, Store};
+use bellwether_common::store::{LayoutError, ReadError, Store};
 use bellwether_common::zk_runtime;
+use bellwether_core::protocol::{Multi, Outcome, Refusal, Why};
+use jiff::Timestamp;
 
 use crate::error::{ClosedBecause, Error};
 use crate::link::{self, Links};
@@ -42,4 +44,26 @@ where
             Err(error) => return Err(error.into()),
         }
     }
+}
+
+/// ZooKeeper's time: that at which it creates an ephemeral node, which is deleted again at once.
+pub(crate) async fn time_by(store: &Store, node: String) -> Result<Result<Timestamp, Error>, ReadError> {
+    match store.commit(Multi::new().create_ephemeral(&node, Vec::new())).await {
+        Outcome::Applied(_) | Outcome::Refused(Refusal::At { why: Why::NodeExists, .. }) => {}
+        Outcome::Unknown | Outcome::Refused(Refusal::Whole(Why::NotSent)) => return Err(ReadError::Interrupted),
+        Outcome::Refused(Refusal::At { why: Why::NoNode, .. }) => {
+            return match store.ensure_layout().await {
+                Ok(()) | Err(LayoutError::Read(_)) => Err(ReadError::Interrupted),
+                Err(error) => Ok(Err(Error::Denied { what: format!("ask for the time: {error}") })),
+            };
+        }
+        Outcome::Refused(Refusal::At { why: Why::NoAuth, .. }) => return Ok(Err(Error::Denied { what: format!("create {node}") })),
+        Outcome::Refused(refusal) => return Ok(Err(Error::Refused(format!("{node}, at {refusal}")))),
+    }
+    let stat = store.stat(&node);
+    // If it stays, it goes with the session.
+    let deleted = store.commit(Multi::new().delete(&node, None));
+    let stat = stat.await?.ok_or(ReadError::Interrupted)?;
+    drop(deleted.await);
+    Ok(Timestamp::from_millisecond(stat.ctime_ms).map_err(|error| Error::Refused(format!("the time of {node}: {error}"))))
 }

@@ -6,11 +6,13 @@ use bellwether_common::store::{LayoutError, ReadError, Store};
 use bellwether_common::zk_runtime;
 use bellwether_core::protocol::result::TaskResult;
 use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, path};
+use bellwether_core::submission::Submittal;
 use serde::Serialize;
 
 use crate::asking;
 use crate::error::{ClosedBecause, Error, SubmitError};
 use crate::finding;
+use crate::letters::{self, Letter};
 use crate::link;
 use crate::listing::{self, Filter, Listing};
 use crate::names::Names;
@@ -119,22 +121,85 @@ impl Client {
     /// As [`submit`](Self::submit); a name that is taken is [`Failure::NameTaken`](bellwether_core::submission::Failure::NameTaken).
     pub async fn submit_as(&self, names: Vec<TaskName>, tasks: Vec<NewTask>) -> Result<Vec<TaskName>, SubmitError> {
         let settings = &self.inner.settings;
-        let payloads = tasks.into_iter().map(|task| task.payload(&settings.submitter, settings.payload_max));
-        let payloads = payloads.collect::<Result<Vec<_>, _>>()?;
-        if payloads.is_empty() {
+        let submittal = |(task, new): (&TaskName, NewTask)| {
+            let held = new.envelope.delay_ms > 0;
+            let payload = new.payload(&settings.submitter, settings.payload_max)?;
+            Ok::<_, SubmitError>(Submittal { task: task.clone(), payload, held, letter: None })
+        };
+        let submittals = names.iter().zip(tasks).map(submittal).collect::<Result<Vec<_>, _>>()?;
+        self.submit_all(submittals).await
+    }
+
+    async fn submit_all(&self, tasks: Vec<Submittal>) -> Result<Vec<TaskName>, SubmitError> {
+        if tasks.is_empty() {
             return Ok(Vec::new());
         }
-        let unsent_for = settings.request_timeout;
-        let submit = Submit { guard: self.inner.names.guard(), tasks: names.iter().cloned().zip(payloads).collect(), unsent_for };
+        let unsent_for = self.inner.settings.request_timeout;
+        let names: Vec<TaskName> = tasks.iter().map(|submittal| submittal.task.clone()).collect();
+        let submit = Submit { guard: self.inner.names.guard(), tasks, unsent_for };
         let sent = self.inner.family.submissions.send(submit);
         // What was never sent is withdrawn first, so that it does not run behind the back of somebody who tries again.
-        let patience = settings.request_timeout + WITHDRAWAL;
+        let patience = unsent_for + WITHDRAWAL;
         let answered = zk_runtime::spawn(async move { tokio::time::timeout(patience, sent).await });
         match answered.await {
             Ok(Ok(Ok(answer))) => answer.map(|()| names),
             Ok(Ok(Err(_))) | Err(_) => Err(ClosedBecause::Thread("it ended".to_owned()).into()),
             Ok(Err(_)) => Err(SubmitError::Unconfirmed { tasks: names, why: self.reason("it gave no answer in time") }),
         }
+    }
+
+    /// All dead letters, by name.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn dead_letters(&self) -> Result<Vec<Letter>, Error> {
+        self.ask(|store| async move { letters::list(&store).await }).await
+    }
+
+    /// Submits what a dead task was to do as a new task, from the beginning, and removes its letter: both or neither.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; [`Error::NoSuchLetter`] and [`Failure::NoLetter`](bellwether_core::submission::Failure::NoLetter) if there
+    /// is none, or somebody else was quicker.
+    pub async fn retry_dead(&self, dead: &TaskName) -> Result<TaskName, SubmitError> {
+        let asked = dead.clone();
+        let read = self.ask(move |store| {
+            let asked = asked.clone();
+            async move { letters::again(&store, &asked).await }
+        });
+        let payload = read.await?.ok_or_else(|| Error::NoSuchLetter(dead.clone()))??;
+        let task = self.new_name();
+        self.submit_all(vec![Submittal { task: task.clone(), payload, held: false, letter: Some(dead.clone()) }]).await?;
+        Ok(task)
+    }
+
+    /// Removes a dead letter: nobody can retry it any more.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchLetter`], or why there is no answer.
+    pub async fn purge_dead(&self, dead: &TaskName) -> Result<(), Error> {
+        let asked = dead.clone();
+        let purged = self.ask(move |store| {
+            let asked = asked.clone();
+            async move { letters::purge(&store, &asked).await }
+        });
+        match purged.await?? {
+            true => Ok(()),
+            false => Err(Error::NoSuchLetter(dead.clone())),
+        }
+    }
+
+    /// What time it is by the clock of ZooKeeper's leader, a moment ago: delays are counted by it.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn zookeeper_time(&self) -> Result<jiff::Timestamp, Error> {
+        let guard = self.inner.names.guard();
+        let found = self.ask(move |store| {
+            let node = path::submitted(&format!("clock-{guard}"));
+            async move { asking::time_by(&store, node).await }
+        });
+        found.await?
     }
 
     /// Waits for tasks, however long they take; survives sessions. Each is answered once.

@@ -5,6 +5,7 @@ mod audit;
 mod cancel;
 mod config;
 mod context;
+mod dead;
 mod dev;
 mod failure;
 mod interrupts;
@@ -95,6 +96,7 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Result { task } => result::run(ctx, &task).await,
         Command::Worker { command: WorkerCommand::List } => worker::list(ctx).await,
         Command::Master { command: MasterCommand::Status } => master::status(ctx).await,
+        Command::Dead { command } => dead::run(ctx, &command).await,
         Command::Cancel { tasks, reason } => cancel::run(ctx, &tasks, reason.as_deref()).await,
         // These were run before there was anything to connect to.
         Command::Audit(_) | Command::Config(_) | Command::Dev(_) | Command::ZkExporter => Ok(0),

@@ -68,6 +68,9 @@ pub enum Error {
     /// There is no such task: it was never submitted, or its result was removed.
     #[error("there is no task {0}: it was never submitted, or its result was removed")]
     NoSuchTask(TaskName),
+    /// There is no such dead letter.
+    #[error("there is no dead letter of {0}: it never was dead, or the letter was retried or purged")]
+    NoSuchLetter(TaskName),
     /// ZooKeeper refused for a reason that should not occur.
     #[error("zookeeper refused: {0}")]
     Refused(String),
@@ -107,6 +110,9 @@ pub enum SubmitError {
         /// What is known about the reason.
         why: String,
     },
+    /// What it is made from could not be read. Nothing was sent.
+    #[error(transparent)]
+    Unread(#[from] Error),
     /// The client worked no more before anything was sent.
     #[error(transparent)]
     Closed(#[from] ClosedBecause),

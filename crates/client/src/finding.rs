@@ -33,7 +33,10 @@ pub(crate) async fn exists(store: &Store, task: &TaskName) -> Result<bool, ReadE
 pub(crate) async fn find(store: &Store, task: &TaskName) -> Result<Option<TaskView>, ReadError> {
     for _ in 0..2 {
         if let Some(mut view) = look(store, task).await? {
-            view.cancelling = !view.state.is_final() && store.stat(&path::cancel(task)).await?.is_some();
+            match view.state.is_final() {
+                true => view.dead_letter = store.stat(&path::dead(task)).await?.is_some(),
+                false => view.cancelling = store.stat(&path::cancel(task)).await?.is_some(),
+            }
             return Ok(Some(view));
         }
     }

@@ -28,6 +28,7 @@ mod asking;
 mod client;
 mod error;
 mod finding;
+mod letters;
 mod link;
 mod listing;
 mod names;
@@ -41,6 +42,7 @@ mod waiting;
 
 pub use client::{Cancel, Client};
 pub use error::{ClosedBecause, Error, SubmitError};
+pub use letters::Letter;
 pub use listing::{Filter, Listing};
 pub use overview::{Master, Overview, Queue, WorkerView};
 pub use settings::ClientSettings;

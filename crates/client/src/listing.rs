@@ -1,6 +1,6 @@
 //! Lists of tasks: what lies where, filtered, in the order in which people look for it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use bellwether_common::reader;
 use bellwether_common::store::{ReadError, Store};
@@ -15,7 +15,7 @@ use crate::task::{TaskState, TaskView};
 /// What to list.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct Filter {
-    /// In one of these states; in any if there is none.
+    /// In one of these states; in any if there is none. Whose payload is kept as a dead letter is dead, too, however it ended.
     pub states: Vec<TaskState>,
     /// With all of these labels. Results carry none, so that only tasks that have not ended can match.
     pub labels: BTreeMap<String, String>,
@@ -54,7 +54,8 @@ impl Filter {
     }
 
     fn passes(&self, view: &TaskView) -> bool {
-        self.wants(view.state) && self.labels.iter().all(|(label, value)| view.labels.get(label) == Some(value))
+        let state = self.wants(view.state) || (view.dead_letter && self.wants(TaskState::Dead));
+        state && self.labels.iter().all(|(label, value)| view.labels.get(label) == Some(value))
     }
 }
 
@@ -62,10 +63,12 @@ impl Filter {
 pub(crate) async fn list(store: &Store, filter: &Filter) -> Result<Listing, ReadError> {
     store.sync().await?;
     let places = places(store, filter).await?;
+    let letters = letters(store, filter).await?;
     let limit = filter.limit.unwrap_or(usize::MAX);
     let mut tasks: Vec<TaskView> = Vec::new();
     for page in places.chunks(PAGE) {
-        for view in views(store, page).await? {
+        for mut view in views(store, page).await? {
+            view.dead_letter = view.state.is_final() && letters.contains(view.task.as_str());
             if filter.passes(&view) {
                 tasks.retain(|seen| seen.task != view.task || !view.state.is_final() || seen.state.is_final());
                 tasks.push(view);
@@ -107,6 +110,14 @@ async fn places(store: &Store, filter: &Filter) -> Result<Vec<Place>, ReadError>
         places.extend(tasks.map(|task| Place { state: None, worker: None, path: path::status(&task), task }));
     }
     Ok(places)
+}
+
+/// The names of all dead letters, if any ended task is wanted.
+async fn letters(store: &Store, filter: &Filter) -> Result<HashSet<String>, ReadError> {
+    match filter.wants_ended() {
+        true => Ok(store.children(path::DEAD).await?.unwrap_or_default().into_iter().collect()),
+        false => Ok(HashSet::new()),
+    }
 }
 
 fn sorted(names: Option<Vec<String>>) -> Vec<TaskName> {
@@ -158,6 +169,16 @@ mod tests {
         assert!(!filter.wants_ended());
         let filter = Filter { states: vec![TaskState::Failed], ..Filter::default() };
         assert!(filter.wants_ended() && !filter.wants(TaskState::Pending));
+    }
+
+    #[test]
+    fn a_failed_task_with_a_letter_is_dead_and_failed() {
+        let place = Place { state: None, task: TaskName::listed("t"), worker: None, path: String::new() };
+        let mut view = view(&place, &Node { data: b"failed exit=1".to_vec(), stat: Stat::default() });
+        let only = |state| Filter { states: vec![state], ..Filter::default() };
+        assert!(only(TaskState::Failed).passes(&view) && !only(TaskState::Dead).passes(&view));
+        view.dead_letter = true;
+        assert!(only(TaskState::Failed).passes(&view) && only(TaskState::Dead).passes(&view));
     }
 
     #[test]

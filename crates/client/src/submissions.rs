@@ -8,7 +8,7 @@ use bellwether_common::clock;
 use bellwether_common::store::{LayoutError, Store};
 use bellwether_common::zk_runtime;
 use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, path};
-use bellwether_core::submission::{self, Effect, Event};
+use bellwether_core::submission::{self, Effect, Event, Submittal};
 use futures::future::join_all;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
@@ -27,7 +27,7 @@ pub(crate) struct Submit {
     /// A name that no other submission has.
     pub(crate) guard: String,
     /// Their payloads are checked.
-    pub(crate) tasks: Vec<(TaskName, Vec<u8>)>,
+    pub(crate) tasks: Vec<Submittal>,
     /// How long it may wait to be sent: what was not is withdrawn then, and certainly not submitted.
     pub(crate) unsent_for: Duration,
 }
@@ -154,7 +154,7 @@ impl Handler<Submit> for Submissions {
         self.next_ticket += 1;
         let ticket = self.next_ticket;
         let (asker, answer) = oneshot::channel();
-        let names: Vec<TaskName> = tasks.iter().map(|(name, _)| name.clone()).collect();
+        let names: Vec<TaskName> = tasks.iter().map(|submittal| submittal.task.clone()).collect();
         self.askers.insert(ticket, (names.clone(), asker));
         self.feed(Event::Submitted { ticket, guard, tasks }, ctx);
         ctx.run_later(unsent_for, move |actor, ctx| actor.feed(Event::Withdrawn { ticket }, ctx));

@@ -6,7 +6,7 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use bellwether_core::protocol::payload::{self, Command, Envelope};
-use bellwether_core::protocol::result::{TaskOutcome, TaskResult};
+use bellwether_core::protocol::result::{AttemptRecord, TaskOutcome, TaskResult};
 use bellwether_core::protocol::trace::TraceParent;
 use bellwether_core::protocol::{TaskName, WorkerId};
 use serde::Serialize;
@@ -43,7 +43,29 @@ impl NewTask {
     /// Ends it when one attempt runs longer than this.
     #[must_use]
     pub fn timeout(mut self, timeout: Duration) -> Self {
-        self.envelope.timeout_ms = Some(u64::try_from(timeout.as_millis()).unwrap_or(u64::MAX));
+        self.envelope.timeout_ms = Some(millis(timeout));
+        self
+    }
+
+    /// Makes so many attempts more after one that failed.
+    #[must_use]
+    pub fn retries(mut self, retries: u32) -> Self {
+        self.envelope.retries = Some(retries);
+        self
+    }
+
+    /// Waits at least `shortest` before another attempt, longer after each failure, and at most `longest`.
+    #[must_use]
+    pub fn backoff(mut self, shortest: Duration, longest: Duration) -> Self {
+        self.envelope.backoff_ms = Some(millis(shortest));
+        self.envelope.backoff_max_ms = Some(millis(longest));
+        self
+    }
+
+    /// Does not run it before so much time has passed since its submission, by ZooKeeper's clock.
+    #[must_use]
+    pub fn delay(mut self, delay: Duration) -> Self {
+        self.envelope.delay_ms = millis(delay);
         self
     }
 
@@ -76,6 +98,10 @@ impl NewTask {
         }
         payload::decode(&payload).map(|_| payload).map_err(SubmitError::Rejected)
     }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }
 
 /// Where a task is in its life.
@@ -178,8 +204,18 @@ pub struct TaskView {
     pub worker: Option<WorkerId>,
     /// Ordinal of the attempt that runs, comes next or was the last; 0 if none was made.
     pub attempt: u32,
+    /// How many attempts failed.
+    pub failures: u32,
     /// How many attempts were lost with their worker.
     pub losses: u32,
+    /// Of a held task: when it may run, by ZooKeeper's clock.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub not_before: Option<jiff::Timestamp>,
+    /// The task whose dead letter it was made from.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub retry_of: Option<TaskName>,
+    /// Whether its payload is kept as a dead letter.
+    pub dead_letter: bool,
     /// Whether somebody wants it cancelled and that is not done yet.
     pub cancelling: bool,
     /// What people call it.
@@ -209,25 +245,25 @@ impl TaskView {
     pub(crate) fn living(task: TaskName, state: TaskState, worker: Option<WorkerId>, data: &[u8], since: jiff::Timestamp) -> Self {
         let decoded = payload::decode_assigned(data).ok();
         let command = decoded.as_ref().map(|task| task.command.display(COMMAND_WIDTH));
-        let attempt = decoded.as_ref().map_or(1, |task| task.envelope.attempt());
-        let envelope = decoded.map(|task| task.envelope);
-        let losses = envelope.as_ref().map_or(0, |envelope| envelope.losses);
-        let priority = envelope.as_ref().map(|envelope| envelope.priority);
-        let (name, submitter, labels, require) =
-            envelope.map_or_else(Default::default, |envelope| (envelope.name, envelope.submitter, envelope.labels, envelope.require));
+        let known = decoded.is_some();
+        let envelope = decoded.map_or_else(|| Envelope::new(Command::Shell(String::new())), |task| task.envelope);
         Self {
             task,
             state,
             worker,
-            attempt,
-            losses,
+            attempt: envelope.attempt(),
+            failures: envelope.failures,
+            losses: envelope.losses,
+            not_before: (state == TaskState::Held).then(|| later(since, envelope.delay_ms)),
+            retry_of: envelope.retry_of,
+            dead_letter: false,
             cancelling: false,
-            name,
+            name: envelope.name,
             command,
-            submitter,
-            priority,
-            labels,
-            require,
+            submitter: envelope.submitter,
+            priority: known.then_some(envelope.priority),
+            labels: envelope.labels,
+            require: envelope.require,
             since,
             result: None,
         }
@@ -235,13 +271,19 @@ impl TaskView {
 
     /// A task that has ended.
     pub(crate) fn ended(result: TaskResult, since: jiff::Timestamp) -> Self {
-        let losses = result.attempts.iter().filter(|attempt| attempt.why == "worker-lost").count();
+        let lost = |attempt: &&AttemptRecord| attempt.why == "worker-lost";
+        let losses = count(result.attempts.iter().filter(lost));
+        let succeeded = u32::from(result.outcome == TaskOutcome::Succeeded);
         Self {
             task: result.task.clone(),
             state: result.outcome.into(),
             worker: result.worker.clone(),
             attempt: result.attempt,
-            losses: u32::try_from(losses).unwrap_or(u32::MAX),
+            failures: count(result.attempts.iter()).saturating_sub(losses + succeeded),
+            losses,
+            not_before: None,
+            retry_of: None,
+            dead_letter: false,
             cancelling: false,
             name: None,
             command: None,
@@ -255,6 +297,15 @@ impl TaskView {
     }
 }
 
+fn count<'a>(attempts: impl Iterator<Item = &'a AttemptRecord>) -> u32 {
+    u32::try_from(attempts.count()).unwrap_or(u32::MAX)
+}
+
+/// Without end if there is no such time.
+fn later(since: jiff::Timestamp, delay_ms: u64) -> jiff::Timestamp {
+    since.checked_add(Duration::from_millis(delay_ms)).unwrap_or(jiff::Timestamp::MAX)
+}
+
 #[cfg(test)]
 mod tests {
     use bellwether_core::protocol::payload::Rejection;
@@ -263,10 +314,12 @@ mod tests {
 
     #[test]
     fn a_payload_says_what_was_asked_and_by_whom() {
-        let payload = NewTask::argv(["sleep", "1"]).timeout(Duration::from_secs(5)).payload("me@here", 1024).expect("a task");
+        let new = NewTask::argv(["sleep", "1"]).timeout(Duration::from_secs(5)).retries(2).backoff(Duration::ZERO, Duration::from_secs(1));
+        let payload = new.payload("me@here", 1024).expect("a task");
         let task = payload::decode(&payload).expect("it decodes");
         assert_eq!(task.command, Command::Argv(vec!["sleep".into(), "1".into()]));
         assert_eq!((task.envelope.timeout_ms, task.envelope.submitter.as_deref()), (Some(5000), Some("me@here")));
+        assert_eq!((task.envelope.retries, task.envelope.backoff_ms, task.envelope.backoff_max_ms), (Some(2), Some(0), Some(1000)));
     }
 
     #[test]
@@ -286,6 +339,17 @@ mod tests {
             assert_eq!(serde_json::to_value(state).expect("JSON"), state.as_str());
         }
         assert!("running".parse::<TaskState>().expect_err("no state").contains("assigned, pending"));
+    }
+
+    #[test]
+    fn a_held_task_says_when_it_may_run() {
+        let at = jiff::Timestamp::from_second(100).expect("a time");
+        let view = |payload: &[u8]| TaskView::living(TaskName::listed("t"), TaskState::Held, None, payload, at);
+        let resting = view(br#"{"bellwether":1,"shell":"x","delay_ms":2000,"failures":2,"losses":1}"#);
+        assert_eq!(resting.not_before, jiff::Timestamp::from_second(102).ok());
+        assert_eq!((resting.attempt, resting.failures, resting.losses), (4, 2, 1));
+        let for_ever = view(br#"{"bellwether":1,"shell":"x","delay_ms":18446744073709551615}"#);
+        assert_eq!(for_ever.not_before, Some(jiff::Timestamp::MAX));
     }
 
     #[test]

@@ -13,6 +13,40 @@ use crate::Time;
 use crate::protocol::multi::MULTI_BYTES_MAX;
 use crate::protocol::{Multi, Outcome, Refusal, TaskName, Why, path};
 
+/// A task to submit.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Submittal {
+    /// Its name, which nobody else has.
+    pub task: TaskName,
+    /// Its payload.
+    pub payload: Vec<u8>,
+    /// Whether it may not run yet: then it lies under `/bellwether/held`.
+    pub held: bool,
+    /// The dead letter that it is made from, which goes in the same transaction.
+    pub letter: Option<TaskName>,
+}
+
+impl Submittal {
+    /// A task that may run now.
+    #[must_use]
+    pub fn pending(task: TaskName, payload: Vec<u8>) -> Self {
+        Self { task, payload, held: false, letter: None }
+    }
+
+    fn path(&self) -> String {
+        if self.held { path::held(&self.task) } else { path::task(&self.task) }
+    }
+
+    fn parent(&self) -> &'static str {
+        if self.held { path::HELD } else { path::TASKS }
+    }
+
+    fn add_to(&self, multi: Multi) -> Multi {
+        let multi = multi.create(self.path(), self.payload.clone());
+        self.letter.iter().fold(multi, |multi, letter| multi.delete(path::dead(letter), None))
+    }
+}
+
 /// What happened, as a client's shell reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Event {
@@ -22,8 +56,8 @@ pub enum Event {
         ticket: u64,
         /// Unique name of the guard.
         guard: String,
-        /// The tasks and their payloads.
-        tasks: Vec<(TaskName, Vec<u8>)>,
+        /// The tasks.
+        tasks: Vec<Submittal>,
     },
     /// Requests can be sent: a session was opened, or goes on.
     Connected,
@@ -75,6 +109,9 @@ pub enum Failure {
     /// A task of that name exists.
     #[error("a task named {0} exists already; choose another name")]
     NameTaken(TaskName),
+    /// There is no such dead letter: it was purged, or retried by somebody else.
+    #[error("there is no dead letter of {0}: it was purged, or retried by somebody else")]
+    NoLetter(TaskName),
     /// The session may not write there.
     #[error("no right to create {0}; check the ACLs and the credentials in [zookeeper]")]
     Denied(String),
@@ -101,7 +138,7 @@ pub enum Failure {
 struct Submission {
     ticket: u64,
     guard: String,
-    tasks: Vec<(TaskName, Vec<u8>)>,
+    tasks: Vec<Submittal>,
     /// The guards that this one's transaction removes.
     retired: Vec<String>,
     sent: bool,
@@ -153,7 +190,7 @@ impl Submissions {
         effects
     }
 
-    fn on_submitted(&mut self, ticket: u64, guard: String, tasks: Vec<(TaskName, Vec<u8>)>, effects: &mut Vec<Effect>) {
+    fn on_submitted(&mut self, ticket: u64, guard: String, tasks: Vec<Submittal>, effects: &mut Vec<Effect>) {
         let submission = Submission { ticket, guard, tasks, retired: Vec::new(), sent: false, uncertain: false };
         let bytes = submission.multi().bytes();
         if bytes > MULTI_BYTES_MAX {
@@ -227,6 +264,10 @@ impl Submissions {
                 submission.retired.remove(operation - 1);
                 submission.sent = false;
             }
+            (_, Why::NoNode) if submission.letter_at(operation).is_some() => {
+                let failure = submission.failure(operation, why);
+                self.failed(index, failure, effects);
+            }
             (_, Why::NoNode) => {
                 submission.sent = false;
                 effects.push(Effect::MendLayout);
@@ -251,16 +292,32 @@ impl Submission {
     fn multi(&self) -> Multi {
         let guarded = Multi::new().create(path::submitted(&self.guard), Vec::new());
         let cleaned = self.retired.iter().fold(guarded, |multi, guard| multi.delete(path::submitted(guard), None));
-        self.tasks.iter().fold(cleaned, |multi, (task, payload)| multi.create(path::task(task), payload.clone()))
+        self.tasks.iter().fold(cleaned, |multi, submittal| submittal.add_to(multi))
+    }
+
+    /// Whose operation that is, and whether it is the one about its letter.
+    fn part_at(&self, operation: usize) -> Option<(&Submittal, bool)> {
+        let parts = self.tasks.iter().flat_map(|submittal| {
+            let letter = submittal.letter.is_some().then_some((submittal, true));
+            [Some((submittal, false)), letter].into_iter().flatten()
+        });
+        parts.skip(operation.checked_sub(1 + self.retired.len())?).next()
+    }
+
+    fn letter_at(&self, operation: usize) -> Option<&TaskName> {
+        self.part_at(operation).filter(|(_, letter)| *letter).and_then(|(submittal, _)| submittal.letter.as_ref())
     }
 
     fn failure(&self, operation: usize, why: Why) -> Failure {
-        let task = operation.checked_sub(1 + self.retired.len()).and_then(|index| self.tasks.get(index)).map(|(task, _)| task);
-        match (task, why) {
-            (Some(task), Why::NodeExists) => Failure::NameTaken(task.clone()),
-            (Some(_), Why::NoAuth) => Failure::Denied(path::TASKS.to_owned()),
+        if let (Some(letter), Why::NoNode) = (self.letter_at(operation), why) {
+            return Failure::NoLetter(letter.clone());
+        }
+        match (self.part_at(operation), why) {
+            (Some((submittal, false)), Why::NodeExists) => Failure::NameTaken(submittal.task.clone()),
+            (Some((_, true)), Why::NoAuth) => Failure::Denied(path::DEAD.to_owned()),
+            (Some((submittal, false)), Why::NoAuth) => Failure::Denied(submittal.parent().to_owned()),
             (None, Why::NoAuth) => Failure::Denied(path::SUBMITTED.to_owned()),
-            (task, why) => Failure::Refused { path: task.map_or(path::SUBMITTED.to_owned(), path::task), why },
+            (part, why) => Failure::Refused { path: part.map_or(path::SUBMITTED.to_owned(), |(submittal, _)| submittal.path()), why },
         }
     }
 }
@@ -274,7 +331,7 @@ mod tests {
     }
 
     fn submit(submissions: &mut Submissions, ticket: u64) -> Vec<Effect> {
-        let tasks = vec![(TaskName::listed(&format!("t{ticket}")), b"true".to_vec())];
+        let tasks = vec![Submittal::pending(TaskName::listed(&format!("t{ticket}")), b"true".to_vec())];
         submissions.on(Event::Submitted { ticket, guard: format!("g{ticket}"), tasks }, now())
     }
 
@@ -349,6 +406,18 @@ mod tests {
         let failure = Failure::NameTaken(TaskName::listed("t1"));
         assert_eq!(submissions.on(refused, now()), [Effect::Failed(1, failure)]);
         assert_eq!(submissions.unanswered(), 0);
+    }
+
+    #[test]
+    fn a_letter_goes_with_the_task_that_is_made_from_it_or_there_is_no_such_task() {
+        let mut submissions = connected();
+        let (task, old) = (TaskName::listed("new"), TaskName::listed("old"));
+        let tasks = vec![Submittal { task, payload: b"true".to_vec(), held: true, letter: Some(old.clone()) }];
+        let submitted = submissions.on(Event::Submitted { ticket: 1, guard: "g1".into(), tasks }, now());
+        let multi = guarded(1).create("/bellwether/held/new", b"true").delete("/bellwether/dead/old", None);
+        assert_eq!(submitted, [Effect::Write(1, multi)]);
+        let refused = Event::WriteEnded { ticket: 1, outcome: Outcome::refused(2, Why::NoNode) };
+        assert_eq!(submissions.on(refused, now()), [Effect::Failed(1, Failure::NoLetter(old))]);
     }
 
     #[test]

@@ -8,6 +8,7 @@ use bellwether_common::config::{Output, Sources};
 use bellwether_core::protocol::TaskName;
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use jiff::Timestamp;
 
 /// Submits commands to a Bellwether cluster and waits for them
 #[derive(Debug, Parser)]
@@ -150,6 +151,11 @@ pub(crate) enum Command {
         #[arg(long)]
         reason: Option<String>,
     },
+    /// Look at dead letters: tasks that cost too many workers, or failed with all their retries spent
+    Dead {
+        #[command(subcommand)]
+        command: DeadCommand,
+    },
     /// Prove from ZooKeeper's transaction logs that every promise was kept
     #[command(after_long_help = AUDIT)]
     Audit(AuditArgs),
@@ -215,6 +221,21 @@ pub(crate) struct TaskArgs {
     /// End an attempt that runs longer than this
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+    /// Make so many attempts more after one that failed; the workers' task.retries if not said
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(..=1000))]
+    pub(crate) retries: Option<u32>,
+    /// The shortest and the longest time before another attempt, as 1s..60s; it doubles with each failure
+    #[arg(long, value_name = "DURATION..DURATION", value_parser = backoff)]
+    pub(crate) retry_backoff: Option<(Duration, Duration)>,
+    /// Make another attempt only after these exit codes, as 1,75; otherwise after any failure
+    #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(1..=255))]
+    pub(crate) retry_on: Vec<i32>,
+    /// Do not run it before so much time has passed
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "at")]
+    pub(crate) delay: Option<Duration>,
+    /// Do not run it before this time, as 2026-11-22T07:00:00+01:00; by ZooKeeper's clock
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) at: Option<Timestamp>,
     /// Higher goes first
     #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true)]
     pub(crate) priority: i32,
@@ -247,6 +268,35 @@ pub(crate) struct ListArgs {
     /// At most so many; 0 for all
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub(crate) limit: usize,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum DeadCommand {
+    /// List them
+    List(DeadListArgs),
+    /// Submit each as a new task, from the beginning; prints the new ids. Its letter goes
+    Retry(DeadArgs),
+    /// Remove them for good
+    Purge(DeadArgs),
+}
+
+/// Which dead letters to list.
+#[derive(Debug, Args)]
+pub(crate) struct DeadListArgs {
+    /// Only of tasks with this label
+    #[arg(short, long, value_name = "LABEL=VALUE", value_parser = pair)]
+    pub(crate) label: Vec<(String, String)>,
+}
+
+/// Which dead letters it is about.
+#[derive(Debug, Args)]
+pub(crate) struct DeadArgs {
+    /// Ids of dead tasks, or `all`
+    #[arg(required_unless_present = "label", value_name = "ID", value_parser = TaskName::parse)]
+    pub(crate) tasks: Vec<TaskName>,
+    /// All of tasks with this label
+    #[arg(short, long, value_name = "LABEL=VALUE", value_parser = pair, conflicts_with = "tasks")]
+    pub(crate) label: Vec<(String, String)>,
 }
 
 #[derive(Debug, Subcommand)]
@@ -351,6 +401,17 @@ fn duration(text: &str) -> Result<Duration, String> {
     }
 }
 
+/// `SHORTEST..LONGEST`, or one duration for both.
+fn backoff(text: &str) -> Result<(Duration, Duration), String> {
+    let (shortest, longest) = text.split_once("..").unwrap_or((text, text));
+    let (shortest, longest) = (duration(shortest)?, duration(longest)?);
+    if shortest > longest { Err("the shortest time must not be longer than the longest".to_owned()) } else { Ok((shortest, longest)) }
+}
+
+fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "a time is a date, a time and an offset, as 2026-11-22T07:00:00+01:00 or 2026-11-22T06:00:00Z".to_owned())
+}
+
 fn request_timeout(text: &str) -> Result<Duration, String> {
     let duration = duration(text)?;
     if duration < Duration::from_secs(1) { Err("must be a second or more".to_owned()) } else { Ok(duration) }
@@ -411,11 +472,43 @@ mod tests {
             ["--timeout", "soon"],
             ["--timeout", "0s"],
             ["--max-worker-losses", "0"],
+            ["--retries", "-1"],
+            ["--retries", "1001"],
+            ["--retry-backoff", "5s..1s"],
+            ["--retry-backoff", "0s"],
+            ["--retry-backoff", "..1s"],
+            ["--retry-on", "0"],
+            ["--retry-on", "1,256"],
+            ["--retry-on", ""],
+            ["--delay", "-1s"],
+            ["--at", "tomorrow"],
+            ["--at", "2026-11-22T07:00:00"],
         ] {
             let error = parse(&["submit", bad[0], bad[1], "true"]).expect_err(bad[1]);
             assert_eq!(error.exit_code(), 2, "{bad:?}");
         }
+        assert!(parse(&["submit", "--delay", "1s", "--at", "2026-11-22T07:00:00Z", "true"]).is_err(), "one or the other");
         assert!(parse(&["submit"]).is_err() && parse(&["wait"]).is_err() && parse(&["status", "a/b"]).is_err());
+    }
+
+    #[test]
+    fn times_of_retries_are_read() {
+        let line =
+            ["run", "--retries", "3", "--retry-backoff", "1s..1m", "--retry-on", "1,75", "--at", "2026-11-22T07:00:00+01:00", "true"];
+        let Ok(Arguments { command: Command::Run { task }, .. }) = parse(&line) else { panic!("it parses") };
+        assert_eq!((task.retries, task.retry_backoff), (Some(3), Some((Duration::from_secs(1), Duration::from_secs(60)))));
+        assert_eq!((task.retry_on, task.at.map(|at| at.to_string())), (vec![1, 75], Some("2026-11-22T06:00:00Z".to_owned())));
+        assert_eq!(backoff("2s"), Ok((Duration::from_secs(2), Duration::from_secs(2))));
+    }
+
+    #[test]
+    fn a_dead_letter_is_named_or_described() {
+        for good in [&["dead", "list"][..], &["dead", "retry", "t1", "t2"], &["dead", "purge", "-l", "a=b"], &["dead", "purge", "all"]] {
+            assert!(parse(good).is_ok(), "{good:?}");
+        }
+        for bad in [&["dead"][..], &["dead", "retry"], &["dead", "purge", "-l", "a=b", "t"], &["dead", "retry", "a/b"]] {
+            assert!(parse(bad).is_err(), "{bad:?}");
+        }
     }
 
     #[test]

@@ -87,6 +87,7 @@ impl From<Error> for Failure {
             }
             Error::Denied { .. } => Self::error("denied", message),
             Error::NoSuchTask(_) => Self::error("no-such-task", message).hint("see what there is with: bellwether list"),
+            Error::NoSuchLetter(_) => Self::error("no-such-letter", message).hint("see what there is with: bellwether dead list"),
             Error::Refused(_) => Self::error("refused", message),
         }
     }
@@ -100,12 +101,16 @@ impl From<SubmitError> for Failure {
                 Self::usage(message)
             }
             SubmitError::Refused(Refused::Denied(_)) => Self::error("denied", message),
+            SubmitError::Refused(Refused::NoLetter(_)) => {
+                Self::error("no-such-letter", message).hint("see what there is with: bellwether dead list")
+            }
             SubmitError::Refused(Refused::Withdrawn) => Self::error("not-submitted", message),
             SubmitError::Refused(_) => Self::error("refused", message),
             SubmitError::Unconfirmed { tasks, .. } => {
                 let status = tasks.first().map(|task| format!("see whether it is there with: bellwether status {task}"));
                 Self { hint: status, ..Self::error("unconfirmed", message) }
             }
+            SubmitError::Unread(error) => error.into(),
             SubmitError::Closed(because) => because.into(),
         }
     }

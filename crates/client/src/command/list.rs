@@ -6,7 +6,7 @@ use bellwether_common::config::Output;
 use super::arguments::ListArgs;
 use super::context::{Context, Versioned};
 use super::failure::Failure;
-use super::table::{Table, ago, or_dash};
+use super::table::{Table, ago, ahead, or_dash};
 use bellwether_common::clock::wall as now;
 
 pub(crate) async fn run(ctx: &Context, asked: ListArgs) -> Result<u8, Failure> {
@@ -30,9 +30,11 @@ fn print(ctx: &Context, tasks: &[TaskView]) {
     let mut table = Table::new(&["TASK", "STATE", "WORKER", "SINCE", "WHAT"], &ctx.printer);
     for view in tasks {
         let what = match &view.result {
+            Some(result) if view.dead_letter => format!("{}, dead letter", result.why()),
             Some(result) => result.why(),
             None => view.name.clone().or_else(|| view.command.clone()).unwrap_or_else(|| "-".to_owned()),
         };
+        let what = view.not_before.map_or(what.clone(), |at| format!("{}: {what}", ahead(at, now)));
         let worker = or_dash(view.worker.as_ref());
         table.row([view.task.to_string(), view.state.to_string(), worker, ago(view.since, now), what]);
     }

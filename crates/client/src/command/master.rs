@@ -14,18 +14,26 @@ use bellwether_common::clock::wall as now;
 struct Office<'a> {
     master: &'a Option<Master>,
     standbys: &'a [CoordinatorRecord],
+    dead_letters: u32,
 }
 
 /// The master and its standbys. That nobody rules is an answer, too.
 pub(crate) async fn status(ctx: &Context) -> Result<u8, Failure> {
     let overview = ctx.client().await?.overview().await?;
     match ctx.printer.output {
-        Output::Json => ctx.printer.json(&Versioned::new(Office { master: &overview.master, standbys: &overview.standbys })),
+        Output::Json => ctx.printer.json(&Versioned::new(Office {
+            master: &overview.master,
+            standbys: &overview.standbys,
+            dead_letters: overview.queue.dead,
+        })),
         Output::Name => {
             let name = overview.master.as_ref().and_then(|master| master.name.as_ref());
             name.into_iter().for_each(|name| ctx.printer.line(name));
         }
         Output::Table => print(ctx, &overview),
+    }
+    if overview.queue.dead > 0 {
+        ctx.printer.note(&format!("{} dead letters wait for somebody: bellwether dead list", overview.queue.dead));
     }
     if overview.master.is_none() {
         ctx.printer.note(&format!("nobody rules; start a coordinator with: bellwether-coordinator {}", overview.zookeeper));

@@ -7,13 +7,15 @@ use bellwether_core::protocol::result::TaskResult;
 use super::context::Context;
 use super::failure::Failure;
 use super::run::truncated;
-use super::table::{Table, or_dash};
+use super::table::{Table, ahead, or_dash};
+use bellwether_common::clock::wall as now;
 
 pub(crate) async fn run(ctx: &Context, task: &TaskName) -> Result<u8, Failure> {
     let view = ctx.client().await?.status(task).await?;
     let Some(result) = view.result else {
         let whose = view.worker.map(|worker| format!(" to {worker}")).unwrap_or_default();
-        let failure = Failure::error("not-ended", format!("{task} has not ended: it is {}{whose}", view.state));
+        let when = view.not_before.map(|at| format!(", attempt {} comes {}", view.attempt, ahead(at, now()))).unwrap_or_default();
+        let failure = Failure::error("not-ended", format!("{task} has not ended: it is {}{whose}{when}", view.state));
         return Err(failure.hint(format!("wait for it with: bellwether wait {task}")));
     };
     match ctx.printer.output {

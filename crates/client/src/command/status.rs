@@ -8,7 +8,7 @@ use bellwether_core::protocol::TaskName;
 use super::context::{Context, Versioned};
 use super::failure::Failure;
 use super::master;
-use super::table::{Table, ago, or_dash, pairs};
+use super::table::{Table, ago, ahead, or_dash, pairs};
 use super::worker;
 
 /// The cluster at a glance.
@@ -60,7 +60,16 @@ fn print_task(ctx: &Context, view: &TaskView) {
         row("why", result.why());
     }
     row("worker", or_dash(view.worker.as_ref()));
-    row("attempt", format!("{}, {} lost with their worker", view.attempt, view.losses));
+    row("attempt", format!("{}, {} failed, {} lost with their worker", view.attempt, view.failures, view.losses));
+    if let Some(at) = view.not_before {
+        row("next try", format!("{} ({at})", ahead(at, now())));
+    }
+    if let Some(dead) = &view.retry_of {
+        row("retry of", dead.to_string());
+    }
+    if view.dead_letter {
+        row("dead letter", format!("kept; run it again with: bellwether dead retry {}", view.task));
+    }
     if view.cancelling {
         row("cancelling", "yes, the master has not done it yet".to_owned());
     }

@@ -2,11 +2,13 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::time::Duration;
 
 use bellwether_client::NewTask;
 use bellwether_common::config::Output;
 use bellwether_core::protocol::TaskName;
 use bellwether_core::protocol::trace::TraceParent;
+use jiff::Timestamp;
 use serde::Serialize;
 
 use super::arguments::TaskArgs;
@@ -32,11 +34,15 @@ struct Submitted<'a> {
 
 /// Submits one task. Once its name is known, an interruption names it.
 pub(crate) async fn submit(ctx: &Context, task: TaskArgs) -> Result<TaskName, Failure> {
+    let at = task.at;
     let stdin_max = ctx.settings.task.payload_max.as_usize();
     // Somebody may be typing its input, and must be able to interrupt that.
     let task = tokio::task::spawn_blocking(move || new_task(task, stdin_max)).await;
-    let task = task.map_err(|error| Failure::error("error", error.to_string()))??;
+    let mut task = task.map_err(|error| Failure::error("error", error.to_string()))??;
     let client = ctx.client().await?;
+    if let Some(at) = at {
+        task = task.delay(until(at, client.zookeeper_time().await?)?);
+    }
     let name = client.new_name();
     ctx.submitting(&name);
     client.submit_as(vec![name.clone()], vec![task]).await?;
@@ -44,12 +50,40 @@ pub(crate) async fn submit(ctx: &Context, task: TaskArgs) -> Result<TaskName, Fa
     Ok(name)
 }
 
+/// The longest time ahead that is taken: what is longer is a slip of the pen.
+const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+
+/// How long until then. What has passed a moment ago is now.
+fn until(at: Timestamp, now: Timestamp) -> Result<Duration, Failure> {
+    const MOMENT: i64 = 60;
+    let ahead = at.as_millisecond().saturating_sub(now.as_millisecond());
+    if ahead < -MOMENT * 1000 {
+        let failure = Failure::usage(format!("--at {at}: it has passed, zookeeper's clock says {now}"));
+        return Err(failure.hint("leave --at out to run it now, or see what is wrong with the clocks"));
+    }
+    let ahead = Duration::from_millis(u64::try_from(ahead).unwrap_or(0));
+    match ahead > YEAR {
+        true => Err(Failure::usage(format!("--at {at}: it is more than a year ahead, zookeeper's clock says {now}"))),
+        false => Ok(ahead),
+    }
+}
+
 fn new_task(task: TaskArgs, stdin_max: usize) -> Result<NewTask, Failure> {
     let mut new = if task.shell { NewTask::shell(task.command.join(" ")) } else { NewTask::argv(task.command) };
     if let Some(timeout) = task.timeout {
         new = new.timeout(timeout);
     }
+    if let Some(retries) = task.retries {
+        new = new.retries(retries);
+    }
+    if let Some((shortest, longest)) = task.retry_backoff {
+        new = new.backoff(shortest, longest);
+    }
+    if let Some(delay) = task.delay {
+        new = new.delay(delay);
+    }
     let envelope = &mut new.envelope;
+    envelope.retry_on = (!task.retry_on.is_empty()).then_some(task.retry_on);
     envelope.name = task.name;
     envelope.env = task.env.into_iter().collect();
     envelope.cwd = task.cwd;
@@ -120,6 +154,14 @@ mod tests {
             "2s",
             "--max-worker-losses",
             "2",
+            "--retries",
+            "3",
+            "--retry-backoff",
+            "1s..1m",
+            "--retry-on",
+            "75",
+            "--delay",
+            "90s",
             "--",
             "ls",
             "-l",
@@ -128,8 +170,19 @@ mod tests {
         let envelope = &task.envelope;
         assert_eq!(task.command, Command::Argv(vec!["ls".into(), "-l".into()]));
         assert_eq!((envelope.name.as_deref(), envelope.cwd.as_deref(), envelope.priority), (Some("n"), Some("/tmp"), 4));
+        assert_eq!((envelope.retries, envelope.backoff_ms, envelope.backoff_max_ms), (Some(3), Some(1000), Some(60_000)));
+        assert_eq!((envelope.retry_on.as_deref(), envelope.delay_ms), (Some([75].as_slice()), 90_000));
         assert_eq!((envelope.timeout_ms, envelope.max_worker_losses), (Some(2000), Some(2)));
         assert_eq!((&envelope.env["A"], &envelope.require["zone"], &envelope.labels["job"]), (&"1".into(), &"eu".into(), &"x".into()));
+    }
+
+    #[test]
+    fn a_time_is_a_delay_by_zookeepers_clock() {
+        let at = |second| Timestamp::from_second(second).expect("a time");
+        assert_eq!(until(at(110), at(100)), Ok(Duration::from_secs(10)));
+        assert_eq!(until(at(95), at(100)), Ok(Duration::ZERO), "just passed");
+        assert!(until(at(30), at(100)).expect_err("passed").message.contains("has passed"));
+        assert!(until(at(i64::from(i32::MAX)), at(100)).expect_err("too far").message.contains("more than a year ahead"));
     }
 
     #[test]

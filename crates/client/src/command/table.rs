@@ -77,6 +77,14 @@ pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
     }
 }
 
+/// How far ahead, in one unit.
+pub(crate) fn ahead(then: Timestamp, now: Timestamp) -> String {
+    match u64::try_from(then.as_millisecond().saturating_sub(now.as_millisecond())) {
+        Ok(0) | Err(_) => "now".to_owned(),
+        Ok(millis) => format!("in {}", short(Duration::from_millis(millis))),
+    }
+}
+
 /// A duration in one unit, as people say it.
 pub(crate) fn short(duration: Duration) -> String {
     const MINUTE: u64 = 60;
@@ -116,6 +124,8 @@ mod tests {
     #[test]
     fn a_clock_that_is_behind_is_no_reason_to_panic() {
         assert_eq!(ago(Timestamp::from_second(10).expect("a time"), Timestamp::UNIX_EPOCH), "just now");
+        assert_eq!(ahead(Timestamp::UNIX_EPOCH, Timestamp::from_second(10).expect("a time")), "now");
+        assert_eq!(ahead(Timestamp::from_second(10).expect("a time"), Timestamp::UNIX_EPOCH), "in 10s");
     }
 
     #[test]

@@ -6,7 +6,10 @@ use std::time::Duration;
 use bellwether_client::{Client, Overview, TaskState, TaskView};
 use bellwether_core::protocol::TaskName;
 
+use bellwether_common::clock;
+
 use crate::command::context::Context;
+use crate::command::table::ahead;
 
 /// How long it may take before anybody wonders.
 const PATIENCE: Duration = Duration::from_secs(3);
@@ -54,6 +57,10 @@ fn explain(view: &TaskView, overview: &Overview) -> Option<String> {
     if overview.master.is_none() {
         return Some(format!("nobody rules: {task} waits until a coordinator is started: bellwether-coordinator {zookeeper}"));
     }
+    if let (TaskState::Held, Some(at)) = (view.state, view.not_before) {
+        let why = if view.failures > 0 { "rests after an attempt that failed" } else { "is to be run later" };
+        return Some(format!("{task} {why}: attempt {} comes {}", view.attempt, ahead(at, clock::wall())));
+    }
     if view.state != TaskState::Pending {
         return None;
     }
@@ -88,7 +95,11 @@ mod tests {
             state: TaskState::Pending,
             worker: None,
             attempt: 1,
+            failures: 0,
             losses: 0,
+            not_before: None,
+            retry_of: None,
+            dead_letter: false,
             cancelling: false,
             name: None,
             command: None,
@@ -136,5 +147,7 @@ mod tests {
         assert!(says(&view, &overview).contains("no registered worker has zone=eu"));
         view.state = TaskState::Assigned;
         assert_eq!(says(&view, &overview), "");
+        (view.state, view.failures, view.attempt, view.not_before) = (TaskState::Held, 1, 2, Some(Timestamp::MAX));
+        assert!(says(&view, &overview).contains("rests after an attempt that failed: attempt 2 comes in "));
     }
 }
