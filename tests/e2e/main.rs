@@ -2,6 +2,7 @@
 
 mod book;
 mod dashboards;
+mod dead;
 mod faults;
 mod faults_backlog;
 mod faults_client;
@@ -25,11 +26,13 @@ mod nemesis;
 mod proof_of_life;
 mod races;
 mod reload;
+mod retries;
 mod rights;
 mod rules;
 mod secrets;
 mod service_manager;
 mod starting;
+mod swept;
 mod tutorial;
 mod unruly;
 mod versions;
