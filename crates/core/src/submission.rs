@@ -297,11 +297,11 @@ impl Submission {
 
     /// Whose operation that is, and whether it is the one about its letter.
     fn part_at(&self, operation: usize) -> Option<(&Submittal, bool)> {
-        let parts = self.tasks.iter().flat_map(|submittal| {
+        let mut parts = self.tasks.iter().flat_map(|submittal| {
             let letter = submittal.letter.is_some().then_some((submittal, true));
             [Some((submittal, false)), letter].into_iter().flatten()
         });
-        parts.skip(operation.checked_sub(1 + self.retired.len())?).next()
+        parts.nth(operation.checked_sub(1 + self.retired.len())?)
     }
 
     fn letter_at(&self, operation: usize) -> Option<&TaskName> {

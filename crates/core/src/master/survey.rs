@@ -221,7 +221,8 @@ impl Master {
 
     pub(super) fn on_tasks_listed(&mut self, lane: Lane, question: Question, listed: Vec<TaskName>) {
         let Some(touched) = self.awaited(lane).answered(question) else { return };
-        let (appeared, gone): (fn(TaskName) -> Change, fn(TaskName) -> Change) = match lane {
+        type Word = fn(TaskName) -> Change;
+        let (appeared, gone): (Word, Word) = match lane {
             Lane::Pending => (Change::TaskAppeared, Change::TaskGone),
             Lane::Held => (Change::HeldAppeared, Change::HeldGone),
         };
