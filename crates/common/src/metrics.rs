@@ -180,8 +180,8 @@ pub const FAILOVER_PHASES: [&str; 3] = ["election", "recovery", "first_assignmen
 /// What a master's pen writes.
 pub const PEN_OPS: [&str; 6] = ["assign", "cancel", "take_back", "hold", "housekeeping", "proof"];
 /// What any pen writes: a master's, a worker's, a client's.
-pub const WRITE_OPS: [&str; 11] =
-    ["assign", "cancel", "take_back", "hold", "housekeeping", "proof", "register", "record", "retry", "give_back", "submit"];
+pub const WRITE_OPS: [&str; 10] =
+    ["assign", "cancel", "take_back", "hold", "housekeeping", "proof", "register", "record", "give_back", "submit"];
 /// Where a takeover found tasks.
 pub const RECOVERED_FROM: [&str; 4] = ["pending", "held", "assigned", "gone_worker"];
 /// States of a task that has not ended.
@@ -324,7 +324,6 @@ pub const METRICS: &[Metric] = &[
     metric(Histogram, ALL, ZK_MULTI_OPS, &[], "operations per transaction"),
 
     metric(Counter, WORKER, TASKS_COMPLETED_TOTAL, &[(label::KIND, &TASK_KINDS), (label::RESULT, &TASK_RESULTS)], "attempts whose result was recorded"),
-    metric(Counter, WORKER, TASK_RETRIES_TOTAL, &[(label::REASON, &RETRY_REASONS)], "attempts that failed and are followed by another"),
     metric(Gauge, WORKER, WORKER_SLOTS, &[], "slots of this worker"),
     metric(Gauge, WORKER, WORKER_SLOTS_IN_USE, &[], "slots of this worker in which something runs"),
     metric(Histogram, WORKER, TASK_RUN_DURATION_SECONDS, &[(label::KIND, &TASK_KINDS), (label::RESULT, &TASK_RESULTS)], "time that attempts ran"),

@@ -218,7 +218,7 @@ pub(crate) fn purpose(multi: &Multi) -> &'static str {
     if creates(path::STATUS) {
         "record"
     } else if creates(path::HELD) {
-        "retry"
+        "hold"
     } else if creates(path::TASKS) {
         "give_back"
     } else {
