@@ -8,6 +8,7 @@ mod bad_input;
 mod by_hand;
 mod cancel;
 mod config;
+mod dead;
 mod deploy;
 mod dev;
 mod documents;
