@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bellwether_core::protocol::{Multi, Outcome, TaskName, path};
 pub(crate) use bellwether_core::submission::Event;
-use bellwether_core::submission::{Effect, Submissions};
+use bellwether_core::submission::{Effect, Submissions, Submittal};
 
 use super::link::Link;
 use super::now;
@@ -33,7 +33,7 @@ impl Client {
         let mut submissions = Submissions::new(2, Duration::ZERO);
         let wanted: Vec<TaskName> = tasks.iter().map(|task| TaskName::listed(task)).collect();
         for (ticket, task) in wanted.iter().enumerate() {
-            let tasks = vec![(task.clone(), payload.as_bytes().to_vec())];
+            let tasks = vec![Submittal::pending(task.clone(), payload.as_bytes().to_vec())];
             let effects = submissions.on(Event::Submitted { ticket: ticket as u64, guard: format!("g{ticket}"), tasks }, now());
             assert!(effects.is_empty(), "there is no connection yet");
         }

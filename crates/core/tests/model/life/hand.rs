@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
 use bellwether_core::agent::{Agent, Effect, Event, OnDoubt, Order, Settings, Stop, Timer};
-use bellwether_core::lifecycle::{Ending, Ran, RunId};
+use bellwether_core::lifecycle::{Ending, Ran, RetryDefaults, RunId};
 use bellwether_core::master::Reading;
 use bellwether_core::numbering::{Numbered, Rename};
 use bellwether_core::protocol::record::WorkerRecord;
@@ -88,7 +88,8 @@ impl Hand {
             since: None,
         };
         let (drain_timeout, kill_grace, retry_after) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-        let settings = Settings { record, on_doubt: OnDoubt::Kill, drain_timeout, kill_grace, retry_after };
+        let retry = RetryDefaults::default();
+        let settings = Settings { record, on_doubt: OnDoubt::Kill, drain_timeout, kill_grace, retry_after, retry };
         Self {
             agent: Agent::new(settings),
             link: None,

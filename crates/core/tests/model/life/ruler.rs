@@ -1,10 +1,11 @@
 //! A coordinator in office, with the least of a shell around the real [`Master`]: the pen with its fence, the proof of office, questions
 //! and answers. How it came into office is the business of the other model.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use bellwether_core::election::fence;
-use bellwether_core::master::{Effect, Event, Master, Reading, Settings};
+use bellwether_core::master::{Effect, Event, Ground, Master, Reading, Settings};
 use bellwether_core::numbering::{Numbered, Rename};
 use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, WorkerId, path};
 
@@ -53,8 +54,12 @@ impl Ruler {
         if self.over {
             return Ok(());
         }
-        for effect in self.master.on(event, now()) {
-            self.obey(effect, variant);
+        let mut effects = VecDeque::from(self.master.on(event, now()));
+        while let Some(effect) = effects.pop_front() {
+            match of_what_never_happens(&effect) {
+                Some(answer) => effects.extend(self.master.on(answer, now())),
+                None => self.obey(effect, variant),
+            }
         }
         self.master.sanity_check()
     }
@@ -188,7 +193,13 @@ impl Ruler {
                 zookeeper.mend();
                 Event::LayoutMended
             }
-            Effect::Write(..) | Effect::Tell(_) => return,
+            Effect::ListHeld(_)
+            | Effect::ReadHeld(..)
+            | Effect::ReadGround(_)
+            | Effect::ListResults(_)
+            | Effect::Arm(_)
+            | Effect::Write(..)
+            | Effect::Tell(_) => return,
         };
         self.link.answers.push_back(answer);
     }
@@ -207,6 +218,20 @@ impl Ruler {
     }
 }
 
+/// Answers to what is asked about things that no history here has: nothing is held, and `/tasks` is as old as `/status`. At once, so
+/// that they cost no states.
+fn of_what_never_happens(question: &Effect) -> Option<Event> {
+    match question {
+        Effect::ReadGround(q) => {
+            let ground = Ground { elected_ms: Some(0), tasks_czxid: Some(1), status_czxid: Some(2), swept: None };
+            Some(Event::GroundRead(*q, ground))
+        }
+        Effect::ListHeld(q) => Some(Event::HeldListed(*q, Vec::new())),
+        Effect::ReadHeld(q, task) => Some(Event::HeldRead(*q, task.clone(), Reading::Absent)),
+        _ => None,
+    }
+}
+
 fn workers(names: &[String]) -> Vec<WorkerId> {
     names.iter().map(|name| WorkerId::listed(name)).collect()
 }
@@ -221,13 +246,17 @@ fn number_of_effect(effect: &mut Effect, rename: Rename<'_>) {
         | Effect::ListWorkers(q)
         | Effect::ListBox(q, _)
         | Effect::ListTasks(q)
+        | Effect::ListHeld(q)
         | Effect::ListCancels(q)
+        | Effect::ListResults(q)
+        | Effect::ReadGround(q)
+        | Effect::ReadHeld(q, _)
         | Effect::ReadWorker(q, _)
         | Effect::ReadTask(q, _)
         | Effect::ReadAssignment(q, ..)
         | Effect::ReadCancel(q, _) => rename(Numbered::Question, q),
         Effect::Write(id, _) => rename(Numbered::Write, id),
-        Effect::MendLayout | Effect::Tell(_) => {}
+        Effect::MendLayout | Effect::Arm(_) | Effect::Tell(_) => {}
     }
 }
 
@@ -237,12 +266,22 @@ fn number_of_event(event: &mut Event, rename: Rename<'_>) {
         | Event::WorkersListed(q, _)
         | Event::BoxListed(q, ..)
         | Event::TasksListed(q, _)
+        | Event::HeldListed(q, _)
         | Event::CancelsListed(q, _)
+        | Event::GroundRead(q, _)
+        | Event::ResultsListed(q, _)
+        | Event::HeldRead(q, ..)
         | Event::WorkerRead(q, ..)
         | Event::TaskRead(q, ..)
         | Event::AssignmentRead(q, ..)
         | Event::CancelRead(q, ..) => rename(Numbered::Question, q),
         Event::WriteEnded(id, _) => rename(Numbered::Write, id),
-        Event::Began | Event::Paused | Event::ReconcileDue | Event::Changed(_) | Event::LayoutMended | Event::Configured(_) => {}
+        Event::Began
+        | Event::Paused
+        | Event::ReconcileDue
+        | Event::Changed(_)
+        | Event::LayoutMended
+        | Event::Configured(_)
+        | Event::Rang => {}
     }
 }

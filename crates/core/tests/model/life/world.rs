@@ -496,6 +496,7 @@ fn ruler_watches(change: &Change) -> bool {
         | Change::CancelGone(_)
         | Change::HeldAppeared(_)
         | Change::HeldGone(_)
+        | Change::HeldChanged(_)
         | Change::LayoutGone(_)
         | Change::OfficeVacant => true,
         Change::OfficeTaken
