@@ -4,7 +4,7 @@
 TEST_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test lint verify fix figures nemesis faults deb deb-test deploy-check dashboards dashboards-check dashboard-figures pictures docs
+.PHONY: help deps build demo test lint verify fix figures nemesis faults fuzz audit-rate deb deb-test deploy-check dashboards dashboards-check dashboard-figures pictures docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,12 @@ SEED ?= 1
 
 nemesis: build ## Attack a whole cluster for SECONDS=60, with faults drawn from SEED=1
 	@cargo run --quiet --package bellwether-tests --bin nemesis -- $(SECONDS) $(SEED)
+
+fuzz: build ## Give harmed inputs to every decoder for SECONDS=60, made from SEED=1
+	@cargo run --quiet --package bellwether-tests --bin fuzz -- $(SECONDS) $(SEED)
+
+audit-rate: deps ## Measure how many records bellwether audit reads a second, in a release build
+	@cargo run --quiet --release --package bellwether-tests --bin audit-rate
 
 # Which faults, of F1 to F37: none named means all.
 ROWS ?=

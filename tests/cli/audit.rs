@@ -355,3 +355,152 @@ fn servers_of_an_ensemble_are_one_history() {
     assert!(report["log"]["duplicates"].as_u64().is_some_and(|duplicates| duplicates > 0), "{report}");
     zookeeper.start_all();
 }
+
+#[test]
+fn p1_an_epoch_that_is_ruled_by_again_while_its_master_lives() {
+    let again = |stage: &Stage| {
+        let client = stage.client();
+        client.delete(path::MASTER);
+        elect(&stage.worker, 1);
+        client.commit(&Multi::new().delete(path::MASTER, None).delete(path::EPOCH, None));
+        client.create(path::EPOCH, "");
+        client.set(path::EPOCH, "");
+        elect(&stage.master, 1);
+    };
+    convicted(again, &[("P1", "/bellwether/epoch")]);
+}
+
+#[test]
+fn p2_every_write_of_a_master_needs_both_checks() {
+    // Only the other one of the two, and in each of its three writes.
+    convicted(|stage| stage.master.commit(&Multi::new().check(path::MASTER, 1).and(stage.assigning("true"))), &[("P2", "BOXED")]);
+    let backwards = |stage: &Stage| {
+        stage.master.commit(&Multi::new().check(path::MASTER, 1).check(path::EPOCH, 1).and(stage.assigning("true")));
+    };
+    convicted(backwards, &[("P2", "BOXED")]);
+    let ends = |stage: &Stage| stage.master.commit(&Multi::new().delete("/tasks/t", None).create("/status/t", "failed cancelled"));
+    convicted(ends, &[("P2", "/status/t")]);
+    let takes_back = |stage: &Stage| {
+        stage.assign();
+        stage.client().delete(&path::worker(&stage.me));
+        let mut lost = decode(b"true").expect("a shell line");
+        lost.envelope.losses = 1;
+        stage.master.commit(&Multi::new().delete(stage.boxed(), None).create("/tasks/t", lost.encode()));
+    };
+    convicted(takes_back, &[("P2", "BOXED")]);
+}
+
+#[test]
+fn p2_somebody_else_moves_a_task() {
+    convicted(|stage| stage.client().commit(&stage.assigning("true")), &[("P2", "BOXED")]);
+    let taken = |stage: &Stage| {
+        stage.assign();
+        stage.client().commit(&Multi::new().delete(stage.boxed(), None).create("/tasks/t", "true"));
+    };
+    convicted(taken, &[("P2", "BOXED")]);
+    let given_back = |stage: &Stage| {
+        stage.assign();
+        stage.worker.commit(&Multi::new().delete(stage.boxed(), None).create("/tasks/t", "true"));
+    };
+    convicted(given_back, &[("P2", "BOXED")]);
+}
+
+#[test]
+fn p3_a_task_that_ended_and_is_assigned_still_or_is_with_two_workers() {
+    let half = |stage: &Stage| {
+        stage.assign();
+        stage.worker.commit(&Multi::new().check_exists(path::worker(&stage.me)).create("/status/t", "done"));
+    };
+    convicted(half, &[("P3", "/status/t")]);
+    let two = |stage: &Stage| {
+        stage.assign();
+        let other = WorkerId::incarnation("v", stage.client().session());
+        stage.client().commit(&Multi::new().create(path::assign_box(&other), "").create_ephemeral(path::worker(&other), "{}"));
+        let again = Multi::new().check_exists(path::worker(&other)).create(format!("/assign/{other}/t"), "true");
+        stage.master.commit(&fence().and(again));
+    };
+    let stage = Stage::set();
+    two(&stage);
+    let found = broken(stage.audit());
+    assert!(matches!(&found[..], [(promise, path)] if promise == "P3" && path.starts_with("/assign/v-")), "{found:?}");
+}
+
+#[test]
+fn p3_an_assignment_that_is_deleted_and_leaves_nothing() {
+    let by_its_worker = |stage: &Stage| {
+        stage.assign();
+        stage.worker.commit(&Multi::new().check_exists(path::worker(&stage.me)).delete(stage.boxed(), None));
+    };
+    convicted(by_its_worker, &[("P3", "BOXED")]);
+    let by_the_master = |stage: &Stage| {
+        stage.assign();
+        stage.master.commit(&fence().delete(stage.boxed(), None));
+    };
+    convicted(by_the_master, &[("P3", "BOXED")]);
+}
+
+#[test]
+fn p4_a_task_that_is_brought_back_after_it_ended() {
+    let back = |stage: &Stage| {
+        stage.assign();
+        stage.worker.commit(&stage.result());
+        stage.master.commit(&fence().create("/tasks/t", "true"));
+    };
+    convicted(back, &[("P4", "/tasks/t")]);
+}
+
+#[test]
+fn p5_an_assignment_without_the_check_of_its_worker() {
+    let unchecked = |stage: &Stage| stage.master.commit(&fence().create(stage.boxed(), "true").delete("/tasks/t", None));
+    convicted(unchecked, &[("P5", "BOXED")]);
+    // A node that goes with no session is no registration.
+    let stage = Stage::set();
+    stage.client().create("/assign/nobody", "");
+    stage.client().create("/workers/nobody", "{}");
+    let to_nobody = Multi::new().check_exists("/workers/nobody").create("/assign/nobody/t", "true").delete("/tasks/t", None);
+    stage.master.commit(&fence().and(to_nobody));
+    assert_eq!(broken(stage.audit()), [("P5".to_owned(), "/assign/nobody/t".to_owned())]);
+}
+
+#[test]
+fn p7_counts_that_are_raised_without_a_loss_and_letters_that_say_something_else() {
+    let mut raised = decode(b"true").expect("a shell line");
+    raised.envelope.losses = 2;
+    let by_two = |stage: &Stage| {
+        stage.assign();
+        stage.client().delete(&path::worker(&stage.me));
+        stage.master.commit(&fence().delete(stage.boxed(), None).create("/tasks/t", raised.encode()));
+    };
+    convicted(by_two, &[("P7", "BOXED")]);
+    let given_back = |stage: &Stage| {
+        stage.assign();
+        let check = Multi::new().check_exists(path::worker(&stage.me));
+        stage.worker.commit(&check.delete(stage.boxed(), None).create("/tasks/t", raised.encode()));
+    };
+    convicted(given_back, &[("P7", "BOXED")]);
+    let letter = |stage: &Stage| {
+        stage.assign();
+        stage.client().delete(&path::worker(&stage.me));
+        let ended = fence().delete(stage.boxed(), None).create("/status/t", "failed worker-lost");
+        stage.master.commit(&ended.create("/bellwether/dead/t", "something else"));
+    };
+    convicted(letter, &[("P7", "/status/t")]);
+}
+
+#[test]
+fn json_and_table_have_every_timing() {
+    let stage = Stage::set();
+    stage.assign();
+    stage.worker.commit(&stage.result());
+    let json = stage.audit().success().json();
+    for phase in ["vacancy", "reassignment", "queue", "run", "whole"] {
+        for figure in ["count", "p50_ms", "p99_ms", "max_ms"] {
+            assert!(json["timings"][phase][figure].is_number(), "{phase}.{figure} in {json}");
+        }
+    }
+    assert!(json["timings"]["writes_per_task"].is_number());
+    let table = stage.audit_of(&stage.cluster.zookeeper().data_dirs(), "table").success().stdout;
+    for words in ["P50", "P99", "transactions for each task that ended"] {
+        assert!(table.contains(words), "{words:?} in {table}");
+    }
+}

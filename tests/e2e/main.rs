@@ -16,6 +16,7 @@ mod faults_takeover;
 mod faults_worker;
 mod foreign;
 mod frozen;
+mod fuzz;
 mod garbage;
 mod hand;
 mod harness;
