@@ -6,13 +6,16 @@ use std::time::{Duration, Instant};
 
 use bellwether_tests::faults::is_long;
 use bellwether_tests::history::{History, Step};
+use bellwether_tests::nemesis::house::now_ms;
 use bellwether_tests::nemesis::load;
 use bellwether_tests::tasks::SOON;
-use bellwether_tests::{Cluster, Process, Scenario, Zookeeper, eventually, proc};
+use bellwether_tests::{Cluster, Process, Scenario, Tree, Zookeeper, eventually, is, proc};
 
 use crate::faults::{Attempt, attempts, becomes, let_go, lives, metric, put_running};
 
 const EVENTS: &str = "bellwether_zk_session_events_total";
+const ACTIVE: &str = "bellwether_master_is_active";
+const STATE: &str = "bellwether_coordinator_state";
 const KILLS: &str = "bellwether_task_kills_total";
 /// What a service may use of a processor while there is nothing that it can do.
 const IDLE: f64 = 0.05;
@@ -230,4 +233,48 @@ fn no_majority_for_most_of_a_session_is_survived_by_what_is_kept() {
     assert_eq!(house.cluster.status_of(&task), "done");
     assert_eq!(attempts(&house.cluster).len(), 1);
     scenario.saw("8 s, on_doubt = keep: what ran goes on");
+}
+
+/// Pings prove nothing here: the follower answers them for two seconds, and the office is over sooner.
+#[test]
+fn a_master_on_a_follower_that_is_cut_off_shows_no_leadership_before_another_leads() {
+    let scenario = Scenario::of("F4");
+    let also = Scenario::of("F33");
+    let session = Duration::from_secs(3);
+    let cluster = Cluster::builder().zookeeper(Zookeeper::with_detours(3)).coordinator_session(session).start();
+    let zookeeper = cluster.zookeeper();
+    let leader = zookeeper.leader().expect("a leader");
+    let follower = (0..3).find(|i| *i != leader).expect("a follower");
+    let others: Vec<String> = (0..3).filter(|i| *i != follower).map(|i| zookeeper.address(i)).collect();
+    let at = |servers: &str| format!("\"{servers}{}\"", cluster.root());
+    let master = cluster.coordinator_with("c1", &[("zookeeper.connect", &at(&zookeeper.address(follower)))]);
+    becomes(&master, ACTIVE, &[], 1.0);
+    let standby = cluster.coordinator_with("c2", &[("zookeeper.connect", &at(&others.join(",")))]);
+    becomes(&standby, STATE, &[("state", "standby")], 1.0);
+
+    // Not by the session of the cluster, which may be the follower's, too.
+    let tree = Tree::connect(&others.join(","), cluster.root());
+    let ruler = || tree.text("/master").filter(|record| !record.is_empty());
+    let before = ruler().expect("an office");
+    zookeeper.cut_off(follower);
+    let cut = Instant::now();
+    eventually(SOON, "no leadership", || is(metric(&master, ACTIVE, &[]), &Some(0.0)));
+    let (zeroed, zeroed_ms) = (cut.elapsed(), now_ms());
+    let connected = metric(&master, "bellwether_zk_session_state", &[("state", "connected")]);
+    eventually(SOON, "another master", || ruler().filter(|now| *now != before));
+    let followed = cut.elapsed();
+    becomes(&standby, ACTIVE, &[], 1.0);
+    assert_eq!(metric(&master, ACTIVE, &[]), Some(0.0));
+    zookeeper.heal(follower);
+    becomes(&master, STATE, &[("state", "standby")], 1.0);
+    let terms = cluster.history().terms;
+    assert!(terms.len() == 2 && zeroed_ms < terms[1].taken.time_ms, "no leadership since {zeroed_ms}, before another leads: {terms:?}");
+    let text = format!(
+        "on a follower that is cut off, T = 3 s: no leadership after {:.1} s (the session {}), another leads after {:.1} s",
+        zeroed.as_secs_f64(),
+        if connected == Some(1.0) { "still looks connected" } else { "is suspended" },
+        followed.as_secs_f64()
+    );
+    also.saw(text.clone());
+    scenario.saw(text);
 }

@@ -8,6 +8,7 @@ pub mod book;
 pub mod cli;
 pub mod cluster;
 pub mod dashboard;
+pub mod detour;
 pub mod faults;
 pub mod fuzz;
 pub mod history;

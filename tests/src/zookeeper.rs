@@ -1,10 +1,12 @@
 //! ZooKeeper for tests: one server for all tests of a binary, each with a root of its own, or servers of a test's own.
 
+use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 
 use bellwether_common::local_zookeeper::{LocalZookeeper, Options};
 
+use crate::detour::Detour;
 use crate::mount::Mount;
 use crate::place::{self, Dir};
 use crate::tree::Tree;
@@ -25,6 +27,8 @@ pub struct Zookeeper {
 #[derive(Debug)]
 struct Own {
     disk: Option<Mount>,
+    /// By the pair of servers: from, to.
+    detours: BTreeMap<(usize, usize), Detour>,
     _dir: Dir,
     _turn: MutexGuard<'static, ()>,
 }
@@ -53,7 +57,7 @@ impl Zookeeper {
     pub fn ensemble(count: usize) -> Self {
         let (turn, dir) = Self::turn();
         let servers = start(dir.path(), count);
-        Self::with(Arc::new(Mutex::new(servers)), Some(Own { disk: None, _dir: dir, _turn: turn }))
+        Self::with(Arc::new(Mutex::new(servers)), Some(Own { disk: None, detours: BTreeMap::new(), _dir: dir, _turn: turn }))
     }
 
     /// One server of this test's own whose data lie on a disk of `mib` MiB.
@@ -64,7 +68,48 @@ impl Zookeeper {
         let (turn, dir) = Self::turn();
         let disk = Mount::tmpfs(&dir.path().join("zookeeper-1"), mib)?;
         let servers = start(dir.path(), 1);
-        Ok(Self::with(Arc::new(Mutex::new(servers)), Some(Own { disk: Some(disk), _dir: dir, _turn: turn })))
+        Ok(Self::with(Arc::new(Mutex::new(servers)), Some(Own { disk: Some(disk), detours: BTreeMap::new(), _dir: dir, _turn: turn })))
+    }
+
+    /// An ensemble of this test's own whose followers reach their leader by detours: see [`cut_off`](Self::cut_off).
+    ///
+    /// # Panics
+    /// It does not start.
+    #[must_use]
+    pub fn with_detours(count: usize) -> Self {
+        let mut zookeeper = Self::ensemble(count);
+        (0..count).for_each(|i| zookeeper.stop(i));
+        let mut detours = BTreeMap::new();
+        for from in 0..count {
+            // Written at the first start alone.
+            let config = zookeeper.data_dir(from).with_extension("cfg");
+            let text = std::fs::read_to_string(&config).expect("its configuration");
+            let lines = text.lines().map(|line| by_detour(line, from, &mut detours)).collect::<Vec<_>>();
+            std::fs::write(&config, lines.join("\n") + "\n").expect("written");
+        }
+        zookeeper.own.iter_mut().for_each(|own| own.detours.append(&mut detours));
+        zookeeper.start_all();
+        zookeeper
+    }
+
+    /// Server `i` can follow nobody any more, and is not told. It goes on answering its clients for `syncLimit`.
+    pub fn cut_off(&self, i: usize) {
+        self.detours_of(i).for_each(Detour::cut);
+    }
+
+    /// It can again.
+    pub fn heal(&self, i: usize) {
+        self.detours_of(i).for_each(Detour::heal);
+    }
+
+    fn detours_of(&self, i: usize) -> impl Iterator<Item = &Detour> {
+        self.own.iter().flat_map(|own| &own.detours).filter(move |((from, _), _)| *from == i).map(|(_, detour)| detour)
+    }
+
+    /// What clients of server `i` alone connect to.
+    #[must_use]
+    pub fn address(&self, i: usize) -> String {
+        self.servers().address(i)
     }
 
     fn turn() -> (MutexGuard<'static, ()>, Dir) {
@@ -212,6 +257,20 @@ impl Drop for Zookeeper {
             }
         }
     }
+}
+
+/// A line of the configuration of server `from`: where it names another one's port to follow it, a detour to that.
+fn by_detour(line: &str, from: usize, detours: &mut BTreeMap<(usize, usize), Detour>) -> String {
+    let mut parse = || {
+        let (number, place) = line.strip_prefix("server.")?.split_once('=')?;
+        let [host, quorum, election] = place.split(':').collect::<Vec<_>>().try_into().ok()?;
+        let to = number.parse::<usize>().ok()?.checked_sub(1).filter(|to| *to != from)?;
+        let detour = Detour::to(quorum.parse().ok()?);
+        let line = format!("server.{number}={host}:{}:{election}", detour.port());
+        detours.insert((from, to), detour);
+        Some(line)
+    };
+    parse().unwrap_or_else(|| line.to_owned())
 }
 
 /// Data need not survive a power cut, only `kill -9`.

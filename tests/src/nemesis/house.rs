@@ -112,7 +112,7 @@ impl<'a> House<'a> {
             Harm::Cut => proxy.cut(),
             Harm::LoseReply => drop(proxy.rule(Rule::on(Operation::Multi).then(Fault::LoseReply))),
             Harm::BlackHole => proxy.black_hole(),
-            Harm::Delete => unreachable!("services are not deleted"),
+            Harm::Wipe | Harm::Delete => unreachable!("services have nothing to delete"),
         }
         note.to_owned()
     }
@@ -124,6 +124,12 @@ impl<'a> House<'a> {
             Harm::Kill => zookeeper.kill9(i),
             Harm::Stop => zookeeper.stop(i),
             Harm::Freeze => zookeeper.pause(i),
+            // What only it and one other have would be lost if the third were elected with its vote.
+            Harm::Wipe if zookeeper.leader() == Some(i) => {
+                zookeeper.kill9(i);
+                return "it led, and was only killed; ".to_owned();
+            }
+            Harm::Wipe => zookeeper.wipe(i),
             Harm::Cut | Harm::LoseReply | Harm::BlackHole | Harm::Delete => unreachable!("no proxy is in front of one server"),
         }
         note.to_owned()
@@ -131,13 +137,13 @@ impl<'a> House<'a> {
 
     fn heal(&mut self, stroke: &Stroke) -> String {
         match (stroke.harm, stroke.target) {
-            (Harm::Kill | Harm::Stop, Target::Server(i)) => self.cluster.zookeeper().restart(i),
+            (Harm::Kill | Harm::Stop | Harm::Wipe, Target::Server(i)) => self.cluster.zookeeper().restart(i),
             (Harm::Freeze, Target::Server(i)) => self.cluster.zookeeper().resume(i),
             (Harm::Kill, target) => self.start_again(target),
             (Harm::Stop, target) => return self.await_end_and_start_again(target),
             (Harm::Freeze, target) => self.process(target).resume(),
             (Harm::BlackHole, target) => self.proxy(target).heal(),
-            (Harm::Cut | Harm::LoseReply | Harm::Delete, _) => {}
+            (Harm::Cut | Harm::LoseReply | Harm::Wipe | Harm::Delete, _) => {}
         }
         String::new()
     }

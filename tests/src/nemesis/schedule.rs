@@ -88,6 +88,8 @@ pub enum Harm {
     LoseReply,
     /// Nothing gets through in either direction until it is healed.
     BlackHole,
+    /// SIGKILL, and all its data are deleted; started again to heal it. One that leads is only killed.
+    Wipe,
     /// Deleted by hand.
     Delete,
 }
@@ -101,6 +103,7 @@ impl fmt::Display for Harm {
             Harm::Cut => "cut",
             Harm::LoseReply => "lose a reply of",
             Harm::BlackHole => "cut off",
+            Harm::Wipe => "wipe",
             Harm::Delete => "delete",
         })
     }
@@ -194,13 +197,13 @@ fn service_stroke(dice: &mut Dice, target: Target, behind_proxy: bool, session: 
     let lasts = match harm {
         Harm::Kill | Harm::Stop => dice.within(200..3000),
         Harm::Freeze | Harm::BlackHole => dice.shorter_or_longer_than(session),
-        Harm::Cut | Harm::LoseReply | Harm::Delete => 0,
+        Harm::Cut | Harm::LoseReply | Harm::Wipe | Harm::Delete => 0,
     };
     (lasts, harm, target)
 }
 
 fn server_stroke(dice: &mut Dice) -> Drawn {
-    let harm = [Harm::Kill, Harm::Stop, Harm::Freeze][dice.index(3)];
+    let harm = [Harm::Kill, Harm::Stop, Harm::Freeze, Harm::Wipe][dice.index(4)];
     (dice.within(500..4000), harm, Target::Server(dice.index(SERVERS)))
 }
 
@@ -281,7 +284,7 @@ mod tests {
     fn every_harm_is_done_to_everybody_it_can_be_done_to() {
         let done: HashSet<(Harm, Target)> = Schedule::draw(1, HOUR).strokes.iter().map(|stroke| (stroke.harm, stroke.target)).collect();
         let services = (COORDINATORS + WORKERS) * 3 + 2 * 3;
-        assert_eq!(done.len(), services + SERVERS * 3 + 2 + WORKERS);
+        assert_eq!(done.len(), services + SERVERS * 4 + 2 + WORKERS);
     }
 
     #[test]
