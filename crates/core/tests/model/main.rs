@@ -3,7 +3,8 @@
 //! Each run explores every history of a small world within its budgets. With the rules as they are nothing may be found; with one rule
 //! taken out, the hole must be. The checker has no harness of its own: what was explored is printed at the end, as a table.
 //!
-//! `cargo test -p bellwether-core --test model -- WORDS` runs those whose name contains the words.
+//! `cargo test -p bellwether-core --test model -- WORDS` runs those whose name contains one of the words. With `MODEL_MORE=1` every
+//! fault of a life may happen once more than written: for one run at a time, over night.
 
 mod election;
 mod life;

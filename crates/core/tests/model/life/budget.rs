@@ -39,6 +39,8 @@ pub(crate) enum Fault {
     Cancel,
     /// A task is submitted by hand.
     Submit,
+    /// The name of a task that ended is used again, because its number begins anew.
+    Reuse,
     /// A task is withdrawn by whoever submitted it.
     Withdraw,
     /// Its name is used again.
@@ -61,6 +63,8 @@ pub(crate) enum Fault {
     ChangeAssignment,
     /// `/status` is deleted by hand.
     DeleteStatuses,
+    /// `/tasks` is deleted by hand: whoever numbers its tasks by it begins anew.
+    DeleteTasks,
     /// The servers lose everything.
     Reset,
     /// A master out of the book takes the office; it assigns in two writes.
@@ -85,6 +89,12 @@ impl Budget {
         let mut budget = Self::NONE;
         faults.iter().for_each(|(fault, times)| budget.0[*fault as usize] = *times);
         budget
+    }
+
+    /// What may happen at all may happen this much more often.
+    pub(crate) fn and_more(mut self, times: u8) -> Self {
+        self.0.iter_mut().filter(|left| **left > 0).for_each(|left| *left += times);
+        self
     }
 
     pub(crate) fn allows(&self, fault: Fault) -> bool {

@@ -88,8 +88,8 @@ impl Hand {
             since: None,
         };
         let (drain_timeout, kill_grace, retry_after) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-        let retry = RetryDefaults::default();
-        let settings = Settings { record, on_doubt: OnDoubt::Kill, drain_timeout, kill_grace, retry_after, retry };
+        let settings =
+            Settings { record, on_doubt: OnDoubt::Kill, drain_timeout, kill_grace, retry_after, retry: RetryDefaults::default() };
         Self {
             agent: Agent::new(settings),
             link: None,

@@ -96,6 +96,9 @@ impl World {
         if !self.zookeeper.lives(BOOK_HAND) && self.hands.iter().all(|hand| hand.gone || hand.agent.is_draining()) {
             return Some(Step::Hire);
         }
+        if let Some(index) = self.rulers.iter().position(|ruler| ruler.ticking) {
+            return Some(Step::Wake(index));
+        }
         let client = self.clients.iter().position(|client| client.ticking).map(Step::RingClient);
         client.or_else(|| {
             let waiting = self.hands.iter().enumerate().filter(|(_, hand)| !hand.gone);
@@ -119,6 +122,11 @@ impl World {
                 return Some(format!("something is left under {parent}"));
             }
         }
+        let older =
+            |task: &String| zookeeper.znode(&format!("{}/{task}", path::STATUS)).map(|node| node.czxid) < zookeeper.age(path::TASKS);
+        if zookeeper.children(path::STATUS).unwrap_or_default().iter().any(older) {
+            return Some("the result of an earlier life is left".to_owned());
+        }
         for worker in zookeeper.children(path::ASSIGN).unwrap_or_default() {
             let ours = WorkerId::listed(&worker).operator_name().is_some();
             if ours && zookeeper.znode(&format!("/workers/{worker}")).is_none() {
@@ -136,7 +144,7 @@ impl World {
             return Some("not exactly one master rules".to_owned());
         }
         let view = self.rulers[0].master.view();
-        if !view.tasks.is_empty() || view.workers.values().any(|worker| !worker.load.is_empty()) {
+        if !view.tasks.is_empty() || !view.held.is_empty() || view.workers.values().any(|worker| !worker.load.is_empty()) {
             return Some("the master believes in tasks that are not there".to_owned());
         }
         let usable = view.workers.values().filter(|worker| worker.slots().is_some_and(|slots| slots > 0)).count();

@@ -1,11 +1,12 @@
 //! A coordinator in office, with the least of a shell around the real [`Master`]: the pen with its fence, the proof of office, questions
 //! and answers. How it came into office is the business of the other model.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
+use std::time::Duration;
 
+use bellwether_core::Time;
 use bellwether_core::election::fence;
-use bellwether_core::master::{Effect, Event, Ground, Master, Reading, Settings};
+use bellwether_core::master::{Aged, Effect, Event, Ground, Master, Reading, Settings};
 use bellwether_core::numbering::{Numbered, Rename};
 use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, WorkerId, path};
 
@@ -33,6 +34,8 @@ pub(crate) struct Ruler {
     proving: bool,
     /// It found out that it rules no more.
     pub(crate) over: bool,
+    /// Whether its timer is armed.
+    pub(crate) ticking: bool,
     /// A list that was read too early: only where that is the variant.
     early: Option<Vec<WorkerId>>,
 }
@@ -43,7 +46,7 @@ impl Ruler {
         link.requests.push_back(Request::Prove);
         link.pen_open = false;
         let master = Master::new(epoch, settings);
-        Self { master, epoch, link, proving: true, over: false, early: None }
+        Self { master, epoch, link, proving: true, over: false, ticking: false, early: None }
     }
 
     /// Feeds the master and takes its orders.
@@ -54,12 +57,10 @@ impl Ruler {
         if self.over {
             return Ok(());
         }
-        let mut effects = VecDeque::from(self.master.on(event, now()));
-        while let Some(effect) = effects.pop_front() {
-            match of_what_never_happens(&effect) {
-                Some(answer) => effects.extend(self.master.on(answer, now())),
-                None => self.obey(effect, variant),
-            }
+        // Whatever rests is due when the timer rings; otherwise time stands still.
+        let now = if event == Event::Rang { Time::at(Duration::from_secs(3600)) } else { now() };
+        for effect in self.master.on(event, now) {
+            self.obey(effect, variant);
         }
         self.master.sanity_check()
     }
@@ -67,6 +68,8 @@ impl Ruler {
     fn obey(&mut self, effect: Effect, variant: Variant) {
         match effect {
             Effect::Tell(_) => {}
+            // Time stands still: whatever rests may wake at any time.
+            Effect::Arm(_) => self.ticking = true,
             Effect::MendLayout if variant == Variant::LayoutLeft => {}
             Effect::Write(id, _) if !self.link.up || !self.link.pen_open => {
                 self.link.answers.push_back(Event::WriteEnded(id, Outcome::Refused(Refusal::Whole(Why::NotSent))));
@@ -172,6 +175,13 @@ impl Ruler {
                 Event::BoxListed(q, worker, found.as_deref().map(tasks))
             }
             Effect::ListTasks(q) => Event::TasksListed(q, tasks(&listed(path::TASKS))),
+            Effect::ListHeld(q) => Event::HeldListed(q, tasks(&listed(path::HELD))),
+            Effect::ReadHeld(q, task) => {
+                let found = reading(&path::held(&task));
+                Event::HeldRead(q, task, found)
+            }
+            Effect::ReadGround(q) => Event::GroundRead(q, ground(zookeeper)),
+            Effect::ListResults(q) => Event::ResultsListed(q, results(zookeeper)),
             Effect::ListCancels(q) => Event::CancelsListed(q, tasks(&listed(path::CANCEL))),
             Effect::ReadWorker(q, worker) => {
                 let found = reading(&path::worker(&worker));
@@ -193,13 +203,7 @@ impl Ruler {
                 zookeeper.mend();
                 Event::LayoutMended
             }
-            Effect::ListHeld(_)
-            | Effect::ReadHeld(..)
-            | Effect::ReadGround(_)
-            | Effect::ListResults(_)
-            | Effect::Arm(_)
-            | Effect::Write(..)
-            | Effect::Tell(_) => return,
+            Effect::Write(..) | Effect::Tell(_) | Effect::Arm(_) => return,
         };
         self.link.answers.push_back(answer);
     }
@@ -218,26 +222,26 @@ impl Ruler {
     }
 }
 
-/// Answers to what is asked about things that no history here has: nothing is held, and `/tasks` is as old as `/status`. At once, so
-/// that they cost no states.
-fn of_what_never_happens(question: &Effect) -> Option<Event> {
-    match question {
-        Effect::ReadGround(q) => {
-            let ground = Ground { elected_ms: Some(0), tasks_czxid: Some(1), status_czxid: Some(2), swept: None };
-            Some(Event::GroundRead(*q, ground))
-        }
-        Effect::ListHeld(q) => Some(Event::HeldListed(*q, Vec::new())),
-        Effect::ReadHeld(q, task) => Some(Event::HeldRead(*q, task.clone(), Reading::Absent)),
-        _ => None,
-    }
-}
-
 fn workers(names: &[String]) -> Vec<WorkerId> {
     names.iter().map(|name| WorkerId::listed(name)).collect()
 }
 
 fn tasks(names: &[String]) -> Vec<TaskName> {
     names.iter().map(|name| TaskName::listed(name)).collect()
+}
+
+/// How old the layout is: older than what is below it, unless somebody deleted it.
+fn ground(zookeeper: &ZooKeeper) -> Ground {
+    let swept = zookeeper.get(path::SWEPT).and_then(|node| std::str::from_utf8(&node.data).ok()?.parse().ok());
+    Ground { elected_ms: Some(0), tasks_czxid: zookeeper.age(path::TASKS), status_czxid: zookeeper.age(path::STATUS), swept }
+}
+
+fn results(zookeeper: &ZooKeeper) -> Vec<Aged> {
+    let below = |parent: &str| -> Vec<String> {
+        zookeeper.children(parent).unwrap_or_default().into_iter().map(|name| format!("{parent}/{name}")).collect()
+    };
+    let paths = [path::STATUS, path::RESULTS].into_iter().flat_map(below);
+    paths.filter_map(|path| zookeeper.get(&path).map(|node| Aged { path, czxid: node.stat.czxid })).collect()
 }
 
 fn number_of_effect(effect: &mut Effect, rename: Rename<'_>) {
@@ -247,16 +251,16 @@ fn number_of_effect(effect: &mut Effect, rename: Rename<'_>) {
         | Effect::ListBox(q, _)
         | Effect::ListTasks(q)
         | Effect::ListHeld(q)
-        | Effect::ListCancels(q)
-        | Effect::ListResults(q)
-        | Effect::ReadGround(q)
         | Effect::ReadHeld(q, _)
+        | Effect::ReadGround(q)
+        | Effect::ListResults(q)
+        | Effect::ListCancels(q)
         | Effect::ReadWorker(q, _)
         | Effect::ReadTask(q, _)
         | Effect::ReadAssignment(q, ..)
         | Effect::ReadCancel(q, _) => rename(Numbered::Question, q),
         Effect::Write(id, _) => rename(Numbered::Write, id),
-        Effect::MendLayout | Effect::Arm(_) | Effect::Tell(_) => {}
+        Effect::MendLayout | Effect::Tell(_) | Effect::Arm(_) => {}
     }
 }
 
@@ -267,10 +271,10 @@ fn number_of_event(event: &mut Event, rename: Rename<'_>) {
         | Event::BoxListed(q, ..)
         | Event::TasksListed(q, _)
         | Event::HeldListed(q, _)
-        | Event::CancelsListed(q, _)
+        | Event::HeldRead(q, ..)
         | Event::GroundRead(q, _)
         | Event::ResultsListed(q, _)
-        | Event::HeldRead(q, ..)
+        | Event::CancelsListed(q, _)
         | Event::WorkerRead(q, ..)
         | Event::TaskRead(q, ..)
         | Event::AssignmentRead(q, ..)

@@ -9,7 +9,7 @@ use super::budget::{Budget, Fault};
 use super::client::Client;
 use super::part::Part;
 use super::steps::Step;
-use super::strangers::{BOOK_HAND, BOOK_WORKER, TASK};
+use super::strangers::{BOOK_HAND, BOOK_WORKER, RETRIED, TASK};
 use super::variant::Variant;
 use super::world::{Rules, SOMEBODY, World};
 use crate::report::{Kind, Report, Run};
@@ -38,18 +38,36 @@ pub(crate) struct Scenario {
     ruled: bool,
     /// Whether the tasks are assigned already, and as many run as there are slots.
     assigned: bool,
+    /// What the tasks ask for.
+    payload: &'static str,
+    /// What a command may exit with.
+    exits: &'static [i32],
     budget: &'static [(Fault, u8)],
 }
 
 /// One worker with one slot, one master, one task.
-const PLAIN: Scenario =
-    Scenario { name: "", workers: &[1], tasks: &["t"], submits: &[], book_worker: false, ruled: true, assigned: false, budget: &[] };
+const PLAIN: Scenario = Scenario {
+    name: "",
+    workers: &[1],
+    tasks: &["t"],
+    submits: &[],
+    book_worker: false,
+    ruled: true,
+    assigned: false,
+    payload: TASK,
+    exits: &[0],
+    budget: &[],
+};
 
 use Fault::{
     BookAssign, BookMaster, Cancel, ChangeAssignment, ChangeTask, CrashBookWorker, CrashMaster, CrashWorker, DeleteAssignment, DeleteBox,
-    DeleteEpoch, DeleteMaster, DeleteStatuses, DeleteWorker, Drain, ExpireLocally, ExpireMaster, ExpireWorker, Hire, MoveBack, Reset,
-    Resubmit, Ring, Stand, Submit, SuspendClient, SuspendMaster, SuspendWorker, UnknownClient, UnknownMaster, UnknownWorker, Withdraw,
+    DeleteEpoch, DeleteMaster, DeleteStatuses, DeleteTasks, DeleteWorker, Drain, ExpireLocally, ExpireMaster, ExpireWorker, Hire, MoveBack,
+    Reset, Resubmit, Reuse, Ring, Stand, Submit, SuspendClient, SuspendMaster, SuspendWorker, UnknownClient, UnknownMaster, UnknownWorker,
+    Withdraw,
 };
+
+/// A command that may fail, and is tried again once.
+const TRIED_AGAIN: Scenario = Scenario { payload: RETRIED, exits: &[0, 3], ..PLAIN };
 
 const fn plain(name: &'static str, budget: &'static [(Fault, u8)]) -> Scenario {
     Scenario { name, budget, ..PLAIN }
@@ -98,6 +116,14 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     plain("epoch deleted", &[(DeleteEpoch, 1), (Stand, 1)]),
     Scenario { assigned: true, ..plain("state reset", &[(Reset, 1), (Stand, 1)]) },
     Scenario { assigned: true, ..plain("state reset, then submitted", &[(Reset, 1), (Submit, 1)]) },
+    Scenario { assigned: true, ..plain("tasks deleted, a name used again", &[(DeleteTasks, 1), (Reuse, 1)]) },
+    // What rests.
+    Scenario { name: "tried again, unanswered", budget: &[(UnknownWorker, 1), (Ring, 1)], ..TRIED_AGAIN },
+    Scenario { name: "tried again, the master unanswered", budget: &[(UnknownMaster, 1)], ..TRIED_AGAIN },
+    Scenario { name: "tried again, cut off", budget: &[(SuspendWorker, 1)], ..TRIED_AGAIN },
+    Scenario { name: "tried again, the worker killed", budget: &[(CrashWorker, 1)], ..TRIED_AGAIN },
+    Scenario { name: "tried again, the master killed", budget: &[(CrashMaster, 1), (Stand, 1)], ..TRIED_AGAIN },
+    Scenario { name: "tried again, cancelled", budget: &[(Cancel, 1)], ..TRIED_AGAIN },
     // The book.
     plain("a book master between", &[(DeleteMaster, 1), (BookMaster, 1), (BookAssign, 1), (Stand, 1)]),
     Scenario { workers: &[], book_worker: true, ..plain("a book worker", &[(CrashBookWorker, 1), (Hire, 1)]) },
@@ -134,6 +160,8 @@ pub(crate) const HOLES: &[Hole] = &[
     hole("8 the order to stop", "a worker does not hear that it is gone", Variant::StopUnheard, "cancelled, unanswered"),
     hole("8 czxid", "two assignments look the same", Variant::CzxidUnseen, "assigned twice, cut off"),
     hole("8 slots", "free before the group is dead", Variant::SlotFreeAtOnce, "assignment deleted"),
+    hole("9 another attempt", "in two transactions", Variant::GiveBackInTwo, "tried again, the worker killed"),
+    hole("12 old statuses", "those older than /tasks are left", Variant::OldLeft, "tasks deleted, a name used again"),
     hole("13 doubles", "a task in both places is left there", Variant::DoublesLeft, "a book master between"),
     hole("15 moves", "at whatever version", Variant::MoveAnyVersion, "payload changed"),
 ];
@@ -142,6 +170,7 @@ pub(crate) const HOLES: &[Hole] = &[
 /// it finds assigned.
 pub(crate) const SPARE: &[Hole] = &[
     hole("§2 unknown", "a master's write is sent again instead of read", Variant::UnknownRepeated, "answers to both lost"),
+    hole("§2 unknown", "a master's write is sent again instead of read", Variant::UnknownRepeated, "the master killed"),
     hole("§2 sync", "a worker's late write overtakes what it reads", Variant::GhostsOvertake, "the worker cut off"),
     hole("§2 sync", "a worker's late write overtakes what it reads", Variant::GhostsOvertake, "drained, cut off"),
 ];
@@ -186,6 +215,11 @@ impl Model for Life {
     }
 }
 
+/// How much more often everything may happen than in everyday runs: `MODEL_MORE=1` takes hours.
+fn more() -> u8 {
+    std::env::var("MODEL_MORE").map_or(0, |times| times.parse().expect("MODEL_MORE is a small number"))
+}
+
 impl Scenario {
     fn start(&self, rules: &Rules) -> World {
         let mut world = World::new(rules);
@@ -208,12 +242,12 @@ impl Scenario {
             world.open_client(0, rules);
         }
         for task in self.tasks {
-            world.commit_by_hand(SOMEBODY, &Multi::new().create(format!("{}/{task}", path::TASKS), TASK));
+            world.commit_by_hand(SOMEBODY, &Multi::new().create(format!("{}/{task}", path::TASKS), self.payload));
         }
         if self.assigned {
             world.settle(rules);
         }
-        world.budget = Budget::of(self.budget);
+        world.budget = Budget::of(self.budget).and_more(more());
         world.seal();
         world
     }
@@ -225,18 +259,19 @@ impl Scenario {
             max_worker_losses: 3,
             classic_workers: self.book_worker,
         };
-        Rules { variant, settings, exits: &[0] }
+        Rules { variant, settings, exits: self.exits }
     }
 
     /// Explores all of it.
     pub(crate) fn explore(&self, variant: Variant) -> Report {
         let began = std::time::Instant::now();
         let rules = self.rules(variant);
+        let most = if more() > 0 { usize::MAX } else { STEPS_MAX };
         let model = Life { start: self.start(&rules), rules };
-        let checker = model.checker().finish_when(HasDiscoveries::AnyFailures).target_state_count(STEPS_MAX).spawn_bfs().join();
+        let checker = model.checker().finish_when(HasDiscoveries::AnyFailures).target_state_count(most).spawn_bfs().join();
         let states = checker.unique_state_count();
         let mut report = Report::new(self.name, states, checker.max_depth(), began.elapsed());
-        report.unfinished = checker.state_count() >= STEPS_MAX;
+        report.unfinished = checker.state_count() >= most;
         for property in [HOLDS, ENDS] {
             let Some(path) = checker.discovery(property) else { continue };
             let last = path.last_state().clone();

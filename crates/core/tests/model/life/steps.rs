@@ -77,6 +77,8 @@ pub(crate) enum Step {
     Crash(Who),
     /// A timer of a worker rings.
     Ring(usize, Timer),
+    /// A master's timer rings: whatever rests is due.
+    Wake(usize),
     /// A client's timer rings.
     RingClient(usize),
     /// A write lands that its process waits for no more.
@@ -118,6 +120,7 @@ impl World {
             if ruler.link.up && writes {
                 self.unheard(Who::Ruler(index), steps);
             }
+            steps.extend(ruler.ticking.then_some(Step::Wake(index)));
             self.may(Fault::CrashMaster, Step::Crash(Who::Ruler(index)), steps);
         }
         for (index, hand) in self.hands.iter().enumerate().filter(|(_, hand)| !hand.gone) {
@@ -252,6 +255,10 @@ impl World {
             Step::Ring(index, timer) => {
                 self.pay(Fault::Ring);
                 self.ring(*index, *timer, rules);
+            }
+            Step::Wake(index) => {
+                self.rulers[*index].edit().ticking = false;
+                self.feed_ruler(*index, master::Event::Rang, rules);
             }
             Step::RingClient(index) => {
                 self.clients[*index].edit().ticking = false;

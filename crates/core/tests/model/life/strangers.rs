@@ -14,6 +14,8 @@ pub(crate) const BOOK_WORKER: &str = "book";
 
 /// What is asked for.
 pub(crate) const TASK: &str = r#"{"bellwether":1,"shell":"true"}"#;
+/// The same, tried again once, after a second's rest.
+pub(crate) const RETRIED: &str = r#"{"bellwether":1,"shell":"true","retries":1,"backoff_ms":1000}"#;
 /// What somebody makes of it.
 const OTHER: &str = r#"{"bellwether":1,"shell":"other"}"#;
 
@@ -38,11 +40,14 @@ impl World {
         at(Fault::ChangeAssignment, assignments());
         at(Fault::ChangeTask, children(path::TASKS));
         at(Fault::DeleteStatuses, vec![path::STATUS.to_owned()]);
+        at(Fault::DeleteTasks, vec![path::TASKS.to_owned()]);
         at(Fault::Reset, vec![String::new()]);
         // Not before everything is gone, if it is to go.
         let free = |task: &str| !self.budget.allows(Fault::Reset) && self.is_nowhere(task);
         at(Fault::Submit, if free("u") { vec!["/tasks/u".to_owned()] } else { Vec::new() });
         at(Fault::Resubmit, if free("t") { vec!["/tasks/t".to_owned()] } else { Vec::new() });
+        let used = self.zookeeper.age(path::TASKS) > Some(0) && there("/status/t").len() == 1 && there("/tasks/t").is_empty();
+        at(Fault::Reuse, if used { vec!["/tasks/t".to_owned()] } else { Vec::new() });
         at(Fault::Withdraw, there("/tasks/t"));
         let marked = children(path::CANCEL);
         at(Fault::Cancel, if marked.is_empty() { vec![path::cancel(&TaskName::listed("t"))] } else { Vec::new() });
@@ -96,7 +101,7 @@ impl World {
             }
             (Fault::MoveBack, Some(task)) => Multi::new().delete(path, None).create(path::task(&task), data),
             (Fault::ChangeTask | Fault::ChangeAssignment, _) => Multi::new().set(path, OTHER, None),
-            (Fault::Submit | Fault::Resubmit, _) => Multi::new().create(path, TASK),
+            (Fault::Submit | Fault::Resubmit | Fault::Reuse, _) => Multi::new().create(path, TASK),
             (Fault::Cancel, _) => Multi::new().create(path, "{}"),
             _ => return self.delete_by_hand(path),
         };

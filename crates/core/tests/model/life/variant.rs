@@ -49,6 +49,8 @@ pub(crate) enum Variant {
     CzxidUnseen,
     /// A slot is free as soon as its command was told to die.
     SlotFreeAtOnce,
+    /// Statuses older than `/tasks` are left.
+    OldLeft,
     /// A task found in `/tasks` and assigned, too, is left in both.
     DoublesLeft,
     /// The master moves a task at whatever version.
@@ -68,6 +70,11 @@ impl Variant {
             }),
             Variant::DoublesLeft if multi.ops.iter().any(|op| matches!(op, Op::Check { path, .. } if path.starts_with(path::ASSIGN))) => {
                 Multi::new()
+            }
+            Variant::OldLeft => {
+                let kept =
+                    |op: &Op| !matches!(op, Op::Delete { path, .. } if path.starts_with(path::STATUS) || path.starts_with(path::RESULTS));
+                Multi { ops: multi.ops.into_iter().filter(kept).collect() }
             }
             Variant::MoveAnyVersion => any_version(multi, path::TASKS),
             _ => multi,
@@ -105,7 +112,7 @@ impl Variant {
                 let (ends, rest): (Vec<Op>, Vec<Op>) = multi.ops.into_iter().partition(|op| matches!(op, Op::Delete { .. }));
                 vec![Multi { ops: rest }, Multi { ops: ends }]
             }
-            Variant::GiveBackInTwo if creates(&multi, path::TASKS) => {
+            Variant::GiveBackInTwo if creates(&multi, path::TASKS) || creates(&multi, path::HELD) => {
                 let (created, rest): (Vec<Op>, Vec<Op>) = multi.ops.into_iter().partition(|op| matches!(op, Op::Create { .. }));
                 vec![Multi { ops: rest }, Multi { ops: created }]
             }

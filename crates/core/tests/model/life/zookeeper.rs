@@ -25,6 +25,8 @@ pub(crate) struct ZooKeeper {
     nodes: BTreeMap<Arc<str>, Znode>,
     /// Nodes of the layout that somebody deleted.
     missing: BTreeSet<&'static str>,
+    /// Nodes of the layout that were created again, and which creation that was.
+    reborn: BTreeMap<&'static str, i64>,
     living: BTreeSet<i64>,
     opened: i64,
     /// Creations of tasks and assignments so far: only these are told apart by their czxid.
@@ -112,7 +114,15 @@ impl ZooKeeper {
 
     /// Creates what is missing of the layout.
     pub(crate) fn mend(&mut self) {
-        self.missing.clear();
+        for node in std::mem::take(&mut self.missing) {
+            self.created += 1;
+            self.reborn.insert(node, self.created);
+        }
+    }
+
+    /// Which creation a node of the layout is.
+    pub(crate) fn age(&self, node: &'static str) -> Option<i64> {
+        (!self.missing.contains(node)).then(|| self.reborn.get(node).copied().unwrap_or_default())
     }
 
     /// Creates the epoch, at a version that no earlier one had.
@@ -148,6 +158,10 @@ impl ZooKeeper {
                 Committed::Create { path: owned, ephemeral: *ephemeral, data: Some(data.clone()) }
             }
             Op::Set { data, version, .. } => {
+                if self.is_there(path) && layout::node(path).is_some() {
+                    // What a node of the layout says is kept from its first set on.
+                    self.nodes.entry(path.into()).or_insert(Znode { version: 0, owner: 0, czxid: 0, data: [].into() });
+                }
                 let node = self.expect(path, *version)?;
                 node.version += 1;
                 node.data = data.as_slice().into();
