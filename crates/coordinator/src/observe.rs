@@ -286,8 +286,7 @@ impl MasterObserver {
         gauge!(names::WORKERS, "state" => "active").set(counts.usable as f64);
         gauge!(names::WORKERS, "state" => "draining").set(counts.draining as f64);
         gauge!(names::WORKERS, "state" => "unusable").set(counts.workers.saturating_sub(counts.usable + counts.draining) as f64);
-        let oldest = master.view().oldest_seen().map_or(Duration::ZERO, |seen| clock::now().since(seen));
-        gauge!(names::OLDEST_PENDING_TASK_AGE_SECONDS).set(oldest.as_secs_f64());
+        gauge!(names::OLDEST_PENDING_TASK_AGE_SECONDS).set(master.oldest_age(clock::now()).as_secs_f64());
     }
 
     pub(crate) fn tell(&mut self, fact: &Fact) {

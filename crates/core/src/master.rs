@@ -26,7 +26,7 @@ use std::time::Duration;
 use crate::Time;
 use crate::protocol::result::TaskOutcome;
 use crate::protocol::{Change, Multi, Node, Outcome, TaskName, Why, WorkerId};
-use crate::view::{Counts, Entry, Lane, Question, View};
+use crate::view::{Counts, Entry, Lane, Question, Ready, View};
 pub use ground::{Aged, Ground};
 use items::{Batch, Item};
 
@@ -136,7 +136,7 @@ pub enum Fact {
         task: TaskName,
         /// To whom.
         worker: WorkerId,
-        /// How long this master knew of it.
+        /// For how long it could have run, in ZooKeeper's time.
         waited: Duration,
     },
     /// This master ended a task.
@@ -286,6 +286,18 @@ impl Master {
     #[must_use]
     pub fn view(&self) -> &View {
         &self.view
+    }
+
+    /// How old the oldest of all tasks is that wait for their turn, in ZooKeeper's time: for metrics.
+    #[must_use]
+    pub fn oldest_age(&self, now: Time) -> Duration {
+        self.view.oldest().map_or(Duration::ZERO, |ready| self.waited(ready, now))
+    }
+
+    /// For how long a task could have run and was not assigned.
+    fn waited(&self, ready: &Ready, now: Time) -> Duration {
+        let seen = now.since(ready.seen);
+        ready.created_ms.map_or(seen, |created| self.clock.age(created, now).max(seen))
     }
 
     /// Takes one event in. Facts may come in any order and twice.

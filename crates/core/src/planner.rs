@@ -72,12 +72,22 @@ impl Queue {
         self.queues.is_empty()
     }
 
-    /// The oldest task of all.
+    /// The oldest task of all: the cost grows with the kinds of requirements and with the priorities that wait, not with the tasks.
     #[must_use]
     pub fn oldest(&self) -> Option<&Entry> {
-        let heads = self.queues.values().filter_map(BTreeSet::first);
+        let heads = self.queues.values().flat_map(heads);
         heads.min_by_key(|ticket| ticket.czxid).map(|ticket| &ticket.entry)
     }
+}
+
+/// The first of each priority.
+fn heads(queue: &BTreeSet<Ticket>) -> impl Iterator<Item = &Ticket> {
+    let next = |ticket: &&Ticket| {
+        // What follows all of this priority: the next one begins here.
+        let after = Ticket { priority: Reverse(ticket.priority.0.checked_sub(1)?), czxid: i64::MIN, entry: ticket.entry.clone() };
+        queue.range(after..).next()
+    };
+    std::iter::successors(queue.first(), next)
 }
 
 /// What a worker has to offer.
@@ -229,6 +239,20 @@ mod tests {
         assert_eq!(placed(&plan), [("t2", "b"), ("t3", "b")].map(|(t, w)| (t.to_owned(), w.to_owned())), "a is left to become idle");
         let plan = solve(&queue, vec![offer(&a, &none, 4, 0), offer(&b, &none, 4, 4)], 10);
         assert_eq!(placed(&plan), [("t1".to_owned(), "a".to_owned())]);
+    }
+
+    #[test]
+    fn the_oldest_is_found_behind_younger_ones_of_higher_priority() {
+        let mut queue = Queue::default();
+        assert_eq!(queue.oldest(), None);
+        for ticket in [ticket(9, 50), ticket(9, 60), ticket(3, 20), ticket(3, 30), ticket(i32::MIN, 7), ticket(i32::MIN, 8)] {
+            queue.insert(&Requirement::default(), ticket);
+        }
+        queue.insert(&Requirement { labels: labels(&[("gpu", "yes")]), alone: false }, ticket(0, 10));
+        assert_eq!(queue.oldest(), Some(&ticket(0, 7).entry));
+        queue.remove(&Requirement::default(), &ticket(i32::MIN, 7));
+        queue.remove(&Requirement::default(), &ticket(i32::MIN, 8));
+        assert_eq!(queue.oldest(), Some(&ticket(0, 10).entry));
     }
 
     proptest! {

@@ -94,13 +94,22 @@ pub struct Ready {
     pub payload: Option<Vec<u8>>,
     /// When this master first saw it, on the monotonic clock.
     pub seen: Duration,
+    /// When its node was created, by ZooKeeper's clock, if it may run since then: what has rested may run since it was seen.
+    pub created_ms: Option<i64>,
 }
 
 impl Ready {
-    /// A ready task.
+    /// A ready task that may run since it was seen.
     #[must_use]
     pub fn new(requirement: Requirement, entry: Entry, priority: i32, czxid: i64, version: i32, payload: Vec<u8>, seen: Duration) -> Self {
-        Self { requirement, ticket: Ticket { priority: Reverse(priority), czxid, entry }, version, payload: Some(payload), seen }
+        Self {
+            requirement,
+            ticket: Ticket { priority: Reverse(priority), czxid, entry },
+            version,
+            payload: Some(payload),
+            seen,
+            created_ms: None,
+        }
     }
 }
 
@@ -321,7 +330,7 @@ impl View {
         while let Some((_, entry)) = self.resting.first().filter(|(due, _)| *due <= now).cloned() {
             if let Some(Waiting::Resting { ready, .. }) = self.forget(&entry) {
                 // From now on it waits for its turn.
-                self.file(Ready { seen: now, ..ready }, usize::MAX);
+                self.file(Ready { seen: now, created_ms: None, ..ready }, usize::MAX);
             }
         }
     }
@@ -417,11 +426,11 @@ impl View {
         }
     }
 
-    /// When the oldest waiting task was first seen by this master.
+    /// Of all that wait for their turn, the one whose node is the oldest.
     #[must_use]
-    pub fn oldest_seen(&self) -> Option<Duration> {
+    pub fn oldest(&self) -> Option<&Ready> {
         match self.get(self.queue.oldest()?) {
-            Some(Waiting::Ready(ready)) => Some(ready.seen),
+            Some(Waiting::Ready(ready)) => Some(ready),
             Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Moving { .. } | Waiting::Stuck) | None => None,
         }
     }

@@ -42,6 +42,9 @@ text is a label. All series whose labels are known exist from the start, counter
 - Seconds without a master: `sum(increase(bellwether_failover_duration_seconds_sum{phase=\"election\"}[$__range]))`. The new master
   counts from the moment at which it heard that `/master` was gone to its own election, or, if nobody stood by then, from its first
   look at the vacant office. `bellwether audit` reads the exact times from ZooKeeper's log.
+- `bellwether_task_queue_duration_seconds` and `bellwether_oldest_pending_task_age_seconds` are measured in ZooKeeper's time: from the
+  creation of the task's znode, by its submission or when it was given back, to now, where now is the time of the master's election by
+  ZooKeeper's clock plus what has passed since. Of a task that had rested in `held` only the time after its rest counts.
 - `bellwether_task_end_to_end_duration_seconds` counts from the submission as the task's name says it, which is the clock of the
   submitting host, to the recorded result, by the clock of the worker's host: clocks that disagree show here. Tasks that were named by
   other programs say no time, and are left out.

@@ -106,6 +106,7 @@ impl Master {
         let priority = understood.envelope.priority;
         let Node { data, stat } = node;
         let ready = Ready::new(requirement, entry.clone(), priority, stat.czxid, stat.version, data, now.mono);
+        let ready = Ready { created_ms: (entry.lane == Lane::Pending).then_some(stat.ctime_ms), ..ready };
         let budget = if self.wanted.remove(entry) { usize::MAX } else { PAYLOAD_BUDGET };
         let due = self.clock.due(stat.ctime_ms, delay, now).filter(|due| *due > now.mono);
         // Whose turn had come has rested enough, whatever the clocks say by now.

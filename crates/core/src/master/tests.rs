@@ -153,8 +153,11 @@ fn worker(name: &str) -> WorkerId {
 }
 
 /// The epoch was set at second 1,000 by ZooKeeper's clock, and nothing is to be swept.
+/// When the election was, and every task was created, by ZooKeeper's clock.
+const ELECTED_MS: i64 = 1_000_000;
+
 fn ground() -> Ground {
-    Ground { elected_ms: Some(1_000_000), tasks_czxid: Some(1), status_czxid: Some(2), swept: None }
+    Ground { elected_ms: Some(ELECTED_MS), tasks_czxid: Some(1), status_czxid: Some(2), swept: None }
 }
 
 fn changed(change: Change) -> Event {
@@ -162,7 +165,7 @@ fn changed(change: Change) -> Event {
 }
 
 fn found(data: &[u8], version: i32) -> Reading {
-    Reading::Found(Node { data: data.to_vec(), stat: Stat { czxid: 5, version, ..Stat::default() } })
+    Reading::Found(Node { data: data.to_vec(), stat: Stat { czxid: 5, version, ctime_ms: ELECTED_MS, ..Stat::default() } })
 }
 
 fn registered(data: &[u8], version: i32) -> Reading {
@@ -832,4 +835,20 @@ fn a_task_that_must_run_alone_is_alone_from_the_moment_it_is_placed() {
     world.task_arrives("t2", &[]);
     world.expect(applied(1), &[assigned("t1", "a")]);
     assert_eq!(world.master.view().workers[&worker("a")].load[&task("t1")], Slot::Placed { alone: true });
+}
+
+/// What a task waits for its turn, in ZooKeeper's time: also before this master, which cannot have seen it then.
+#[test]
+fn a_task_waits_since_its_creation_whoever_ruled_then() {
+    let mut world = World::ruling(&[]);
+    assert_eq!(world.master.oldest_age(Time::at(Duration::ZERO)), Duration::ZERO, "nothing waits");
+    world.now = Duration::from_secs(4);
+    for (name, ctime_ms, age) in [("young", ELECTED_MS + 3000, 1), ("old", ELECTED_MS - 60_000, 64), ("of-the-future", i64::MAX, 64)] {
+        let q = world.q();
+        world.expect(changed(Change::TaskAppeared(task(name))), &[Effect::ReadTask(q, task(name))]);
+        let czxid = ctime_ms / 1000;
+        let node = Node { data: PAYLOAD.to_vec(), stat: Stat { czxid, ctime_ms, ..Stat::default() } };
+        world.expect(Event::TaskRead(q, task(name), Reading::Found(node)), &[]);
+        assert_eq!(world.master.oldest_age(Time::at(world.now)), Duration::from_secs(age), "{name}");
+    }
 }

@@ -81,7 +81,7 @@ impl Master {
 
     fn assigned(&mut self, entry: &Entry, worker: WorkerId, now: Time) {
         let waited = match self.view.get(entry) {
-            Some(Waiting::Moving { ready, .. }) => now.since(ready.seen),
+            Some(Waiting::Moving { ready, .. }) => self.waited(ready, now),
             Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Stuck) | None => Default::default(),
         };
         self.moved_away(entry);
