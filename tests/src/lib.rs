@@ -22,6 +22,7 @@ pub mod process;
 pub mod prometheus;
 pub mod proxy;
 pub mod sampler;
+pub mod scrapes;
 pub mod sizing;
 pub mod synthetic;
 pub mod tasks;

@@ -7,5 +7,6 @@ mod master;
 mod observe;
 mod office;
 mod supervisor;
+mod unknown;
 
 pub use supervisor::run;

@@ -127,6 +127,7 @@ impl MasterActor {
     fn feed_all(&mut self, events: Vec<Event>, context: &mut Context<Self>) {
         let effects = self.master.on_all(events, clock::now());
         debug_assert_eq!(self.master.sanity_check(), Ok(()));
+        self.observer.look_at(&self.master);
         self.run(effects, context);
     }
 

@@ -8,10 +8,13 @@ use std::time::{Duration, Instant};
 use bellwether_common::{clock, metrics as names};
 use bellwether_core::election::{self, Election, End, Stage};
 use bellwether_core::master::{Event, Fact, Master};
+use bellwether_core::protocol::Multi;
 use bellwether_core::protocol::record::{CoordinatorRecord, Farewell, History};
 use bellwether_core::protocol::result::TaskOutcome;
 use metrics::{counter, gauge, histogram};
 use tracing::{debug, error, info, warn};
+
+use crate::unknown::Unknowns;
 
 /// When this term began, and until when its office may be shown.
 #[derive(Debug, Clone, Default)]
@@ -229,12 +232,14 @@ pub(crate) struct MasterObserver {
     resynced: bool,
     assigned: bool,
     paused: bool,
+    /// When assignments were sent.
     writes: HashMap<u64, Instant>,
+    unknowns: Unknowns,
 }
 
 impl MasterObserver {
     pub(crate) fn new(term: TermClock) -> Self {
-        Self { term, resynced: false, assigned: false, paused: false, writes: HashMap::new() }
+        Self { term, resynced: false, assigned: false, paused: false, writes: HashMap::new(), unknowns: Unknowns::default() }
     }
 
     pub(crate) fn started(&self) -> bool {
@@ -244,6 +249,7 @@ impl MasterObserver {
     pub(crate) fn resync(&mut self, cause: &'static str) {
         self.resynced = true;
         self.writes.clear();
+        self.unknowns.resync();
         counter!(names::RESYNCS_TOTAL, "cause" => cause).increment(1);
     }
 
@@ -260,18 +266,29 @@ impl MasterObserver {
 
     pub(crate) fn end(&mut self) {
         self.paused = true;
+        self.unknowns.end();
         zero_gauges();
     }
 
-    pub(crate) fn writing(&mut self, id: u64) {
-        self.writes.insert(id, Instant::now());
+    pub(crate) fn writing(&mut self, id: u64, op: &'static str, multi: &Multi) {
+        self.unknowns.writing(id, op, multi);
+        if op == "assign" {
+            self.writes.insert(id, Instant::now());
+        }
     }
 
     pub(crate) fn write_ended(&mut self, event: &Event) {
-        if let Event::WriteEnded(id, _) = event
-            && let Some(sent) = self.writes.remove(id)
-        {
+        let Event::WriteEnded(id, outcome) = event else { return };
+        self.unknowns.ended(*id, outcome);
+        if let Some(sent) = self.writes.remove(id) {
             histogram!(names::TASK_ASSIGN_DURATION_SECONDS).record(sent.elapsed());
+        }
+    }
+
+    /// After core took something in: what became of writes without an answer shows once everything was read again.
+    pub(crate) fn look_at(&mut self, master: &Master) {
+        if master.knows_all() {
+            self.unknowns.surveyed(master.view());
         }
     }
 

@@ -288,6 +288,12 @@ impl Master {
         &self.view
     }
 
+    /// Whether everything was read since it last had to be read anew, so that what is not in the view is nowhere: for metrics.
+    #[must_use]
+    pub fn knows_all(&self) -> bool {
+        !self.paused && self.surveyed()
+    }
+
     /// How old the oldest of all tasks is that wait for their turn, in ZooKeeper's time: for metrics.
     #[must_use]
     pub fn oldest_age(&self, now: Time) -> Duration {

@@ -11,6 +11,9 @@ const ROUNDS: usize = 5;
 const TASKS: usize = 300;
 
 fn main() {
+    if std::env::args().nth(1).is_some_and(|section| section == "scrapes") {
+        return bellwether_tests::scrapes::print();
+    }
     println!("Session timeouts: coordinators 4 s, workers 6 s; ZooKeeper's tick 200 ms; one ZooKeeper with forceSync; debug build unless");
     println!("run from target/release.\n");
     takeovers();
@@ -18,6 +21,8 @@ fn main() {
     idle_latency();
     println!();
     bellwether_tests::sizing::print();
+    println!();
+    bellwether_tests::scrapes::print();
 }
 
 fn takeovers() {

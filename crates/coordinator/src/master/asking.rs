@@ -3,12 +3,11 @@
 use std::time::Duration;
 
 use actix::{AsyncContext, Context};
-use bellwether_common::pen::{Resolution, count_resolution};
 use bellwether_common::store::{ReadError, Store};
 use bellwether_common::zk_runtime;
 use bellwether_core::election;
 use bellwether_core::master::{Aged, Effect, Event, Ground, Reading};
-use bellwether_core::protocol::{Multi, Node, Outcome, TaskName, WorkerId, path};
+use bellwether_core::protocol::{Multi, Node, TaskName, WorkerId, path};
 use futures::stream::{self, StreamExt};
 use tracing::{debug, warn};
 
@@ -71,16 +70,12 @@ impl MasterActor {
     }
 
     pub(super) fn write(&mut self, id: u64, multi: Multi, context: &Context<Self>) {
-        self.observer.writing(id);
         let own = context.address();
         let op = purpose(&multi);
+        self.observer.writing(id, op, &multi);
         let writing = self.pen.write_as(op, multi);
         zk_runtime::spawn(async move {
             let outcome = writing.await;
-            if outcome == Outcome::Unknown {
-                // Everything is read again after it; which of the two it was is not looked into.
-                count_resolution(op, Resolution::Abandoned);
-            }
             // Bounded by the transactions that core lets fly.
             own.do_send(Answers(vec![Event::WriteEnded(id, outcome)]));
         });
