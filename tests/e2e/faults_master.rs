@@ -132,7 +132,7 @@ fn an_assignment_whose_reply_or_request_is_lost_is_made_once_and_costs_no_slot()
     for fault in [Fault::LoseReply, Fault::LoseRequest, Fault::Cut] {
         let cluster = Cluster::new();
         let proxy = cluster.proxy();
-        let _master = coordinator(&cluster, "c1", &proxy);
+        let master = coordinator(&cluster, "c1", &proxy);
         let _worker = cluster.worker("w1", 1);
         let me = cluster.registered("w1");
         let assigning = proxy.rule(Rule::on(Operation::Multi).with(Operation::Create, "/assign/w1").then(fault));
@@ -147,6 +147,12 @@ fn an_assignment_whose_reply_or_request_is_lost_is_made_once_and_costs_no_slot()
         let history = cluster.history();
         assert_eq!((history.assignments(&first), history.assignments(&second)), (1, 1), "{fault:?}");
         assert_eq!((attempts(&cluster).len(), history.terms.len()), (2, 1), "{fault:?}");
+        // Told by what was read afterwards. A cut may come before the request or after it.
+        let resolved = |labels: &[(&str, &str)]| metric(&master, "bellwether_zk_unknown_outcomes_total", labels);
+        assert_eq!(resolved(&[("resolution", "unresolved")]), Some(0.0), "{fault:?}");
+        assert_eq!(resolved(&[("op", "assign")]), Some(1.0), "{fault:?}");
+        let as_it_was = if fault == Fault::LoseReply { "applied" } else { "not_applied" };
+        assert!(fault == Fault::Cut || resolved(&[("resolution", as_it_was)]) == Some(1.0), "{fault:?}");
     }
 }
 
