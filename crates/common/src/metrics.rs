@@ -328,6 +328,7 @@ pub const METRICS: &[Metric] = &[
     metric(Gauge, WORKER, WORKER_SLOTS_IN_USE, &[], "slots of this worker in which something runs"),
     metric(Histogram, WORKER, TASK_RUN_DURATION_SECONDS, &[(label::KIND, &TASK_KINDS), (label::RESULT, &TASK_RESULTS)], "time that attempts ran"),
     metric(Histogram, WORKER, TASK_END_TO_END_DURATION_SECONDS, &[(label::KIND, &TASK_KINDS), (label::RESULT, &TASK_RESULTS)], "time from the submission of tasks to their recorded result, attempts and delays among them"),
+    metric(Counter, WORKER, TASK_RETRIES_TOTAL, &[(label::REASON, &RETRY_REASONS)], "attempts that failed and are followed by another"),
     metric(Histogram, WORKER, ATTEMPT_OVERLAP_SECONDS, &[], "time that attempts ran on while another worker had the task, 0 where they did not"),
     metric(Counter, WORKER, TASK_KILLS_TOTAL, &[(label::REASON, &KILL_REASONS)], "attempts that this worker killed"),
     metric(Counter, WORKER, STALE_RESULTS_TOTAL, &[], "results that came too late to count"),
