@@ -39,7 +39,7 @@ fn what_a_unit_starts_exists_and_reads_the_file_that_is_installed() {
         assert_eq!(words[0], format!("/usr/bin/{program}"));
         let files = understood(program, &words[1..]);
         let installed = format!("/etc/bellwether/{}", config.rsplit('/').next().unwrap_or_default());
-        assert_eq!(files, [installed.clone()]);
+        assert_eq!(files, std::slice::from_ref(&installed));
         let package = if program == "bellwether" { "client" } else { program.trim_start_matches("bellwether-") };
         let manifest = text(&format!("crates/{package}/Cargo.toml"));
         assert!(manifest.contains(&format!("\"../../{config}\", \"etc/bellwether/\"")), "{config} is not in the package");
