@@ -36,6 +36,7 @@ mod starting;
 mod swept;
 mod tutorial;
 mod unruly;
+mod vanished;
 mod versions;
 mod worker;
 mod worker_alone;

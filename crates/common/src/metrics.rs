@@ -201,7 +201,7 @@ pub const ZOOKEEPER_STATES: [&str; 5] = ["leader", "follower", "observer", "stan
 /// How an attempt ended.
 pub const TASK_RESULTS: [&str; 4] = ["succeeded", "failed", "timed-out", "rejected"];
 /// Why a worker killed an attempt.
-pub const KILL_REASONS: [&str; 5] = ["timeout", "cancelled", "drain", "doubt", "session_lost"];
+pub const KILL_REASONS: [&str; 6] = ["timeout", "cancelled", "withdrawn", "drain", "doubt", "session_lost"];
 
 /// Upper bounds, in seconds, for what takes milliseconds: round trips and decisions.
 pub const FAST_BUCKETS: [f64; 13] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];

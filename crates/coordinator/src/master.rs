@@ -146,6 +146,7 @@ impl MasterActor {
                 | Effect::ListHeld(_)
                 | Effect::ListCancels(_)
                 | Effect::ListResults(_)
+                | Effect::LookFor(..)
                 | Effect::ReadGround(_)
                 | Effect::ReadWorker(..)
                 | Effect::ReadTask(..)

@@ -226,6 +226,9 @@ fn zero_gauges() {
     gauge!(names::OLDEST_PENDING_TASK_AGE_SECONDS).set(0.0);
 }
 
+/// How many of several tasks are named in a line of the log.
+const FIRST: usize = 5;
+
 /// What a term looks like from outside.
 pub(crate) struct MasterObserver {
     term: TermClock,
@@ -340,6 +343,11 @@ impl MasterObserver {
             Fact::Stuck { task, why } => warn!(%task, %why, "task cannot be moved, and is left where it is"),
             Fact::Surprised { path, why } => warn!(path, %why, "zookeeper refused a write that should have been possible"),
             Fact::LayoutDamaged(node) => error!(node, "a node of the layout was deleted; it is created again"),
+            Fact::TasksLost { worker, tasks } => {
+                let first: Vec<&str> = tasks.iter().take(FIRST).map(|task| task.as_str()).collect();
+                let first = first.join(", ");
+                error!(%worker, lost = tasks.len(), first, "the box of a worker was deleted with tasks in it; they are gone");
+            }
             Fact::Swept(results) => {
                 warn!(results, "results older than /tasks were deleted: it was created anew, and its numbers start over");
                 counter!(names::SWEPT_RESULTS_TOTAL).increment(*results);

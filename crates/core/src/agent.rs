@@ -94,6 +94,8 @@ pub struct Agent {
     outbox: Outbox,
     /// Results whose answer was lost, and whose assignment is gone.
     unsettled: BTreeMap<TaskName, settle::Unsettled>,
+    /// Tasks whose commands were killed because their assignments went, until it is known why.
+    unexplained: BTreeMap<TaskName, Question>,
     proof: proof::Proof,
     overlaps: overlap::Overlaps,
     /// The last terms, oldest first, to tell under which one a task was assigned.
@@ -121,6 +123,7 @@ impl Agent {
             dying: BTreeSet::new(),
             outbox: Outbox::default(),
             unsettled: BTreeMap::new(),
+            unexplained: BTreeMap::new(),
             proof: proof::Proof::default(),
             overlaps: overlap::Overlaps::default(),
             terms: BTreeMap::new(),
@@ -322,6 +325,7 @@ impl Agent {
         let unreported: Vec<TaskName> = self.outbox.unwritten().cloned().collect();
         self.outbox = Outbox::default();
         self.unsettled.clear();
+        self.leave_unexplained();
         self.box_question = None;
         self.registration = Registration::Pending;
         if !killed.is_empty() {

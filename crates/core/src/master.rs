@@ -8,6 +8,7 @@
 //! * `survey`: lists, answers and changes become beliefs
 //! * `ground`, `clock`: what must be known before anything is assigned
 //! * `tasks`, `workers`, `cancels`: what follows from them
+//! * `vanished`: what somebody deleted by hand
 //! * `writing`: items become transactions, and outcomes become beliefs
 
 mod cancels;
@@ -17,6 +18,7 @@ pub mod items;
 mod numbers;
 mod survey;
 mod tasks;
+mod vanished;
 mod workers;
 mod writing;
 
@@ -55,6 +57,8 @@ pub enum Event {
     CancelsListed(Question, Vec<TaskName>),
     /// What must be known before anything is assigned.
     GroundRead(Question, Ground),
+    /// Which of these tasks are pending, held or ended.
+    LookedFor(Question, Vec<TaskName>),
     /// All results, and the details of plain ones.
     ResultsListed(Question, Vec<Aged>),
     /// A worker's data.
@@ -105,6 +109,8 @@ pub enum Effect {
     ListCancels(Question),
     /// Read when the epoch was set, which transactions created `/tasks` and `/status`, and what `/bellwether/swept` says.
     ReadGround(Question),
+    /// See which of these tasks are pending, held or ended.
+    LookFor(Question, Vec<TaskName>),
     /// List `/status` and `/bellwether/results`, with the transactions that created what is there.
     ListResults(Question),
     /// Read a worker's data.
@@ -185,6 +191,13 @@ pub enum Fact {
     },
     /// A node of the layout was deleted by hand.
     LayoutDamaged(&'static str),
+    /// The box of a worker that lives was deleted, and these tasks with it: they are nowhere.
+    TasksLost {
+        /// Whose box it was.
+        worker: WorkerId,
+        /// Which.
+        tasks: Vec<TaskName>,
+    },
     /// So many results were older than `/tasks`, and are deleted.
     Swept(u64),
     /// Everything was read once: what this master started with.
@@ -240,6 +253,7 @@ pub struct Master {
     stuck: BTreeSet<TaskName>,
     /// The last stuck task of each lane that was looked at again.
     looked_at: BTreeMap<Lane, TaskName>,
+    vanished: vanished::Vanished,
     cancels: BTreeMap<TaskName, cancels::Cancel>,
     todo: VecDeque<Item>,
     /// Items that wait for the layout.
@@ -272,6 +286,7 @@ impl Master {
             reads: 0,
             stuck: BTreeSet::new(),
             looked_at: BTreeMap::new(),
+            vanished: vanished::Vanished::default(),
             cancels: BTreeMap::new(),
             todo: VecDeque::new(),
             blocked: Vec::new(),
@@ -336,6 +351,7 @@ impl Master {
             Event::TasksListed(question, tasks) => self.on_tasks_listed(Lane::Pending, question, tasks),
             Event::HeldListed(question, tasks) => self.on_tasks_listed(Lane::Held, question, tasks),
             Event::GroundRead(question, ground) => self.on_ground_read(question, ground),
+            Event::LookedFor(question, found) => self.on_looked_for(question, &found),
             Event::ResultsListed(question, results) => self.on_results_listed(question, results),
             Event::CancelsListed(question, tasks) => self.on_cancels_listed(question, tasks),
             Event::WorkerRead(question, worker, reading) => self.on_worker_read(question, &worker, reading),

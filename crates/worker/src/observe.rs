@@ -250,7 +250,8 @@ fn words(reason: KillReason) -> (&'static str, &'static str) {
         KillReason::SessionLost => ("session_lost", "the session was lost"),
         // The incarnation ends in the same way.
         KillReason::Unregistered => ("session_lost", "the registration or the box was deleted under us"),
-        KillReason::Withdrawn => ("cancelled", "the assignment was taken away"),
+        KillReason::Cancelled => ("cancelled", "the task was cancelled"),
+        KillReason::Withdrawn => ("withdrawn", "the assignment is gone, and no status says why"),
         KillReason::Drained => ("drain", "the time to drain is over"),
     }
 }

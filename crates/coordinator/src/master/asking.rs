@@ -116,6 +116,7 @@ async fn answer(store: &Store, question: Effect) -> Option<Event> {
         Effect::ListTasks(q) => names(store, path::TASKS, TaskName::listed).await.map(|tasks| Event::TasksListed(q, tasks)),
         Effect::ListHeld(q) => names(store, path::HELD, TaskName::listed).await.map(|tasks| Event::HeldListed(q, tasks)),
         Effect::ReadGround(q) => ground(store).await.map(|ground| Event::GroundRead(q, ground)),
+        Effect::LookFor(q, tasks) => look_for(store, tasks).await.map(|found| Event::LookedFor(q, found)),
         Effect::ListResults(q) => results(store).await.map(|results| Event::ResultsListed(q, results)),
         Effect::ListCancels(q) => names(store, path::CANCEL, TaskName::listed).await.map(|tasks| Event::CancelsListed(q, tasks)),
         Effect::ListBox(q, worker) => {
@@ -162,6 +163,21 @@ fn known<T>(answer: Result<Option<T>, ReadError>) -> Option<Option<T>> {
         Err(ReadError::NoAuth { .. } | ReadError::BadPath { .. }) => Some(None),
         Err(ReadError::Interrupted) => None,
     }
+}
+
+/// Those of them that wait or have ended. Seldom: somebody deleted the box in which they lay.
+async fn look_for(store: &Store, tasks: Vec<TaskName>) -> Option<Vec<TaskName>> {
+    let looks = stream::iter(tasks).map(|task| async {
+        let places = [path::status(&task), path::task(&task), path::held(&task)].map(|place| store.stat(&place));
+        for place in places {
+            if known(place.await)?.is_some() {
+                return Some(Some(task));
+            }
+        }
+        Some(None)
+    });
+    let found: Vec<Option<Option<TaskName>>> = looks.buffered(WINDOW / 4).collect().await;
+    found.into_iter().collect::<Option<Vec<_>>>().map(|found| found.into_iter().flatten().collect())
 }
 
 /// Seldom: all of them are looked at.

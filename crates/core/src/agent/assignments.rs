@@ -162,7 +162,7 @@ impl Agent {
                 let id = RunId { task: task.clone(), czxid: run.czxid };
                 self.dying.insert(id.clone());
                 self.effects.push(Effect::Stop(id, Stop::Kill));
-                self.tell(Fact::Killed { commands: 1, reason: KillReason::Withdrawn });
+                self.ask_why_gone(task);
             }
             Stage::Over => dropped.into_iter().for_each(|dropped| self.settle(task, dropped)),
             Stage::Asked | Stage::Queued(_) | Stage::Abandoned => {}

@@ -14,6 +14,7 @@ impl Agent {
             run.confirming.iter_mut().for_each(|question| rename(Numbered::Question, question));
         }
         self.unsettled.values_mut().for_each(|unsettled| unsettled.renumber(rename));
+        self.unexplained.values_mut().for_each(|question| rename(Numbered::Question, question));
         self.outbox.renumber(rename);
         self.proof.renumber(rename);
     }

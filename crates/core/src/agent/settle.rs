@@ -3,10 +3,11 @@
 //! leaves nothing to compare: it counts as taken away, which at worst counts one stale result too many.
 
 use super::report::{Dropped, Settled};
-use super::{Agent, Effect, Fact};
+use super::{Agent, Effect, Fact, KillReason};
 use crate::lifecycle::Retry;
 use crate::master::Reading;
 use crate::numbering::{Numbered, Rename};
+use crate::protocol::result::{Status, TaskOutcome, decode_status};
 use crate::protocol::{TaskName, path};
 use crate::view::Question;
 
@@ -51,6 +52,32 @@ impl Agent {
     pub(super) fn settle_again(&mut self) {
         let tasks: Vec<TaskName> = self.unsettled.keys().cloned().collect();
         tasks.iter().for_each(|task| self.ask_for_record(task));
+        let tasks: Vec<TaskName> = self.unexplained.keys().cloned().collect();
+        tasks.iter().for_each(|task| self.ask_why_gone(task));
+    }
+
+    /// A command was killed because its assignment went. Whoever cancels a task leaves a status that says so.
+    pub(super) fn ask_why_gone(&mut self, task: &TaskName) {
+        let question = self.ask();
+        self.unexplained.insert(task.clone(), question);
+        self.effects.push(Effect::ReadRecord(question, task.clone(), path::status(task)));
+    }
+
+    /// Nobody will answer any more.
+    pub(super) fn leave_unexplained(&mut self) {
+        let commands = std::mem::take(&mut self.unexplained).len();
+        if commands > 0 {
+            self.tell(Fact::Killed { commands, reason: KillReason::Withdrawn });
+        }
+    }
+
+    fn on_reason_read(&mut self, task: &TaskName, reading: &Reading) {
+        self.unexplained.remove(task);
+        let reason = match reading {
+            Reading::Found(node) if is_cancelled(&node.data) => KillReason::Cancelled,
+            Reading::Found(_) | Reading::Absent | Reading::Denied => KillReason::Withdrawn,
+        };
+        self.tell(Fact::Killed { commands: 1, reason });
     }
 
     fn ask_for_record(&mut self, task: &TaskName) {
@@ -62,6 +89,9 @@ impl Agent {
     }
 
     pub(super) fn on_record_read(&mut self, question: Question, task: TaskName, reading: &Reading) {
+        if self.unexplained.get(&task) == Some(&question) {
+            return self.on_reason_read(&task, reading);
+        }
         let asked = |unsettled: &Unsettled| unsettled.asked == question;
         if !self.unsettled.get(&task).is_some_and(asked) {
             return;
@@ -82,5 +112,12 @@ impl Agent {
     pub(super) fn tell_retry(&mut self, task: TaskName, retry: Retry) {
         let Retry { attempt, reason, delay, .. } = retry;
         self.tell(Fact::TriedAgain { task, attempt, reason, delay });
+    }
+}
+
+fn is_cancelled(status: &[u8]) -> bool {
+    match decode_status(status) {
+        Status::Full(result) => result.outcome == TaskOutcome::Cancelled,
+        Status::Plain { words, .. } => words == "failed cancelled",
     }
 }

@@ -338,8 +338,10 @@ fn an_assignment_that_disappears_is_stopped() {
     world.runs("t", 5, ENVELOPE);
     let read = world.reads("t");
     world.expect(world.gone("t"), &[read]);
-    let said = [Effect::Stop(id("t", 5), Stop::Kill), killed(1, KillReason::Withdrawn)];
+    let why = world.asked + 1;
+    let said = [Effect::Stop(id("t", 5), Stop::Kill), Effect::ReadRecord(why, task("t"), path::status(&task("t")))];
     world.expect(Event::AssignmentRead(world.asked, task("t"), Reading::Absent), &said);
+    world.expect(Event::RecordRead(why, task("t"), Reading::Absent), &[killed(1, KillReason::Withdrawn)]);
     assert_eq!(world.agent.slots_in_use(), 1);
     world.expect(run_ended("t", 5, Ending::Killed), &[]);
     assert_eq!(world.agent.slots_in_use(), 0);
@@ -370,9 +372,11 @@ fn a_name_that_is_assigned_anew_is_another_run() {
     let (first, second) = (world.reads("t"), world.reads("t"));
     let again = vec![Change::AssignmentGone(world.me(), task("t")), Change::AssignmentAppeared(world.me(), task("t"))];
     world.expect(Event::Changed(again), &[first, second]);
-    let mut said = vec![Effect::Stop(id("t", 5), Stop::Kill), killed(1, KillReason::Withdrawn)];
+    let question = world.asked;
+    let why = world.q();
+    let mut said = vec![Effect::Stop(id("t", 5), Stop::Kill), Effect::ReadRecord(why, task("t"), path::status(&task("t")))];
     said.extend(world.starts("t", 9, ENVELOPE));
-    world.expect(Event::AssignmentRead(world.asked, task("t"), found(ENVELOPE, 9)), &said);
+    world.expect(Event::AssignmentRead(question, task("t"), found(ENVELOPE, 9)), &said);
     world.expect(run_ended("t", 5, Ending::Killed), &[]);
     assert_eq!(world.agent.slots_in_use(), 1);
 }
@@ -944,4 +948,32 @@ fn another_attempt_whose_answer_was_lost_is_looked_for_where_it_rests() {
         };
         world.expect(Event::RecordRead(world.asked, task("t"), reading), &[said]);
     }
+}
+
+#[test]
+fn why_an_assignment_went_is_said_by_the_status_or_by_nothing() {
+    let cancelled = br#"{"bellwether":1,"task":"t","outcome":"cancelled","attempt":1,"ended":"1970-01-01T00:00:00Z"}"#;
+    let cases = [
+        (found(b"failed cancelled", 9), KillReason::Cancelled),
+        (found(cancelled, 9), KillReason::Cancelled),
+        (found(b"done", 9), KillReason::Withdrawn),
+        (Reading::Absent, KillReason::Withdrawn),
+    ];
+    for (reading, reason) in cases {
+        let mut world = World::registered(1);
+        world.runs("t", 5, ENVELOPE);
+        let read = world.reads("t");
+        world.expect(world.gone("t"), &[read]);
+        let _ = world.on(Event::AssignmentRead(world.asked, task("t"), Reading::Absent));
+        let why = world.q();
+        world.expect(Event::RecordRead(why, task("t"), reading), &[killed(1, reason)]);
+    }
+    // Nobody will say: it is counted all the same.
+    let mut world = World::registered(1);
+    world.runs("t", 5, ENVELOPE);
+    let read = world.reads("t");
+    world.expect(world.gone("t"), &[read]);
+    let _ = world.on(Event::AssignmentRead(world.asked, task("t"), Reading::Absent));
+    let said = world.on(Event::SessionLost);
+    assert!(said.contains(&killed(1, KillReason::Withdrawn)), "{said:?}");
 }

@@ -36,7 +36,7 @@ pub enum Event {
     Changed(Vec<Change>),
     /// An assignment's payload.
     AssignmentRead(Question, TaskName, Reading),
-    /// What is recorded of a task.
+    /// What is recorded of a task, or the reason for which its assignment went.
     RecordRead(Question, TaskName, Reading),
     /// Which term began with which transaction.
     EpochRead {
@@ -171,7 +171,9 @@ pub enum KillReason {
     SessionLost,
     /// The registration or the box was deleted under us.
     Unregistered,
-    /// The assignment was taken away: cancelled, or given to somebody else.
+    /// The task was cancelled: its status says so.
+    Cancelled,
+    /// The assignment is gone, and nothing says why: deleted by hand, or ended by somebody else.
     Withdrawn,
     /// The drain's time was over.
     Drained,

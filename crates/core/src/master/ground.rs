@@ -48,6 +48,8 @@ pub(super) enum Sweep {
     },
     /// They are being deleted.
     Deleting { before: i64, left: usize, swept: u64 },
+    /// They are gone, and that is being noted.
+    Noting { swept: u64 },
     /// There are none.
     Done,
 }
@@ -56,7 +58,7 @@ impl Sweep {
     pub(super) fn renumber(&mut self, rename: Rename<'_>) {
         match self {
             Sweep::Asked(question) | Sweep::Listing { question, .. } => rename(Numbered::Question, question),
-            Sweep::Unknown | Sweep::Deleting { .. } | Sweep::Done => {}
+            Sweep::Unknown | Sweep::Deleting { .. } | Sweep::Noting { .. } | Sweep::Done => {}
         }
     }
 }
@@ -95,9 +97,9 @@ impl Master {
             return;
         }
         let old: Vec<Item> = results.into_iter().filter(|aged| aged.czxid < before).map(|aged| Item::Sweep(aged.path)).collect();
-        self.sweep = Sweep::Deleting { before, left: old.len() + 1, swept: 0 };
+        self.sweep = Sweep::Deleting { before, left: old.len(), swept: 0 };
         self.todo.extend(old);
-        self.todo.push_back(Item::NoteSweep(before));
+        self.end_sweep();
     }
 
     /// One of them is gone, by our hand or before.
@@ -110,17 +112,18 @@ impl Master {
 
     /// That it was done is noted, or cannot be: then the next master does it again.
     pub(super) fn sweep_noted(&mut self) {
-        let Sweep::Deleting { left, .. } = &mut self.sweep else { return };
-        *left = left.saturating_sub(1);
-        self.end_sweep();
+        let Sweep::Noting { swept } = self.sweep else { return };
+        self.sweep = Sweep::Done;
+        if swept > 0 {
+            self.tell(Fact::Swept(swept));
+        }
     }
 
+    /// Noted when nothing is left, and not before: of transactions that are under way together, some may come to nothing.
     fn end_sweep(&mut self) {
-        if let Sweep::Deleting { left: 0, swept, .. } = self.sweep {
-            self.sweep = Sweep::Done;
-            if swept > 0 {
-                self.tell(Fact::Swept(swept));
-            }
+        if let Sweep::Deleting { before, left: 0, swept } = self.sweep {
+            self.sweep = Sweep::Noting { swept };
+            self.todo.push_back(Item::NoteSweep(before));
         }
     }
 

@@ -12,6 +12,7 @@ impl Master {
         rename(Numbered::Question, &mut self.floor);
         self.survey.renumber(rename);
         self.sweep.renumber(rename);
+        self.vanished.renumber(rename);
         let waiting = self.view.tasks.values_mut().chain(self.view.held.values_mut());
         waiting.filter_map(asked_of_task).for_each(|question| rename(Numbered::Question, question));
         for worker in self.view.workers.values_mut() {

@@ -101,6 +101,7 @@ impl Master {
             }
         }
         self.cancels.clear();
+        self.vanished.forget();
         self.survey = Survey { told: self.survey.told, ..Survey::default() };
         self.examine_ground();
         self.list_boxes();
@@ -327,10 +328,10 @@ impl Master {
             }
             Change::WorkerChanged(worker) => self.read_worker(&worker),
             Change::BoxAppeared(worker) => self.on_box_appeared(&worker),
-            Change::BoxGone(worker) => self.on_box_gone(&worker),
+            Change::BoxGone(worker) => self.on_box_gone(&worker, now),
             Change::AssignmentAppeared(worker, task) => self.on_assignment_appeared(&worker, task),
             Change::AssignmentGone(worker, task) => {
-                self.on_assignment_gone(&worker, task.clone());
+                self.on_assignment_gone(&worker, task.clone(), now);
                 self.look_again(&task, now);
             }
             Change::CancelAppeared(task) => self.on_cancel_appeared(task),

@@ -107,10 +107,15 @@ impl Master {
         }
     }
 
-    pub(super) fn on_box_gone(&mut self, worker: &WorkerId) {
+    pub(super) fn on_box_gone(&mut self, worker: &WorkerId, now: Time) {
         let Some(known) = self.view.workers.get_mut(worker) else { return };
         known.boxed = Boxed::Missing;
+        let had: Vec<TaskName> = known.load.iter().filter(|(_, slot)| !slot.is_placing()).map(|(task, _)| task.clone()).collect();
         known.load.retain(|_, slot| slot.is_placing());
+        // Of one that is gone we delete the box ourselves, when it is empty.
+        if !known.is_gone() {
+            self.look_for_vanished(worker, had, now);
+        }
         self.settle_worker(worker);
     }
 
@@ -123,10 +128,14 @@ impl Master {
         }
     }
 
-    pub(super) fn on_assignment_gone(&mut self, worker: &WorkerId, task: TaskName) {
+    pub(super) fn on_assignment_gone(&mut self, worker: &WorkerId, task: TaskName, now: Time) {
         let Some(known) = self.view.workers.get_mut(worker) else { return };
         known.touch(&task);
-        known.load.remove(&task);
+        match known.load.remove(&task) {
+            Some(Slot::Placing { .. } | Slot::Leaving) | None => {}
+            Some(Slot::Placed { .. } | Slot::Asked(_) | Slot::Stuck) => self.note_vanished(worker, &task, now),
+        }
+        let Some(known) = self.view.workers.get_mut(worker) else { return };
         self.stuck.remove(&task);
         if known.is_gone() {
             self.settle_worker(worker);

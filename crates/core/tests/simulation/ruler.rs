@@ -170,6 +170,11 @@ impl Ruler {
                 let aged = paths.filter_map(|path| zookeeper.get(&path).map(|node| Aged { path, czxid: node.stat.czxid }));
                 Event::ResultsListed(q, aged.collect())
             }
+            Request::Order(Effect::LookFor(q, tasks)) => {
+                let places = [path::task, path::held, path::status];
+                let there = |task: &TaskName| places.iter().any(|place| zookeeper.get(&place(task)).is_some());
+                Event::LookedFor(q, tasks.into_iter().filter(there).collect())
+            }
             Request::Order(Effect::ReadHeld(q, task)) => {
                 let found = read(zookeeper, path::held(&task));
                 Event::HeldRead(q, task, found)

@@ -52,7 +52,7 @@ impl Tally {
             agent::Fact::TriedAgain { .. } => self.tried_again += 1,
             agent::Fact::Killed { reason: KillReason::Doubt, .. } => self.doubts += 1,
             agent::Fact::Killed { reason: KillReason::SessionLost, .. } => self.sessions_lost += 1,
-            agent::Fact::Killed { reason: KillReason::Withdrawn, .. } => self.withdrawn += 1,
+            agent::Fact::Killed { reason: KillReason::Withdrawn | KillReason::Cancelled, .. } => self.withdrawn += 1,
             agent::Fact::Killed { reason: KillReason::Unregistered, .. } => self.unregistered += 1,
             agent::Fact::Surprised { .. } => self.surprised += 1,
             _ => {}

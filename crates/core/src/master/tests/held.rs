@@ -145,3 +145,32 @@ fn after_a_takeover_nothing_is_put_beside_a_task_that_must_be_alone() {
     let write = world.writes(&[assign("t", "a")]);
     world.expect(changed(Change::AssignmentGone(worker("a"), task("poison"))), &[write]);
 }
+
+/// What somebody deletes with the box of a worker that lives, one node after the other.
+fn deleted_with_its_box(world: &mut World, tasks: &[&str]) -> Question {
+    let gone = tasks.iter().map(|name| Change::AssignmentGone(worker("a"), task(name)));
+    let changes = gone.chain([Change::BoxGone(worker("a"))]).collect();
+    let looks = world.q();
+    let names = tasks.iter().map(|name| task(name)).collect();
+    world.expect(Event::Changed(changes), &[Effect::LookFor(looks, names)]);
+    looks
+}
+
+#[test]
+fn tasks_that_were_deleted_with_the_box_of_a_worker_are_told_of() {
+    let mut world = World::ruling(&[("a", 4)]);
+    ["ended", "lost", "resting"].iter().for_each(|name| world.placed(name, "a"));
+    let looks = deleted_with_its_box(&mut world, &["ended", "lost", "resting"]);
+    let lost = Fact::TasksLost { worker: worker("a"), tasks: vec![task("lost")] };
+    world.expect(Event::LookedFor(looks, vec![task("ended"), task("resting")]), &[Effect::Tell(lost)]);
+    world.expect(Event::LookedFor(looks, vec![]), &[]);
+}
+
+#[test]
+fn what_ended_long_before_its_box_went_is_not_looked_for() {
+    let mut world = World::ruling(&[("a", 4)]);
+    world.placed("ended", "a");
+    world.expect(changed(Change::AssignmentGone(worker("a"), task("ended"))), &[]);
+    world.now = SECOND * 11;
+    world.expect(changed(Change::BoxGone(worker("a"))), &[]);
+}

@@ -203,7 +203,7 @@ impl Ruler {
                 zookeeper.mend();
                 Event::LayoutMended
             }
-            Effect::Write(..) | Effect::Tell(_) | Effect::Arm(_) => return,
+            Effect::Write(..) | Effect::Tell(_) | Effect::LookFor(..) | Effect::Arm(_) => return,
         };
         self.link.answers.push_back(answer);
     }
@@ -258,6 +258,7 @@ fn number_of_effect(effect: &mut Effect, rename: Rename<'_>) {
         | Effect::ReadWorker(q, _)
         | Effect::ReadTask(q, _)
         | Effect::ReadAssignment(q, ..)
+        | Effect::LookFor(q, _)
         | Effect::ReadCancel(q, _) => rename(Numbered::Question, q),
         Effect::Write(id, _) => rename(Numbered::Write, id),
         Effect::MendLayout | Effect::Tell(_) | Effect::Arm(_) => {}
@@ -278,6 +279,7 @@ fn number_of_event(event: &mut Event, rename: Rename<'_>) {
         | Event::WorkerRead(q, ..)
         | Event::TaskRead(q, ..)
         | Event::AssignmentRead(q, ..)
+        | Event::LookedFor(q, _)
         | Event::CancelRead(q, ..) => rename(Numbered::Question, q),
         Event::WriteEnded(id, _) => rename(Numbered::Write, id),
         Event::Began
