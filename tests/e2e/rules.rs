@@ -1,10 +1,12 @@
-//! The rules for Prometheus: Prometheus' own tool tests them, and what they refer to exists. Whether their metrics exist is tested
-//! with the metrics.
+//! The rules for Prometheus: Prometheus' own tool tests them, and what they refer to exists.
 
 use std::collections::BTreeSet;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::Command;
+
+use bellwether_common::metrics;
+use bellwether_tests::dashboard::promql;
 
 /// What operators are promised to be told of.
 const ALERTS: [&str; 18] = [
@@ -95,5 +97,42 @@ fn every_alert_has_a_runbook_and_every_runbook_an_alert() {
         let title = format!("# {}", path.file_stem().and_then(|stem| stem.to_str()).expect("a name"));
         assert_eq!(headings, [title.as_str(), "## Impact", "## Diagnosis", "## Mend"], "{}", path.display());
         assert!(text.contains('`'), "{} names no command to type", path.display());
+    }
+}
+
+#[derive(serde::Deserialize)]
+struct Rules {
+    groups: Vec<Group>,
+}
+
+#[derive(serde::Deserialize)]
+struct Group {
+    rules: Vec<Rule>,
+}
+
+#[derive(serde::Deserialize)]
+struct Rule {
+    record: Option<String>,
+    expr: String,
+}
+
+#[test]
+fn every_series_that_a_rule_asks_for_exists() {
+    let file: Rules = serde_saphyr::from_str(&rules("bellwether-rules.yml")).expect("rules");
+    let all: Vec<Rule> = file.groups.into_iter().flat_map(|group| group.rules).collect();
+    let recorded: BTreeSet<&str> = all.iter().filter_map(|rule| rule.record.as_deref()).collect();
+    for rule in &all {
+        let expr = promql::parse(&rule.expr).unwrap_or_else(|why| panic!("{}: {why}", rule.expr));
+        for series in promql::uses(&expr) {
+            if series.name == "up" || recorded.contains(series.name) {
+                continue;
+            }
+            let metric =
+                metrics::find(series.name).unwrap_or_else(|| panic!("{} asks for {}, which does not exist", rule.expr, series.name));
+            for matcher in series.matchers.iter().filter(|matcher| matcher.label != "le") {
+                let values = metric.labels.iter().find(|(label, _)| *label == matcher.label).map(|(_, values)| *values);
+                assert!(values.is_some_and(|values| values.contains(&matcher.value)), "{} never has {matcher:?}", series.name);
+            }
+        }
     }
 }

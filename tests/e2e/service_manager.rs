@@ -102,3 +102,16 @@ fn a_worker_says_how_many_slots_it_uses_and_keeps_the_manager_to_itself() {
     assert!(seen.stdout.starts_with("BELLWETHER_TASK=") && seen.lines().len() == 1, "{}", seen.stdout);
     while !manager.hears("STATUS=ready: worker w1-").ends_with("registered, 0/2 slots") {}
 }
+
+#[test]
+fn an_exporter_says_what_it_exports_lives_and_stops() {
+    let manager = Manager::new();
+    let cluster = manager.cluster().start();
+    let exporter = cluster.exporter(&[]);
+    manager.hears("STATUS=ready: exporting ");
+    manager.hears("READY=1");
+    manager.hears("WATCHDOG=1");
+    exporter.signal(Signal::SIGTERM);
+    manager.hears("STOPPING=1");
+    assert_eq!(exporter.exit_code(SOON), 0);
+}

@@ -30,13 +30,13 @@ use tracing::{error, info};
 pub use panics::UserCode;
 pub use reload::Reloads;
 pub use shutdown::{Asker, Shutdown};
+pub use systemd::Systemd;
 
 use crate::config::{CommonArgs, ConfigError, Log, Role, Settings};
 use crate::exit::Exit;
 use crate::http::{self, Health, HttpError, Server};
 use crate::metrics::{self, MetricsHandle};
 use reload::Reloader;
-use systemd::Systemd;
 
 /// How often the histograms' buffers are emptied, which without scrapes would grow.
 const UPKEEP_INTERVAL: Duration = Duration::from_secs(5);

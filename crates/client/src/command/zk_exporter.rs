@@ -10,7 +10,7 @@ mod page;
 
 use std::sync::Arc;
 
-use bellwether_common::boot;
+use bellwether_common::boot::{self, Shutdown, Systemd};
 use bellwether_common::config::{Role, Settings};
 use bellwether_common::http::{self, Health};
 use bellwether_common::metrics;
@@ -38,8 +38,11 @@ pub(crate) async fn run(global: &Global) -> Result<u8, Failure> {
     let health = Health::new();
     health.set_probe(Arc::new(|| Box::pin(std::future::ready(true))));
     let listen = settings.http_listen(Role::Exporter);
+    // It stops by itself: nobody asks for it but the interrupt, which says so in time.
+    let systemd = Systemd::start(&Handle::current(), &health, &Shutdown::channel().1);
     let asked = async move {
         interrupts.next().await;
+        systemd.stopping();
     };
     let server = http::serve(&Handle::current(), listen, metrics, health.clone(), asked).await;
     let server = server.map_err(|error| Failure::configuration(error.to_string()))?;

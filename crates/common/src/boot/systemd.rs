@@ -17,9 +17,9 @@ use crate::http::Health;
 /// More would be a defect: there are two for each reload, and these come one after another.
 const WORDS: usize = 4;
 
-/// Tells the service manager about a reload.
+/// Tells the service manager about a service, as long as it is kept.
 #[derive(Debug, Clone)]
-pub(super) struct Systemd {
+pub struct Systemd {
     words: mpsc::Sender<Word>,
 }
 
@@ -31,13 +31,19 @@ enum Word {
 
 impl Systemd {
     /// From now on the service manager hears what `health` says, and that the process stops when it was asked to.
-    pub(super) fn start(runtime: &Handle, health: &Health, shutdown: &Shutdown) -> Self {
+    #[must_use]
+    pub fn start(runtime: &Handle, health: &Health, shutdown: &Shutdown) -> Self {
         let (words, heard) = mpsc::channel(WORDS);
         runtime.spawn(tell(health.clone(), shutdown.clone(), heard));
         if let Some(limit) = sd_notify::watchdog_enabled() {
             runtime.spawn(feed(health.clone(), limit));
         }
         Self { words }
+    }
+
+    /// Says that the process stops, before anything else happens.
+    pub fn stopping(&self) {
+        say(&[NotifyState::Stopping]);
     }
 
     pub(super) async fn reloading(&self) {
