@@ -1,6 +1,6 @@
 //! Every metric of every service: names, labels, the values that labels take, help texts, buckets.
 //!
-//! What lives here: the one table [`METRICS`], from which `docs/reference/metrics.md` is written ([`reference`]). What does not: how
+//! What lives here: the one table [`METRICS`], from which `docs/reference/metrics.md` is written ([`mod@reference`]). What does not: how
 //! it is installed into the process and rendered (`recorder`), labels that somebody else chooses ([`Bounded`]), and the places that
 //! count; they use the name constants with the macros of the `metrics` crate.
 

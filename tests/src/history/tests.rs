@@ -134,7 +134,7 @@ fn a_task_in_two_places_or_in_none_is_caught() {
     assert_eq!(log.broken(), [Promise::P3]);
 
     let mut log = Log::cluster();
-    log.submit().assign().commit(WORKER, [create("/status/t", "done")]);
+    log.submit().assign().fenced(MASTER, [create("/status/t", "failed cancelled")]);
     assert_eq!(log.broken(), [Promise::P3], "the assignment is still there");
 }
 
