@@ -17,7 +17,6 @@ use crate::faults::{becomes, coordinator, metric};
 const PATIENCE: Duration = Duration::from_secs(240);
 const ACTIVE: &str = "bellwether_master_is_active";
 const STATE: &str = "bellwether_coordinator_state";
-const TASKS: &str = "bellwether_tasks";
 const REQUESTS: &str = "bellwether_zk_requests_total";
 /// Tasks in the window in which the cost of one is measured.
 const WINDOW: usize = 500;
@@ -47,12 +46,10 @@ fn take_over(backlog: usize) -> Taken {
     let _ = cluster.registered("w1");
     first.kill9();
     let _ = cluster.ruler_after("c1");
-    // Every task was read by then, and nothing is left to learn but what is new.
-    eventually(PATIENCE, "all to be read", || {
-        let known: f64 = ["pending", "assigned"].into_iter().filter_map(|state| metric(&second, TASKS, &[("state", state)])).sum();
-        // The gauge may be a moment older than what has ended.
-        known + ended(&cluster) as f64 + 20.0 >= backlog as f64 && ended(&cluster) > 20
-    });
+    // It knows all names at once, and reads one payload after the other: when as many were read as waited, nothing is left to learn
+    // but what is new.
+    let reads = u64::try_from(backlog).expect("a small number");
+    eventually(PATIENCE, "all to be read", || proxy.seen(Operation::GetData) >= reads && ended(&cluster) > 20);
     let (requests, bytes, rate) = window(&cluster, &proxy);
     let history = cluster.history();
     let first_assignment_ms = first_assignment(&history).expect("it assigns");

@@ -3,7 +3,7 @@
 //!
 //! Scrapes are made one after another, so that no clock decides: if one coordinator shows leadership, then another does, and then
 //! the first one again, both did in between. A process that was stopped may show what it believed before for a second after it was
-//! woken.
+//! woken, and one whose office was deleted by hand until it hears of that.
 
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -19,6 +19,9 @@ use crate::process;
 const PAUSE: Duration = Duration::from_millis(100);
 /// For so long a process that was woken may show what it believed before.
 const WAKING: Duration = Duration::from_secs(1);
+/// When `/master` is deleted by hand, another may rule before the news of it has come to whoever ruled: two servers tell them. Its
+/// writes are refused from that moment on; only what it shows is late.
+const NEWS: Duration = Duration::from_millis(250);
 const ACTIVE: &str = "bellwether_master_is_active";
 
 /// What was seen.
@@ -117,8 +120,14 @@ fn round(all: &mut Vec<Watched>, last: &mut Option<String>, seen: &Mutex<Sampled
     }
     if leading.len() > 1 {
         let first = leading.remove(0);
-        // The second was asked after the first, and now the first is asked after the second.
-        if first.shows_leadership(seen) == Some(true) {
+        // The second was asked after the first, and now the first is asked after the second, until the news must have reached it.
+        let since = Instant::now();
+        let mut both = first.shows_leadership(seen) == Some(true);
+        while both && since.elapsed() < NEWS {
+            std::thread::sleep(Duration::from_millis(10));
+            both = first.shows_leadership(seen) == Some(true) && leading.iter_mut().any(|other| other.shows_leadership(seen) == Some(true));
+        }
+        if both {
             let names: Vec<&str> = std::iter::once(first.name.as_str()).chain(leading.iter().map(|w| w.name.as_str())).collect();
             let text = format!("{} (before them: {})", names.join(" and "), last.as_deref().unwrap_or("nobody"));
             seen.lock().unwrap_or_else(PoisonError::into_inner).two_masters.push(text);
