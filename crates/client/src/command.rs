@@ -87,9 +87,9 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
 
 async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
     match command {
-        Command::Submit { task, wait } => submit::run(ctx, task, wait).await,
-        Command::Run { task } => run::run(ctx, task).await,
-        Command::Wait { tasks, any } => wait::run(ctx, &tasks, any).await,
+        Command::Submit(submit) => submit::run(ctx, submit.task, submit.wait).await,
+        Command::Run(run) => run::run(ctx, run.task).await,
+        Command::Wait(wait) => wait::run(ctx, &wait.tasks, wait.any).await,
         Command::Status { task: Some(task) } => status::task(ctx, &task).await,
         Command::Status { task: None } => status::cluster(ctx).await,
         Command::List(filter) => list::run(ctx, filter).await,
@@ -97,7 +97,7 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Worker { command: WorkerCommand::List } => worker::list(ctx).await,
         Command::Master { command: MasterCommand::Status } => master::status(ctx).await,
         Command::Dead { command } => dead::run(ctx, &command).await,
-        Command::Cancel { tasks, reason } => cancel::run(ctx, &tasks, reason.as_deref()).await,
+        Command::Cancel(cancel) => cancel::run(ctx, &cancel.tasks, cancel.reason.as_deref()).await,
         // These were run before there was anything to connect to.
         Command::Audit(_) | Command::Config(_) | Command::Dev(_) | Command::ZkExporter => Ok(0),
     }

@@ -127,11 +127,11 @@ mod tests {
     use clap::Parser;
 
     use super::*;
-    use crate::command::arguments::{Arguments, Command as Typed};
+    use crate::command::arguments::{Arguments, Command as Typed, RunArgs};
 
     fn typed(line: &[&str]) -> TaskArgs {
         let arguments = Arguments::try_parse_from(["bellwether", "run"].iter().chain(line)).expect("it parses");
-        let Typed::Run { task } = arguments.command else { panic!("it is run") };
+        let Typed::Run(RunArgs { task }) = arguments.command else { panic!("it is run") };
         task
     }
 

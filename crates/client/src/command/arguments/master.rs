@@ -1,0 +1,9 @@
+//! `master` and its options.
+
+use clap::Subcommand;
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum MasterCommand {
+    /// Show who rules and who stands by
+    Status,
+}

@@ -1,0 +1,62 @@
+//! What to run, and how: the options of `submit` and `run`.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use clap::Args;
+use jiff::Timestamp;
+
+use super::values::{backoff, duration, pair, time, variable};
+
+/// What to run, and how.
+#[derive(Debug, Args)]
+pub(crate) struct TaskArgs {
+    /// What people call it
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Additional environment
+    #[arg(long, value_name = "KEY=VALUE", value_parser = variable)]
+    pub(crate) env: Vec<(String, String)>,
+    /// Working directory on the worker
+    #[arg(long, value_name = "DIR")]
+    pub(crate) cwd: Option<String>,
+    /// A file that it reads as its standard input; - is our own
+    #[arg(long, value_name = "FILE")]
+    pub(crate) stdin: Option<PathBuf>,
+    /// End an attempt that runs longer than this
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) timeout: Option<Duration>,
+    /// Make so many attempts more after one that failed; the workers' task.retries if not said
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(..=1000))]
+    pub(crate) retries: Option<u32>,
+    /// The shortest and the longest time before another attempt, as 1s..60s; it doubles with each failure
+    #[arg(long, value_name = "DURATION..DURATION", value_parser = backoff)]
+    pub(crate) retry_backoff: Option<(Duration, Duration)>,
+    /// Make another attempt only after these exit codes, as 1,75; otherwise after any failure
+    #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(1..=255))]
+    pub(crate) retry_on: Vec<i32>,
+    /// Do not run it before so much time has passed
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "at")]
+    pub(crate) delay: Option<Duration>,
+    /// Do not run it before this time, as 2026-11-22T07:00:00+01:00; by ZooKeeper's clock
+    #[arg(long, value_name = "TIME", value_parser = time)]
+    pub(crate) at: Option<Timestamp>,
+    /// Higher goes first
+    #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true)]
+    pub(crate) priority: i32,
+    /// A label that the worker must have
+    #[arg(long, value_name = "LABEL=VALUE", value_parser = pair)]
+    pub(crate) require: Vec<(String, String)>,
+    /// A label to find the task by
+    #[arg(short, long, value_name = "LABEL=VALUE", value_parser = pair)]
+    pub(crate) label: Vec<(String, String)>,
+    /// How many workers it may cost before it is dead
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) max_worker_losses: Option<u32>,
+    /// Give the command, joined by spaces, to the worker's shell
+    #[arg(long)]
+    pub(crate) shell: bool,
+    /// The command and its arguments
+    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    pub(crate) command: Vec<String>,
+}

@@ -1,0 +1,53 @@
+//! How values on the command line are read: durations, times, pairs.
+
+use std::time::Duration;
+
+use jiff::Timestamp;
+
+pub(super) fn absolute(text: &str) -> Result<String, String> {
+    if text.starts_with('/') { Ok(text.to_owned()) } else { Err("must begin with /".to_owned()) }
+}
+
+/// The longest duration that is taken: what is longer is a slip of the pen.
+const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
+
+pub(super) fn duration(text: &str) -> Result<Duration, String> {
+    let spelled = || "a duration is a number and one of ms, s, m, h, d, as 90s or 1h30m".to_owned();
+    let duration = humantime::parse_duration(text).map_err(|_| spelled())?;
+    match duration {
+        // What is shorter would be rounded to no limit at all.
+        _ if duration < Duration::from_millis(1) => Err("must be a millisecond or more".to_owned()),
+        _ if duration > YEAR => Err("must be a year at most".to_owned()),
+        _ => Ok(duration),
+    }
+}
+
+/// `SHORTEST..LONGEST`, or one duration for both.
+pub(super) fn backoff(text: &str) -> Result<(Duration, Duration), String> {
+    let (shortest, longest) = text.split_once("..").unwrap_or((text, text));
+    let (shortest, longest) = (duration(shortest)?, duration(longest)?);
+    if shortest > longest { Err("the shortest time must not be longer than the longest".to_owned()) } else { Ok((shortest, longest)) }
+}
+
+pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+    text.parse().map_err(|_| "a time is a date, a time and an offset, as 2026-11-22T07:00:00+01:00 or 2026-11-22T06:00:00Z".to_owned())
+}
+
+pub(super) fn request_timeout(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration < Duration::from_secs(1) { Err("must be a second or more".to_owned()) } else { Ok(duration) }
+}
+
+pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((label, value)) if !label.is_empty() && !value.is_empty() => Ok((label.to_owned(), value.to_owned())),
+        _ => Err("must look as label=value".to_owned()),
+    }
+}
+
+pub(super) fn variable(text: &str) -> Result<(String, String), String> {
+    match text.split_once('=') {
+        Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
+        _ => Err("must look as NAME=value".to_owned()),
+    }
+}
