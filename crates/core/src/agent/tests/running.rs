@@ -1,0 +1,171 @@
+//! What is assigned is run, and what disappears is stopped.
+
+use super::*;
+
+#[test]
+fn an_assignment_is_run_and_its_result_recorded_in_its_dialect() {
+    for (data, operations) in [(PLAIN, 4), (ENVELOPE, 3)] {
+        let mut world = World::registered(1);
+        world.runs("t", 5, data);
+        let (result, recorded) = world.result("t", data, Ending::Exited(3));
+        let write = world.records("t", &recorded);
+        assert!(matches!(&write, Effect::Write(_, multi) if multi.len() == operations));
+        world.expect(run_ended("t", 5, Ending::Exited(3)), &[write]);
+        world.expect(world.gone("t"), &[]);
+        world.expect(applied(1), &[Effect::Tell(Fact::Recorded(Box::new(result)))]);
+        assert_eq!(world.agent.slots_in_use(), 0);
+    }
+}
+
+#[test]
+fn no_more_runs_than_there_are_slots() {
+    let mut world = World::registered(1);
+    world.runs("t1", 5, ENVELOPE);
+    let read = world.reads("t2");
+    world.expect(world.appeared("t2"), &[read]);
+    world.expect(Event::AssignmentRead(world.asked, task("t2"), found(ENVELOPE, 6)), &[]);
+    let (_, recorded) = world.result("t1", ENVELOPE, Ending::Exited(0));
+    let mut said = world.starts("t2", 6, ENVELOPE);
+    said.push(world.records("t1", &recorded));
+    world.expect(run_ended("t1", 5, Ending::Exited(0)), &said);
+    assert_eq!(world.agent.slots_in_use(), 1);
+}
+
+#[test]
+fn what_is_no_task_is_rejected_by_the_worker_too() {
+    let mut world = World::registered(1);
+    let expected = [world.reads("t"), world.proves()];
+    world.expect(world.appeared("t"), &expected);
+    let result = rejected(task("t"), &Rejection::Empty, Timestamp::UNIX_EPOCH);
+    let write = world.records("t", &record(&result, None));
+    world.expect(Event::AssignmentRead(world.asked, task("t"), found(b"", 5)), &[write]);
+    world.expect(applied(1), &[Effect::Tell(Fact::Recorded(Box::new(result)))]);
+}
+
+#[test]
+fn an_assignment_that_disappears_is_stopped() {
+    // While it runs: its slot is free when its group is dead.
+    let mut world = World::registered(1);
+    world.runs("t", 5, ENVELOPE);
+    let read = world.reads("t");
+    world.expect(world.gone("t"), &[read]);
+    let why = world.asked + 1;
+    let said = [Effect::Stop(id("t", 5), Stop::Kill), Effect::ReadRecord(why, task("t"), path::status(&task("t")))];
+    world.expect(Event::AssignmentRead(world.asked, task("t"), Reading::Absent), &said);
+    world.expect(Event::RecordRead(why, task("t"), Reading::Absent), &[killed(1, KillReason::Withdrawn)]);
+    assert_eq!(world.agent.slots_in_use(), 1);
+    world.expect(run_ended("t", 5, Ending::Killed), &[]);
+    assert_eq!(world.agent.slots_in_use(), 0);
+
+    // While it waits for a slot.
+    let mut world = World::registered(0);
+    let expected = [world.reads("t"), world.proves()];
+    world.expect(world.appeared("t"), &expected);
+    world.expect(Event::AssignmentRead(world.asked, task("t"), found(ENVELOPE, 5)), &[]);
+    let read = world.reads("t");
+    world.expect(world.gone("t"), &[read]);
+    world.expect(Event::AssignmentRead(world.asked, task("t"), Reading::Absent), &[]);
+
+    // When it is over, but its result was refused for it.
+    let mut world = World::registered(1);
+    world.runs("t", 5, ENVELOPE);
+    let (_, recorded) = world.result("t", ENVELOPE, Ending::Exited(0));
+    let write = world.records("t", &recorded);
+    world.expect(run_ended("t", 5, Ending::Exited(0)), &[write]);
+    world.expect(world.gone("t"), &[]);
+    world.expect(refused(1, 1, Why::NoNode), &[Effect::Tell(Fact::Stale(task("t")))]);
+}
+
+#[test]
+fn a_name_that_is_assigned_anew_is_another_run() {
+    let mut world = World::registered(2);
+    world.runs("t", 5, ENVELOPE);
+    let (first, second) = (world.reads("t"), world.reads("t"));
+    let again = vec![Change::AssignmentGone(world.me(), task("t")), Change::AssignmentAppeared(world.me(), task("t"))];
+    world.expect(Event::Changed(again), &[first, second]);
+    let question = world.asked;
+    let why = world.q();
+    let mut said = vec![Effect::Stop(id("t", 5), Stop::Kill), Effect::ReadRecord(why, task("t"), path::status(&task("t")))];
+    said.extend(world.starts("t", 9, ENVELOPE));
+    world.expect(Event::AssignmentRead(question, task("t"), found(ENVELOPE, 9)), &said);
+    world.expect(run_ended("t", 5, Ending::Killed), &[]);
+    assert_eq!(world.agent.slots_in_use(), 1);
+}
+
+#[test]
+fn a_name_that_is_assigned_anew_before_our_own_answer_is_not_forgotten() {
+    for answered_first in [false, true] {
+        let mut world = World::registered(1);
+        world.runs("t", 5, ENVELOPE);
+        let (result, recorded) = world.result("t", ENVELOPE, Ending::Exited(0));
+        let write = world.records("t", &recorded);
+        world.expect(run_ended("t", 5, Ending::Exited(0)), &[write]);
+        let expected = [world.reads("t"), world.proves()];
+        let again = vec![Change::AssignmentGone(world.me(), task("t")), Change::AssignmentAppeared(world.me(), task("t"))];
+        world.expect(Event::Changed(again), &expected);
+        let question = world.asked;
+        if answered_first {
+            world.expect(Event::AssignmentRead(question, task("t"), found(ENVELOPE, 9)), &[]);
+        }
+        let read = world.reads("t");
+        world.expect(applied(1), &[read, Effect::Tell(Fact::Recorded(Box::new(result)))]);
+        world.expect(Event::AssignmentRead(question, task("t"), found(ENVELOPE, 9)), &[]);
+        let said = world.starts("t", 9, ENVELOPE);
+        world.expect(Event::AssignmentRead(world.asked, task("t"), found(ENVELOPE, 9)), &said);
+    }
+}
+
+#[test]
+fn what_may_not_be_read_is_rejected_and_not_run() {
+    let mut world = World::registered(1);
+    let me = world.agent.me().unwrap().clone();
+    let _ = world.on(Event::Changed(vec![Change::AssignmentAppeared(me.clone(), task("t"))]));
+    let question = world.agent.asked;
+    let said = world.on(Event::AssignmentRead(question, task("t"), Reading::Denied));
+    let [Effect::Tell(Fact::Surprised { why: Why::NoAuth, .. }), Effect::Write(_, multi)] = &said[..] else { panic!("{said:?}") };
+    assert_eq!(multi.ops[1], Op::Delete { path: path::assignment(&me, &task("t")), version: None });
+    assert!(matches!(&multi.ops[2], Op::Create { data, .. } if data == b"failed rejected: no-right"), "{multi:?}");
+}
+
+#[test]
+fn what_a_list_does_not_show_but_an_event_told_since_stays() {
+    let mut world = World::registered(1);
+    world.expect(Event::SessionSuspended, &[]);
+    let resync = world.resyncs();
+    world.expect(Event::SessionResumed, &resync);
+    let listed = world.asked;
+    let read = world.reads("t");
+    world.expect(world.appeared("t"), &[read]);
+    world.expect(Event::BoxListed(listed, Some(vec![])), &[]);
+    world.expect(Event::AssignmentRead(world.asked, task("t"), found(ENVELOPE, 5)), &[]);
+    let said = [world.guards(), world.starts("t", 5, ENVELOPE)].concat();
+    world.expect(world.proven(), &said);
+}
+
+#[test]
+fn why_an_assignment_went_is_said_by_the_status_or_by_nothing() {
+    let cancelled = br#"{"bellwether":1,"task":"t","outcome":"cancelled","attempt":1,"ended":"1970-01-01T00:00:00Z"}"#;
+    let cases = [
+        (found(b"failed cancelled", 9), KillReason::Cancelled),
+        (found(cancelled, 9), KillReason::Cancelled),
+        (found(b"done", 9), KillReason::Withdrawn),
+        (Reading::Absent, KillReason::Withdrawn),
+    ];
+    for (reading, reason) in cases {
+        let mut world = World::registered(1);
+        world.runs("t", 5, ENVELOPE);
+        let read = world.reads("t");
+        world.expect(world.gone("t"), &[read]);
+        let _ = world.on(Event::AssignmentRead(world.asked, task("t"), Reading::Absent));
+        let why = world.q();
+        world.expect(Event::RecordRead(why, task("t"), reading), &[killed(1, reason)]);
+    }
+    // Nobody will say: it is counted all the same.
+    let mut world = World::registered(1);
+    world.runs("t", 5, ENVELOPE);
+    let read = world.reads("t");
+    world.expect(world.gone("t"), &[read]);
+    let _ = world.on(Event::AssignmentRead(world.asked, task("t"), Reading::Absent));
+    let said = world.on(Event::SessionLost);
+    assert!(said.contains(&killed(1, KillReason::Withdrawn)), "{said:?}");
+}
