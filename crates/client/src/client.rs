@@ -12,6 +12,7 @@ use serde::Serialize;
 use crate::asking;
 use crate::error::{ClosedBecause, Error, SubmitError};
 use crate::finding;
+use crate::groups::{self, Group};
 use crate::letters::{self, Letter};
 use crate::link;
 use crate::listing::{self, Filter, Listing};
@@ -227,6 +228,19 @@ impl Client {
             async move { finding::find(&store, &asked).await }
         });
         found.await?.ok_or_else(|| Error::NoSuchTask(task.clone()))
+    }
+
+    /// The group of this id, which names its elements; `None` if there is none.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn group(&self, group: &TaskName) -> Result<Option<Group>, Error> {
+        let asked = group.clone();
+        let found = self.ask(move |store| {
+            let asked = asked.clone();
+            async move { groups::find(&store, &asked).await }
+        });
+        found.await?.transpose()
     }
 
     /// The cluster at a glance.

@@ -28,6 +28,7 @@ mod asking;
 mod client;
 mod error;
 mod finding;
+mod groups;
 mod letters;
 mod link;
 mod listing;
@@ -42,6 +43,7 @@ mod waiting;
 
 pub use client::{Cancel, Client};
 pub use error::{ClosedBecause, Error, SubmitError};
+pub use groups::Group;
 pub use letters::Letter;
 pub use listing::{Filter, Listing};
 pub use overview::{Master, Overview, Queue, WorkerView};

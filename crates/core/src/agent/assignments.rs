@@ -73,6 +73,8 @@ impl Agent {
             | Change::HeldAppeared(_)
             | Change::HeldGone(_)
             | Change::HeldChanged(_)
+            | Change::GroupChanged(_)
+            | Change::GroupGone(_)
             | Change::LayoutGone(_)
             | Change::Foreign(_) => {}
         }

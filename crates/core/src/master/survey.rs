@@ -339,6 +339,7 @@ impl Master {
                 self.cancels.remove(&task);
             }
             Change::LayoutGone(node) => self.on_layout_gone(node),
+            Change::GroupChanged(_) | Change::GroupGone(_) => {}
             Change::OfficeVacant
             | Change::OfficeTaken
             | Change::EpochMoved

@@ -59,6 +59,10 @@ pub enum Change {
     HeldGone(TaskName),
     /// A held task's payload changed.
     HeldChanged(TaskName),
+    /// A group was created, or its record changed.
+    GroupChanged(TaskName),
+    /// A group's record was removed.
+    GroupGone(TaskName),
     /// A node of the layout itself was deleted by hand.
     LayoutGone(&'static str),
     /// Something below a task, an assignment, a status, or elsewhere where nothing of ours is.
@@ -100,6 +104,10 @@ pub fn of_event(kind: Kind, path: &str) -> Option<Change> {
         ("bellwether", Some("cancel"), Some(task), None) => {
             appeared_or_gone(kind, TaskName::listed(task), Change::CancelAppeared, Change::CancelGone)?
         }
+        ("bellwether", Some("groups"), Some(group), None) => match kind {
+            Kind::Created | Kind::Set => Change::GroupChanged(TaskName::listed(group)),
+            Kind::Deleted => Change::GroupGone(TaskName::listed(group)),
+        },
         _ => match (kind, super::layout::node(path)) {
             (Kind::Deleted, Some(node)) => Change::LayoutGone(node),
             (Kind::Created | Kind::Set, Some(_)) => return None,
@@ -144,6 +152,9 @@ mod tests {
         assert_eq!(of_event(Kind::Deleted, "/tasks"), Some(Change::LayoutGone(path::TASKS)));
         assert_eq!(of_event(Kind::Created, "/tasks"), None);
         assert_eq!(of_event(Kind::Created, "/tasks/t/child"), Some(Change::Foreign("/tasks/t/child".into())));
+        let group = TaskName::listed("g");
+        assert_eq!(of_event(Kind::Set, "/bellwether/groups/g"), Some(Change::GroupChanged(group.clone())));
+        assert_eq!(of_event(Kind::Deleted, "/bellwether/groups/g"), Some(Change::GroupGone(group)));
         assert_eq!(of_event(Kind::Created, "/elsewhere"), Some(Change::Foreign("/elsewhere".into())));
     }
 }

@@ -5,6 +5,7 @@
 //! take part ([`version`]).
 
 pub mod change;
+pub mod group;
 pub mod layout;
 pub mod multi;
 pub mod name;

@@ -63,11 +63,27 @@ impl TaskName {
         Self(name.into())
     }
 
+    /// The element of this number of a group, or of an array, of this name.
+    #[must_use]
+    pub fn element(&self, index: u32) -> Self {
+        Self(format!("{self}.{index}").into())
+    }
+
+    /// The group whose element it is, and its number there, if it has the form of an element's name.
+    #[must_use]
+    pub fn group(&self) -> Option<(Self, u32)> {
+        let (group, index) = self.0.rsplit_once('.')?;
+        let canonical = index == "0" || !index.starts_with(['0', '+']);
+        let index = index.parse().ok().filter(|_| canonical)?;
+        (!group.is_empty()).then(|| (Self(group.into()), index))
+    }
+
     /// When the task was submitted, in milliseconds since 1970, if the name is of the form that [`generate`](Self::generate) gives.
     /// It is the submitter's clock, and good for figures only.
     #[must_use]
     pub fn submitted_ms(&self) -> Option<u64> {
         let digits = self.0.strip_prefix("task-")?;
+        let digits = digits.split_once('.').map_or(digits, |(digits, _)| digits);
         let value = |digit: u8| ALPHABET.iter().position(|known| *known == digit);
         if digits.len() != 16 || digits.bytes().any(|digit| value(digit).is_none()) {
             return None;
@@ -181,6 +197,17 @@ mod tests {
             ["task-0000000001", "task-", "job-1hq2w8y0k7v3x9m2", "task-1hq2w8y0k7v3x9mu", "task-1HQ2W8Y0K7V3X9M2", "task-1hq2w8y0k7v3x9m22"]
         {
             assert_eq!(TaskName::listed(foreign).submitted_ms(), None, "{foreign}");
+        }
+    }
+
+    #[test]
+    fn an_element_names_its_group_and_its_number() {
+        let group = TaskName::generate(1_700_000_000_000, 7);
+        let element = group.element(12);
+        assert_eq!((element.group(), element.submitted_ms()), (Some((group.clone(), 12)), group.submitted_ms()));
+        assert_eq!(TaskName::listed("a.b.0").group(), Some((TaskName::listed("a.b"), 0)));
+        for none in ["a", "a.", ".1", "a.b", "a.01", "a.+1", "a.-1", "a.4294967296"] {
+            assert_eq!(TaskName::listed(none).group(), None, "{none}");
         }
     }
 

@@ -107,6 +107,18 @@ pub fn submitted(guard: &str) -> String {
     join(SUBMITTED, guard)
 }
 
+/// `/bellwether/groups/<group>`
+#[must_use]
+pub fn group(group: &TaskName) -> String {
+    join(GROUPS, group.as_str())
+}
+
+/// `/bellwether/keys/<hash>`
+#[must_use]
+pub fn key(hash: &str) -> String {
+    join(KEYS, hash)
+}
+
 /// `/bellwether/standbys/<name>`
 #[must_use]
 pub fn standby(name: &str) -> String {

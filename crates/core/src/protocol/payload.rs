@@ -118,6 +118,18 @@ pub struct Envelope {
     /// Under `/bellwether/held`: how long it may not run, in milliseconds since its znode was created. Elsewhere it says nothing.
     #[serde(default, skip_serializing_if = "is_default")]
     pub delay_ms: u64,
+    /// Under `/bellwether/held`, before its first attempt: the tasks that must have ended before it may run. Elsewhere it says nothing.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<TaskName>,
+    /// What becomes of it when one of [`after`](Self::after) does not succeed.
+    #[serde(default, skip_serializing_if = "is_default")]
+    pub after_failure: AfterFailure,
+    /// The group that it is an element of. Under `/bellwether/held`, before its first attempt, it may not run before that is wholly submitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<TaskName>,
+    /// The key under which it was submitted, at most once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// The task whose dead letter this one was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<TaskName>,
@@ -131,6 +143,22 @@ pub struct Envelope {
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptRecord>,
 }
+
+/// What becomes of a task when one that it waits for does not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum AfterFailure {
+    /// It ends as cancelled, without an attempt.
+    #[default]
+    Skip,
+    /// It ends as dead, and its payload is kept as a dead letter.
+    Dead,
+    /// It runs nevertheless.
+    Run,
+}
+
+/// Most tasks that one task may wait for.
+pub const AFTER_MAX: usize = 1000;
 
 /// How many earlier attempts an envelope and a result remember.
 pub const ATTEMPTS_KEPT: usize = 32;
@@ -173,6 +201,10 @@ impl Envelope {
             backoff_max_ms: None,
             retry_on: None,
             delay_ms: 0,
+            after: Vec::new(),
+            after_failure: AfterFailure::default(),
+            group: None,
+            key: None,
             retry_of: None,
             failures: 0,
             losses: 0,
@@ -197,10 +229,18 @@ impl Envelope {
         self.attempts_made() > 0 || self.retry_of.is_some()
     }
 
-    /// Forgets what earlier attempts have left.
+    /// Whether it waits for others, as long as it is held: once it was assigned, it has waited.
+    #[must_use]
+    pub fn waits_for_others(&self) -> bool {
+        self.attempts_made() == 0 && (self.group.is_some() || !self.after.is_empty())
+    }
+
+    /// Forgets what earlier attempts have left, what it waited for, and what it was one of.
     pub fn start_over(&mut self) {
         (self.failures, self.losses, self.delay_ms) = (0, 0, 0);
         self.attempts.clear();
+        self.after.clear();
+        (self.after_failure, self.group, self.key) = (AfterFailure::default(), None, None);
     }
 
     /// As it is written to ZooKeeper.

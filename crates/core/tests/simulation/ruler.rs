@@ -260,6 +260,8 @@ impl Ruler {
             | Change::HeldAppeared(_)
             | Change::HeldGone(_)
             | Change::HeldChanged(_)
+            | Change::GroupChanged(_)
+            | Change::GroupGone(_)
             | Change::LayoutGone(_) => true,
             Change::OfficeVacant
             | Change::OfficeTaken

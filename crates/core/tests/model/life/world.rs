@@ -497,6 +497,8 @@ fn ruler_watches(change: &Change) -> bool {
         | Change::HeldAppeared(_)
         | Change::HeldGone(_)
         | Change::HeldChanged(_)
+        | Change::GroupChanged(_)
+        | Change::GroupGone(_)
         | Change::LayoutGone(_)
         | Change::OfficeVacant => true,
         Change::OfficeTaken
