@@ -41,8 +41,8 @@ fix: deps ## Format, apply what clippy can mend by itself, write the reference o
 deb: deps ## Build the Debian packages into target/debian
 	@scripts/deb
 
-deb-test: deb ## Install, start, remove and purge them on an overlay of this machine's root
-	@deploy/test-deb
+deb-test: deb ## Install, run, remove and purge them under a systemd of their own, which changes nothing of this machine
+	@deploy/test-units packages
 
 deploy-check: build ## Judge deploy/ with every verifier that is here or that pip can bring
 	@scripts/deploy-check

@@ -1,4 +1,4 @@
-//! The systemd units: what they start, how they stop it, and how much of the system they leave open.
+//! The systemd units: what they start, how they stop it, how much of the system they leave open, and that a systemd can work with them.
 
 use std::collections::BTreeMap;
 use std::process::Command;
@@ -68,6 +68,38 @@ fn a_unit_knows_how_the_service_starts_stops_and_ends() {
     assert_eq!(worker["KillMode"][0], "mixed", "commands may end before they are killed");
     assert_eq!(worker["StateDirectory"][0], "bellwether");
     patience_is_enough(&settings("config/worker.toml"), seconds(&worker["TimeoutStopSec"][0]));
+}
+
+#[test]
+fn one_more_worker_on_a_host_is_run_as_the_first() {
+    let lines = |name: &str| {
+        let unit = text(&format!("deploy/systemd/{name}.service"));
+        unit.lines().skip_while(|line| *line != "[Unit]").map(str::to_owned).collect::<Vec<_>>()
+    };
+    let (first, more) = (lines("bellwether-worker"), lines("bellwether-worker@"));
+    assert_eq!(first.len(), more.len());
+    let own: Vec<&str> = more.iter().filter(|line| !first.contains(line)).map(String::as_str).collect();
+    let expected = [
+        "Description=Bellwether worker %i",
+        "ExecStart=/usr/bin/bellwether-worker --config /etc/bellwether/worker.toml --config /etc/bellwether/worker-%i.toml",
+        "StateDirectory=bellwether/%i",
+        "WorkingDirectory=%S/bellwether/%i",
+    ];
+    assert_eq!(own, expected, "everything else is as in bellwether-worker.service");
+}
+
+/// Boots a systemd in namespaces of its own, and has it start, watch, reload and stop the services: `deploy/test-units`.
+#[test]
+fn a_real_systemd_starts_watches_reloads_and_stops_the_services() {
+    const CANNOT: i32 = 77;
+    let programs = place::binary("bellwether").parent().expect("a directory").to_owned();
+    let output = Command::new(repository().join("deploy/test-units")).arg(programs).output().expect("a script");
+    let said = String::from_utf8_lossy(&[output.stdout, output.stderr].concat()).into_owned();
+    if output.status.code() == Some(CANNOT) {
+        println!("{}", said.trim());
+        return;
+    }
+    assert!(output.status.success(), "{said}");
 }
 
 #[test]
