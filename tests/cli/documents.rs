@@ -1,4 +1,6 @@
-//! The documents: what they link to exists, and every page is in the book's table of contents.
+//! The documents: what they link to exists, every page is in the book's table of contents, and (in `facts`) what they tell is true.
+
+mod facts;
 
 use std::collections::BTreeSet;
 use std::fs;

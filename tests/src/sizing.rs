@@ -1,12 +1,18 @@
-//! What tasks cost in ZooKeeper's memory: znodes and bytes, as its own server counts them.
+//! What tasks cost in ZooKeeper's memory (znodes and bytes, as its own server counts them) and in a coordinator's, and what services
+//! use when nothing happens: a section of `make figures`.
 
 use std::time::Duration;
 
+use crate::tasks::SOON;
 use crate::wait::eventually;
-use crate::{Cluster, Zookeeper};
+use crate::{Cluster, Process, Zookeeper, is, proc};
 
 /// How many tasks are averaged over.
 const TASKS: usize = 200;
+/// How many tasks wait while a coordinator's memory is looked at.
+const WAITING: usize = 20_000;
+/// How long services are left alone.
+const IDLE: Duration = Duration::from_secs(20);
 
 /// What a server keeps.
 #[derive(Debug, Clone, Copy, PartialEq)]
@@ -15,7 +21,7 @@ struct Kept {
     bytes: f64,
 }
 
-/// Prints znodes and bytes of paths and data per task: waiting, assigned, ended. One ZooKeeper of its own.
+/// Prints znodes and bytes of paths and data per task, and what services use. Each of its clusters has a ZooKeeper of its own.
 ///
 /// # Panics
 /// Something does not happen in time.
@@ -33,6 +39,38 @@ pub fn print() {
         }
     });
     println!();
+    services();
+    println!();
+}
+
+fn services() {
+    let cluster = Cluster::builder().zookeeper(Zookeeper::own()).start();
+    let (master, standby, worker) = (cluster.coordinator("c1"), cluster.coordinator("c2"), cluster.worker("w1", 2));
+    let _ = (cluster.ruler(), cluster.registered("w1"));
+    println!("{:<44} {:>14} {:>14}", "a service when nothing happens", "memory", "of a core");
+    let services = [("the master", &master), ("a standby", &standby), ("a worker (its guardian apart)", &worker)];
+    let before = services.map(|(_, service)| proc::cpu(service.pid()));
+    std::thread::sleep(IDLE);
+    for ((name, service), before) in services.into_iter().zip(before) {
+        let share = (proc::cpu(service.pid()) - before).as_secs_f64() / IDLE.as_secs_f64();
+        println!("{name:<44} {:>10.1} MiB {:>12.2} %", mib(service), share * 100.0);
+    }
+    drop((standby, worker));
+    let pending = || master.metrics().map(|metrics| metrics.value("bellwether_tasks", &[("state", "pending")])).ok();
+    eventually(SOON, "nobody to work", || is(cluster.tree().children("/workers").len(), &0));
+    let before = mib(&master);
+    let _ = cluster.put_many("wait-", (0..WAITING).map(|i| format!("sleep 0; echo task number {i}")));
+    #[expect(clippy::cast_precision_loss, reason = "some thousands")]
+    let waiting = WAITING as f64;
+    eventually(SOON, "all of them wait", || is(pending(), &Some(waiting)));
+    let grown = (mib(&master) - before) * 1024.0 * 1024.0;
+    println!("{:<44} {:>8.0} bytes", format!("the master, per task of {WAITING} that wait"), grown / waiting);
+}
+
+fn mib(service: &Process) -> f64 {
+    #[expect(clippy::cast_precision_loss, reason = "far less than that")]
+    let kib = proc::rss_kib(service.pid()) as f64;
+    kib / 1024.0
 }
 
 /// Submits while there is no worker, then lets a worker bring everything to its end.

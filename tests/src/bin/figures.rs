@@ -11,8 +11,10 @@ const ROUNDS: usize = 5;
 const TASKS: usize = 300;
 
 fn main() {
-    if std::env::args().nth(1).is_some_and(|section| section == "scrapes") {
-        return bellwether_tests::scrapes::print();
+    match std::env::args().nth(1).as_deref() {
+        Some("scrapes") => return bellwether_tests::scrapes::print(),
+        Some("sizing") => return bellwether_tests::sizing::print(),
+        Some(_) | None => {}
     }
     println!("Session timeouts: coordinators 4 s, workers 6 s; ZooKeeper's tick 200 ms; one ZooKeeper with forceSync; debug build unless");
     println!("run from target/release.\n");
