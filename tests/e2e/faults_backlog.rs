@@ -104,6 +104,7 @@ fn dummy(cluster: &Cluster, name: &str, slots: u32) -> Tree {
         pid: 1,
         slots,
         labels: Default::default(),
+        resources: Default::default(),
         http: String::new(),
         version: String::new(),
         replaces: None,

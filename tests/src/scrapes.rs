@@ -42,6 +42,7 @@ fn register(cluster: &Cluster, n: usize) {
         pid: 0,
         slots: 4,
         labels: [("zone".to_owned(), format!("z{}", n % 5))].into(),
+        resources: Default::default(),
         http: String::new(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         replaces: None,

@@ -54,12 +54,14 @@ pub struct WorkerView {
     pub host: Option<String>,
     /// Its process.
     pub pid: Option<u32>,
-    /// How many tasks it runs at a time; 0 while it drains.
+    /// How many slots it has for tasks; 0 while it leaves.
     pub slots: u32,
     /// How many tasks it was given.
     pub assigned: u32,
     /// What tasks may require.
     pub labels: BTreeMap<String, String>,
+    /// How much it has of what tasks take while they run.
+    pub resources: BTreeMap<String, u32>,
     /// Where it serves metrics and health.
     pub http: Option<String>,
     /// Since when it is registered.
@@ -155,13 +157,14 @@ fn worker_of(worker: WorkerId, assigned: u32, node: &Node) -> WorkerView {
             slots: record.slots,
             assigned,
             labels: record.labels,
+            resources: record.resources,
             http: Some(record.http),
             since,
             foreign: false,
         },
         WorkerData::Foreign => {
-            let (labels, slots) = (BTreeMap::new(), 0);
-            WorkerView { worker, name: None, host: None, pid: None, slots, assigned, labels, http: None, since, foreign: true }
+            let (labels, resources, slots) = (BTreeMap::new(), BTreeMap::new(), 0);
+            WorkerView { worker, name: None, host: None, pid: None, slots, assigned, labels, resources, http: None, since, foreign: true }
         }
     }
 }

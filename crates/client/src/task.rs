@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
@@ -230,6 +231,10 @@ pub struct TaskView {
     pub labels: BTreeMap<String, String>,
     /// What its worker must have; unknown once it ended.
     pub require: BTreeMap<String, String>,
+    /// How many slots it takes; unknown once it ended.
+    pub slots: Option<u32>,
+    /// How much it takes of what its worker has; unknown once it ended.
+    pub resources: BTreeMap<String, u32>,
     /// When its znode was created, by ZooKeeper's clock: when it was submitted, came to its worker, or ended.
     pub since: jiff::Timestamp,
     /// How it ended.
@@ -262,6 +267,8 @@ impl TaskView {
             command,
             submitter: envelope.submitter,
             priority: known.then_some(envelope.priority),
+            slots: known.then(|| envelope.slots.map_or(1, NonZeroU32::get)),
+            resources: envelope.resources.into_iter().map(|(name, count)| (name, count.get())).collect(),
             labels: envelope.labels,
             require: envelope.require,
             since,
@@ -289,6 +296,8 @@ impl TaskView {
             command: None,
             submitter: result.submitter.clone(),
             priority: None,
+            slots: None,
+            resources: BTreeMap::new(),
             labels: BTreeMap::new(),
             require: BTreeMap::new(),
             since,

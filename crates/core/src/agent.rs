@@ -23,6 +23,7 @@ use std::time::Duration;
 
 use crate::Time;
 use crate::lifecycle::RunId;
+use crate::planner::Amount;
 use crate::protocol::payload::Task;
 use crate::protocol::record::{WorkerRecord, encode};
 use crate::protocol::{Multi, Outcome, Refusal, TaskName, Why, WorkerId, path};
@@ -51,6 +52,8 @@ struct Run {
     version: i32,
     payload: Vec<u8>,
     stage: Stage,
+    /// What it takes while it runs.
+    amount: Amount,
     /// When it was assigned, in milliseconds by ZooKeeper's clock.
     assigned_ms: i64,
     /// From when on all its processes were dead, on the monotonic clock.
@@ -90,7 +93,7 @@ pub struct Agent {
     touched: BTreeSet<TaskName>,
     runs: BTreeMap<TaskName, Run>,
     /// Commands that were killed and whose groups are not yet known to be dead. They fill slots.
-    dying: BTreeSet<RunId>,
+    dying: BTreeMap<RunId, Amount>,
     outbox: Outbox,
     /// Results whose answer was lost, and whose assignment is gone.
     unsettled: BTreeMap<TaskName, settle::Unsettled>,
@@ -120,7 +123,7 @@ impl Agent {
             resynced: 0,
             touched: BTreeSet::new(),
             runs: BTreeMap::new(),
-            dying: BTreeSet::new(),
+            dying: BTreeMap::new(),
             outbox: Outbox::default(),
             unsettled: BTreeMap::new(),
             unexplained: BTreeMap::new(),
@@ -155,8 +158,22 @@ impl Agent {
     /// How many slots are in use: by commands that run, and by groups that are not dead yet.
     #[must_use]
     pub fn slots_in_use(&self) -> usize {
-        let running = self.runs.values().filter(|run| matches!(run.stage, Stage::Running(_) | Stage::Stopping)).count();
-        running + self.dying.len()
+        self.in_use().slots as usize
+    }
+
+    /// What is in use of what this worker has.
+    #[must_use]
+    pub fn in_use(&self) -> Amount {
+        let running = self.runs.values().filter(|run| matches!(run.stage, Stage::Running(_) | Stage::Stopping));
+        let mut in_use = Amount::default();
+        running.map(|run| &run.amount).chain(self.dying.values()).for_each(|amount| in_use.add(amount));
+        in_use
+    }
+
+    /// What this worker has.
+    fn has(&self) -> Amount {
+        let WorkerRecord { slots, resources, .. } = &self.settings.record;
+        Amount { slots: *slots, resources: resources.clone() }
     }
 
     /// Takes one event in. Facts may come in any order and twice.
@@ -210,10 +227,9 @@ impl Agent {
         if let Some(task) = self.outbox.tasks().find(|task| self.runs.get(*task).is_none_or(|run| run.stage != Stage::Over)) {
             return Err(format!("something is to be written about {task}, which is not over"));
         }
-        let running = self.runs.values().filter(|run| matches!(run.stage, Stage::Running(_))).count();
-        match running > self.settings.record.slots as usize {
-            true => Err(format!("{running} commands run in {} slots", self.settings.record.slots)),
-            false => Ok(()),
+        match Amount::default().fits(&self.in_use(), &self.has()) {
+            true => Ok(()),
+            false => Err(format!("what runs takes {:?} of {:?}", self.in_use(), self.has())),
         }
     }
 
@@ -320,7 +336,8 @@ impl Agent {
             self.cut_off(&session.me);
         }
         let killed = self.runs.iter().filter(|(_, run)| matches!(run.stage, Stage::Running(_) | Stage::Stopping));
-        let killed: Vec<RunId> = killed.map(|(task, run)| RunId { task: task.clone(), czxid: run.czxid }).collect();
+        let killed: Vec<(RunId, Amount)> =
+            killed.map(|(task, run)| (RunId { task: task.clone(), czxid: run.czxid }, run.amount.clone())).collect();
         self.runs.clear();
         let unreported: Vec<TaskName> = self.outbox.unwritten().cloned().collect();
         self.outbox = Outbox::default();

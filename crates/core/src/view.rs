@@ -2,13 +2,15 @@
 //!
 //! Nothing here decides; [`crate::master`] does. Beliefs come from ZooKeeper alone and are rebuilt from it at every takeover.
 
-use std::cmp::Reverse;
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use crate::planner::{Offer, Queue, Requirement, Ticket};
+mod load;
+
+use crate::planner::{Amount, Offer, Queue, Requirement, Ticket};
 use crate::protocol::record::WorkerRecord;
 use crate::protocol::{TaskName, WorkerId, path};
+pub use load::Load;
 
 /// Number of a question; its answer is believed only while no later question about the same name was asked.
 pub type Question = u64;
@@ -101,15 +103,8 @@ pub struct Ready {
 impl Ready {
     /// A ready task that may run since it was seen.
     #[must_use]
-    pub fn new(requirement: Requirement, entry: Entry, priority: i32, czxid: i64, version: i32, payload: Vec<u8>, seen: Duration) -> Self {
-        Self {
-            requirement,
-            ticket: Ticket { priority: Reverse(priority), czxid, entry },
-            version,
-            payload: Some(payload),
-            seen,
-            created_ms: None,
-        }
+    pub fn new(requirement: Requirement, ticket: Ticket, version: i32, payload: Vec<u8>, seen: Duration) -> Self {
+        Self { requirement, ticket, version, payload: Some(payload), seen, created_ms: None }
     }
 }
 
@@ -120,8 +115,8 @@ pub struct Worker {
     pub registration: Registration,
     /// Whether its box is there and was listed.
     pub boxed: Boxed,
-    /// What it has, or is about to have: each fills a slot.
-    pub load: BTreeMap<TaskName, Slot>,
+    /// What it has, or is about to have.
+    pub load: Load,
 }
 
 /// Whether a worker lives, and what it offers.
@@ -141,8 +136,8 @@ pub enum Registration {
 /// What a worker offers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Terms {
-    /// How many tasks it runs at a time.
-    pub slots: u32,
+    /// How many slots it has for tasks, and how much of each resource.
+    pub has: Amount,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// The version of its node, which it raises when it wants no more work. `None`: a foreign worker, which changes it all the time.
@@ -153,7 +148,8 @@ impl Terms {
     /// What one of our workers offers.
     #[must_use]
     pub fn of(record: &WorkerRecord, version: i32) -> Self {
-        Self { slots: record.slots, labels: record.labels.clone(), version: Some(version) }
+        let has = Amount { slots: record.slots, resources: record.resources.clone() };
+        Self { has, labels: record.labels.clone(), version: Some(version) }
     }
 }
 
@@ -216,7 +212,7 @@ impl Worker {
     /// A worker of which only the name is known.
     #[must_use]
     pub fn unknown(registration: Registration, boxed: Boxed) -> Self {
-        Self { registration, boxed, load: BTreeMap::new() }
+        Self { registration, boxed, load: Load::default() }
     }
 
     /// Notes that a list of its box that is awaited says nothing about this task any more.
@@ -230,7 +226,7 @@ impl Worker {
     #[must_use]
     pub fn slots(&self) -> Option<u32> {
         match &self.registration {
-            Registration::Known(terms) => Some(terms.slots),
+            Registration::Known(terms) => Some(terms.has.slots),
             Registration::Unread(_) | Registration::Unusable(_) | Registration::Gone => None,
         }
     }
@@ -389,7 +385,7 @@ impl View {
         self.workers.iter().find(holds).map(|(worker, _)| worker)
     }
 
-    /// What living workers offer. `lookahead`: how many tasks more than it can run a worker may be given.
+    /// What living workers offer. `lookahead`: for how many slots more than it has a worker may be given tasks.
     #[must_use]
     pub fn offers(&self, lookahead: u32) -> Vec<Offer<'_>> {
         let mut offers = Vec::with_capacity(self.workers.len());
@@ -398,15 +394,13 @@ impl View {
             offers.push(Offer {
                 worker,
                 labels: &terms.labels,
-                // A worker without slots wants no more: it drains. One of the book does not say how many it takes: what it is given is a
-                // limit of ours already.
-                capacity: match (terms.slots, terms.version) {
-                    (0, _) => 0,
-                    (slots, Some(_)) => slots.saturating_add(lookahead),
-                    (slots, None) => slots,
-                },
-                load: u32::try_from(known.load.len()).unwrap_or(u32::MAX),
-                reserved: known.load.iter().any(|(_, slot)| slot.is_alone()),
+                has: terms.has.clone(),
+                taken: known.load.taken(),
+                tasks: u32::try_from(known.load.len()).unwrap_or(u32::MAX),
+                // One of the book does not say how many it takes: what it is given is a limit of ours already.
+                lookahead: terms.version.map_or(0, |_| lookahead),
+                reserved: known.load.values().any(|slot| slot.is_alone()),
+                draining: false,
             });
         }
         offers

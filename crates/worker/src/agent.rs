@@ -220,6 +220,7 @@ fn settings(context: &boot::Context) -> core::Settings {
         pid: std::process::id(),
         slots: u32::try_from(context.settings.worker_slots()).unwrap_or(u32::MAX),
         labels: worker.labels.clone(),
+        resources: worker.resources.clone(),
         http: context.settings.http_advertise(context.http_address),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         replaces: None,

@@ -81,6 +81,12 @@ fn print_task(ctx: &Context, view: &TaskView) {
     if let Some(priority) = view.priority {
         row("priority", priority.to_string());
     }
+    if let Some(slots) = view.slots.filter(|slots| *slots > 1) {
+        row("slots", slots.to_string());
+    }
+    if !view.resources.is_empty() {
+        row("takes", pairs(&view.resources));
+    }
     for (key, labels) in [("labels", &view.labels), ("requires", &view.require)] {
         if !labels.is_empty() {
             row(key, pairs(labels));

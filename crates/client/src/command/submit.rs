@@ -90,6 +90,8 @@ fn new_task(task: TaskArgs, stdin_max: usize) -> Result<NewTask, Failure> {
     envelope.stdin = task.stdin.map(|file| read_stdin(&file, stdin_max)).transpose()?;
     envelope.priority = task.priority;
     envelope.require = task.require.into_iter().collect();
+    envelope.slots = task.slots;
+    envelope.resources = task.resource.into_iter().collect();
     envelope.labels = task.label.into_iter().collect();
     envelope.max_worker_losses = task.max_worker_losses;
     envelope.trace = trace_of_environment();
@@ -148,6 +150,10 @@ mod tests {
             "4",
             "--require",
             "zone=eu",
+            "--slots",
+            "3",
+            "--resource",
+            "gpu=2",
             "--label",
             "job=x",
             "--timeout",
@@ -172,6 +178,7 @@ mod tests {
         assert_eq!((envelope.name.as_deref(), envelope.cwd.as_deref(), envelope.priority), (Some("n"), Some("/tmp"), 4));
         assert_eq!((envelope.retries, envelope.backoff_ms, envelope.backoff_max_ms), (Some(3), Some(1000), Some(60_000)));
         assert_eq!((envelope.retry_on.as_deref(), envelope.delay_ms), (Some([75].as_slice()), 90_000));
+        assert_eq!((envelope.slots.map(u32::from), envelope.resources["gpu"].get()), (Some(3), 2));
         assert_eq!((envelope.timeout_ms, envelope.max_worker_losses), (Some(2000), Some(2)));
         assert_eq!((&envelope.env["A"], &envelope.require["zone"], &envelope.labels["job"]), (&"1".into(), &"eu".into(), &"x".into()));
     }

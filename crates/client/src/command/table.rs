@@ -101,7 +101,7 @@ pub(crate) fn short(duration: Duration) -> String {
 }
 
 /// Labels in one line.
-pub(crate) fn pairs(pairs: &std::collections::BTreeMap<String, String>) -> String {
+pub(crate) fn pairs<V: std::fmt::Display>(pairs: &std::collections::BTreeMap<String, V>) -> String {
     if pairs.is_empty() {
         return "-".to_owned();
     }

@@ -22,7 +22,12 @@ pub(super) enum Shape {
     Text(String),
     /// A table of texts under names that the operator chooses.
     Table,
+    /// A table of whole numbers under names that the operator chooses.
+    Counts,
 }
+
+/// Tables of whole numbers; other tables hold texts.
+const COUNTS: [&str; 1] = ["worker.resources"];
 
 /// Every key as `section.key`.
 pub(super) static KNOWN: LazyLock<BTreeMap<String, Shape>> = LazyLock::new(|| {
@@ -34,11 +39,12 @@ pub(super) static KNOWN: LazyLock<BTreeMap<String, Shape>> = LazyLock::new(|| {
 /// Whether `key` is a section, or a table whose names the operator chooses.
 pub(super) fn is_table(key: &str) -> bool {
     let inside = |known: &String| known.strip_prefix(key).is_some_and(|rest| rest.starts_with('.'));
-    KNOWN.get(key) == Some(&Shape::Table) || KNOWN.keys().any(inside)
+    matches!(KNOWN.get(key), Some(Shape::Table | Shape::Counts)) || KNOWN.keys().any(inside)
 }
 
 fn flatten(value: &Json, key: &str, known: &mut BTreeMap<String, Shape>) {
     let shape = match value {
+        Json::Object(table) if table.is_empty() && COUNTS.contains(&key) => Shape::Counts,
         Json::Object(table) if table.is_empty() => Shape::Table,
         Json::Object(table) => {
             for (name, inner) in table {
@@ -60,10 +66,9 @@ fn json(settings: &Settings) -> Json {
 
 /// The value of `key` in `settings`, as it would be written in a file.
 pub(super) fn value_of(settings: &Settings, key: &str) -> Option<Json> {
-    let (table, label) = match key.strip_prefix("worker.labels.") {
-        Some(label) => ("worker.labels", Some(label)),
-        None => (key, None),
-    };
+    let inside = |table: &str| key.strip_prefix(table)?.strip_prefix('.').map(|name| (table.to_owned(), Some(name)));
+    let tables = KNOWN.iter().filter(|(_, shape)| matches!(shape, Shape::Table | Shape::Counts));
+    let (table, label) = tables.map(|(table, _)| table).find_map(|table| inside(table)).unwrap_or((key.to_owned(), None));
     let whole = json(settings);
     let value = table.split('.').chain(label).try_fold(&whole, |value, name| value.get(name))?;
     Some(value.clone())
@@ -97,8 +102,12 @@ fn shape_of(path: &[String]) -> Option<Shape> {
     let (last, table) = path.split_last()?;
     match KNOWN.get(&path.join(".")) {
         Some(shape) => Some(shape.clone()),
-        None if !last.is_empty() && KNOWN.get(&table.join(".")) == Some(&Shape::Table) => Some(Shape::Text(String::new())),
-        None => None,
+        None if last.is_empty() => None,
+        None => match KNOWN.get(&table.join("."))? {
+            Shape::Table => Some(Shape::Text(String::new())),
+            Shape::Counts => Some(Shape::Number),
+            Shape::Number | Shape::Numbers | Shape::Text(_) => None,
+        },
     }
 }
 
@@ -127,7 +136,8 @@ fn typed(key: &str, shape: &Shape, value: &Value, origin: &Origin) -> Result<Jso
         (Shape::Text(_), ValueKind::String(text)) => Ok(Json::from(text.clone())),
         (Shape::Text(example), _) if example.is_empty() => Err("must be text in quotes".to_owned()),
         (Shape::Text(example), _) => Err(format!("must be text in quotes, as {example:?}")),
-        (Shape::Table, _) if text_only => Err(format!("is a table: set one of its names, as {key}.name")),
+        (Shape::Table | Shape::Counts, _) if text_only => Err(format!("is a table: set one of its names, as {key}.name")),
+        (Shape::Counts, _) => Err(format!("must be a table, as [{key}] and below it name = 1")),
         (Shape::Table, _) => Err(format!("must be a table, as [{key}] and below it name = \"value\"")),
     }
 }
@@ -178,7 +188,7 @@ fn unknown(key: &str) -> String {
         KNOWN.iter().find(|(above, _)| key.strip_prefix(above.as_str()).is_some_and(|rest| rest.starts_with('.')))
     {
         match shape {
-            Shape::Table => format!("unknown key; a name in {above} has no dot in it"),
+            Shape::Table | Shape::Counts => format!("unknown key; a name in {above} has no dot in it"),
             Shape::Number | Shape::Numbers | Shape::Text(_) => format!("unknown key; {above} is a value, there is nothing below it"),
         }
     } else if let Some(near) = nearest(key) {
@@ -252,6 +262,7 @@ mod tests {
     fn the_table_of_keys_is_the_schema() {
         assert_eq!(KNOWN.get("worker.slots"), Some(&Shape::Number));
         assert_eq!(KNOWN.get("worker.labels"), Some(&Shape::Table));
+        assert_eq!(KNOWN.get("worker.resources"), Some(&Shape::Counts));
         assert_eq!(KNOWN.get("zookeeper.session_timeout"), Some(&Shape::Text("10s".into())));
         assert_eq!(KNOWN.get("zookeeper.secret"), None);
         for (key, shape) in &*KNOWN {

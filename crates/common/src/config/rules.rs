@@ -10,7 +10,9 @@ use super::schema::Settings;
 use super::values::ByteSize;
 
 /// Most slots of one worker.
-pub(super) const SLOTS_MAX: usize = 4096;
+pub(super) const SLOTS_MAX: usize = bellwether_core::protocol::record::SLOTS_MAX as usize;
+/// Most that one worker may have of a resource.
+const RESOURCE_MAX: u32 = bellwether_core::protocol::record::RESOURCE_MAX;
 
 /// Every number with the least and the most that makes sense.
 pub(super) const NUMBERS: [(&str, u32, u32); 6] = [
@@ -152,6 +154,13 @@ fn worker(settings: &Settings, broken: &mut Broken) {
         demand(broken, is_label(label), &key, name);
         let printable = !value.is_empty() && value.len() <= 200 && !value.contains(char::is_control);
         demand(broken, printable, &key, "a label's value is 1 to 200 bytes of printable text");
+    }
+    for (resource, count) in &worker.resources {
+        let key = format!("worker.resources.{resource}");
+        let name = "a resource's name is 1 to 63 of a-z, 0-9, - and _, and starts with a letter";
+        demand(broken, is_label(resource), &key, name);
+        let most = format!("must be a whole number between 1 and {RESOURCE_MAX}");
+        demand(broken, (1..=RESOURCE_MAX).contains(count), &key, most);
     }
     demand(broken, worker.shell.starts_with('/'), "worker.shell", "must be the absolute path of a shell, as \"/bin/sh\"");
     let absolute = worker.output_dir.is_empty() || worker.output_dir.starts_with('/');

@@ -142,6 +142,8 @@ pub struct Worker {
     pub slots: u32,
     /// What tasks may require of their worker.
     pub labels: BTreeMap<String, String>,
+    /// How much there is of what tasks take while they run, beside slots.
+    pub resources: BTreeMap<String, u32>,
     /// What runs shell lines, with `-c` and the line.
     pub shell: String,
     /// What happens to running tasks when the session may have ended unnoticed.
@@ -168,6 +170,7 @@ impl Default for Worker {
             name: String::new(),
             slots: 0,
             labels: BTreeMap::new(),
+            resources: BTreeMap::new(),
             shell: "/bin/sh".into(),
             on_doubt: OnDoubt::Kill,
             drain_timeout: Duration::from_secs(60),

@@ -3,12 +3,15 @@
 //! A disappearing assignment is the order to stop. Two assignments of one name are told apart by the transaction that created
 //! them; whenever an event or an outage leaves a doubt which one is there, it is read before anything is concluded.
 
+use std::cmp::Reverse;
+
 use jiff::Timestamp;
 
 use super::{Agent, Effect, Fact, KillReason, Order, Run, Stage, Stop};
 use crate::Time;
 use crate::lifecycle::{AfterRun, Ending, Ran, RunId, Runner, after_run, rejection};
 use crate::master::Reading;
+use crate::planner::Amount;
 use crate::protocol::payload::Rejection;
 use crate::protocol::result::rejected;
 use crate::protocol::{Change, Node, Stat, TaskName, Why, path, payload};
@@ -16,7 +19,12 @@ use crate::view::Question;
 
 impl Run {
     fn of(stat: &Stat, payload: Vec<u8>, stage: Stage, seen: Question) -> Self {
-        Self { czxid: stat.czxid, version: stat.version, payload, stage, assigned_ms: stat.ctime_ms, dead: None, confirming: None, seen }
+        let amount = match &stage {
+            Stage::Queued(task) | Stage::Running(task) => Amount::of(&task.envelope),
+            Stage::Asked | Stage::Stopping | Stage::Over | Stage::Abandoned => Amount::one(),
+        };
+        let (czxid, version, assigned_ms) = (stat.czxid, stat.version, stat.ctime_ms);
+        Self { czxid, version, payload, stage, amount, assigned_ms, dead: None, confirming: None, seen }
     }
 }
 
@@ -131,14 +139,15 @@ impl Agent {
 
     fn accept(&mut self, question: Question, task: &TaskName, node: Node, now: Time) {
         let Node { data, stat } = node;
-        let mut run = Run::of(&stat, data, Stage::Over, question);
-        match payload::decode_assigned(&run.payload) {
-            Ok(understood) => run.stage = Stage::Queued(Box::new(understood)),
+        let stage = match payload::decode_assigned(&data) {
+            Ok(understood) => Stage::Queued(Box::new(understood)),
             Err(why) => {
                 let result = rejected(task.clone(), &why, now.wall);
                 self.outbox.record(task, stat.version, Box::new(result), rejection(task, &why, now.wall), None);
+                Stage::Over
             }
-        }
+        };
+        let run = Run::of(&stat, data, stage, question);
         let queued = matches!(run.stage, Stage::Queued(_));
         self.runs.insert(task.clone(), run);
         if self.draining && queued {
@@ -162,7 +171,7 @@ impl Agent {
         match run.stage {
             Stage::Running(_) | Stage::Stopping => {
                 let id = RunId { task: task.clone(), czxid: run.czxid };
-                self.dying.insert(id.clone());
+                self.dying.insert(id.clone(), run.amount);
                 self.effects.push(Effect::Stop(id, Stop::Kill));
                 self.ask_why_gone(task);
             }
@@ -175,24 +184,39 @@ impl Agent {
         if !self.is_registered() || self.draining {
             return;
         }
-        let mut free = (self.settings.record.slots as usize).saturating_sub(self.slots_in_use());
-        if free == 0 || !self.runs.values().any(|run| matches!(run.stage, Stage::Queued(_))) {
+        let (mut in_use, has) = (self.in_use(), self.has());
+        if in_use.slots >= has.slots || !self.runs.values().any(|run| matches!(run.stage, Stage::Queued(_))) {
             return;
         }
         if !self.is_proven(now) {
             return self.prove_unless_asked();
         }
-        let mut queued: Vec<(i64, TaskName)> =
-            self.runs.iter().filter(|(_, run)| matches!(run.stage, Stage::Queued(_))).map(|(t, run)| (run.czxid, t.clone())).collect();
-        queued.sort();
-        for (_, task) in queued {
-            if free == 0 {
+        for (task, amount) in self.queued() {
+            // What never fits waits for nobody; what fits later is not overtaken, or it would wait for ever.
+            if !amount.fits(&Amount::default(), &has) {
+                continue;
+            }
+            if !amount.fits(&in_use, &has) {
                 break;
             }
-            free -= 1;
+            in_use.add(&amount);
             self.start(&task);
         }
         self.arm_proofs();
+    }
+
+    /// What waits to be started, in the order of its turn: higher priority first, oldest first within a priority.
+    pub(super) fn queued(&self) -> Vec<(TaskName, Amount)> {
+        let mut queued: Vec<_> = self
+            .runs
+            .iter()
+            .filter_map(|(name, run)| match &run.stage {
+                Stage::Queued(task) => Some((Reverse(task.envelope.priority), run.czxid, name.clone(), run.amount.clone())),
+                Stage::Asked | Stage::Running(_) | Stage::Stopping | Stage::Over | Stage::Abandoned => None,
+            })
+            .collect();
+        queued.sort();
+        queued.into_iter().map(|(_, _, name, amount)| (name, amount)).collect()
     }
 
     fn start(&mut self, name: &TaskName) {
@@ -210,7 +234,7 @@ impl Agent {
         // Somebody may know better than whoever could only tell us now.
         let dead = ran.dead.unwrap_or(now.mono);
         self.overlaps.on_dead(id, dead);
-        if self.dying.remove(id) {
+        if self.dying.remove(id).is_some() {
             return self.look_for_successors();
         }
         let Some(run) = self.runs.get_mut(&id.task).filter(|run| run.czxid == id.czxid) else { return };

@@ -210,6 +210,7 @@ fn described() -> WorkerRecord {
         pid: 1,
         slots: 0,
         labels: BTreeMap::new(),
+        resources: BTreeMap::new(),
         http: String::new(),
         version: String::new(),
         replaces: None,

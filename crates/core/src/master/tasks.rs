@@ -9,7 +9,7 @@ use super::items::Item;
 use super::{Effect, Master, PAYLOAD_BUDGET, READS_IN_FLIGHT, Reading};
 use crate::Time;
 use crate::lifecycle;
-use crate::planner::{self, Requirement};
+use crate::planner::{self, Requirement, Ticket};
 use crate::protocol::payload::{self, Rejection};
 use crate::protocol::result::TaskOutcome;
 use crate::protocol::{Node, Stat, Why, path};
@@ -102,10 +102,12 @@ impl Master {
         };
         let alone = lifecycle::runs_alone(&understood.envelope, self.settings.max_worker_losses);
         let delay = Duration::from_millis(understood.envelope.delay_ms);
-        let requirement = Requirement { labels: understood.envelope.require, alone };
-        let priority = understood.envelope.priority;
+        let requirement = Requirement::of(&understood.envelope, alone);
         let Node { data, stat } = node;
-        let ready = Ready::new(requirement, entry.clone(), priority, stat.czxid, stat.version, data, now.mono);
+        // What rests waits for its turn from then on when it may run.
+        let rests_ms = if entry.lane == Lane::Held { i64::try_from(understood.envelope.delay_ms).unwrap_or(i64::MAX) } else { 0 };
+        let ticket = Ticket::new(understood.envelope.priority, stat.ctime_ms.saturating_add(rests_ms), stat.czxid, entry.clone());
+        let ready = Ready::new(requirement, ticket, stat.version, data, now.mono);
         let ready = Ready { created_ms: (entry.lane == Lane::Pending).then_some(stat.ctime_ms), ..ready };
         let budget = if self.wanted.remove(entry) { usize::MAX } else { PAYLOAD_BUDGET };
         let due = self.clock.due(stat.ctime_ms, delay, now).filter(|due| *due > now.mono);
@@ -123,7 +125,8 @@ impl Master {
     fn reject(&mut self, entry: &Entry, stat: Option<Stat>, rejection: &Rejection, now: Time) {
         let version = stat.map(|stat| stat.version);
         let Stat { czxid, version: read, .. } = stat.unwrap_or_default();
-        let ready = Ready::new(Requirement::default(), entry.clone(), 0, czxid, read, Vec::new(), now.mono);
+        let ticket = Ticket::new(0, 0, czxid, entry.clone());
+        let ready = Ready::new(Requirement::default(), ticket, read, Vec::new(), now.mono);
         self.view.file(ready, PAYLOAD_BUDGET);
         self.view.start_moving(entry);
         self.todo.push_back(Item::End {
@@ -205,8 +208,9 @@ impl Master {
             return Some(item);
         }
         let ready = self.view.start_moving(entry)?;
-        let (alone, version, payload) = (ready.requirement.alone, ready.version, ready.payload.clone()?);
-        self.view.workers.get_mut(worker)?.load.insert(entry.task.clone(), Slot::Placing { alone });
+        let (requirement, version, payload) = (ready.requirement.clone(), ready.version, ready.payload.clone()?);
+        let slot = Slot::Placing { alone: requirement.alone };
+        self.view.workers.get_mut(worker)?.load.place(&entry.task, slot, requirement);
         Some(Item::Assign { entry: entry.clone(), version, payload, worker: worker.clone(), worker_version })
     }
 }

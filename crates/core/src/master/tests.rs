@@ -185,6 +185,7 @@ fn offers(slots: u32, version: i32) -> Reading {
         pid: 1,
         slots,
         labels: BTreeMap::new(),
+        resources: BTreeMap::new(),
         http: String::new(),
         version: String::new(),
         replaces: None,

@@ -6,6 +6,7 @@ use super::items::{Item, Place};
 use super::{Effect, Fact, Master, Reading};
 use crate::Time;
 use crate::lifecycle::{self, Fate, Runner};
+use crate::planner::{Amount, Requirement};
 use crate::protocol::payload::Rejection;
 use crate::protocol::record::{WorkerData, decode_worker};
 use crate::protocol::result::TaskOutcome;
@@ -71,7 +72,8 @@ impl Master {
         known.registration = match decode_worker(&node.data) {
             WorkerData::Ours(record) => Registration::Known(Terms::of(&record, node.stat.version)),
             WorkerData::Foreign if self.settings.classic_workers => {
-                Registration::Known(Terms { slots: CLASSIC_SLOTS, labels: std::collections::BTreeMap::new(), version: None })
+                let has = Amount { slots: CLASSIC_SLOTS, ..Amount::default() };
+                Registration::Known(Terms { has, labels: std::collections::BTreeMap::new(), version: None })
             }
             WorkerData::Foreign => {
                 return self.unusable(worker, "it is a foreign worker; set coordinator.classic_workers = \"allow\" to use it");
@@ -93,7 +95,7 @@ impl Master {
         let Some(known) = self.view.workers.get_mut(worker) else { return };
         let drained = match std::mem::replace(&mut known.registration, Registration::Gone) {
             Registration::Gone => return,
-            Registration::Known(terms) => terms.slots == 0,
+            Registration::Known(terms) => terms.has.slots == 0,
             Registration::Unread(_) | Registration::Unusable(_) => false,
         };
         self.tell(Fact::WorkerLost { worker: worker.clone(), drained });
@@ -216,9 +218,12 @@ impl Master {
                 known.load.insert(task.clone(), Slot::Placed { alone: false });
             }
             Reading::Found(node) => {
-                let understood = payload::decode_assigned(&node.data);
-                let alone = understood.is_ok_and(|task| lifecycle::runs_alone(&task.envelope, self.settings.max_worker_losses));
-                known.load.insert(task.clone(), Slot::Placed { alone });
+                let of = |task: payload::Task| {
+                    let alone = lifecycle::runs_alone(&task.envelope, self.settings.max_worker_losses);
+                    Requirement::of(&task.envelope, alone)
+                };
+                let requirement = payload::decode_assigned(&node.data).map(of).unwrap_or_default();
+                known.load.place(task, Slot::Placed { alone: requirement.alone }, requirement);
             }
         }
     }

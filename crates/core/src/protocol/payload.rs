@@ -5,11 +5,13 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
+use std::num::NonZeroU32;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use serde::{Deserialize, Serialize};
 
+use super::record::SLOTS_MAX;
 use super::result::AttemptRecord;
 use super::trace::TraceParent;
 use super::{PROTOCOL_VERSION, TaskName};
@@ -91,6 +93,12 @@ pub struct Envelope {
     /// Labels that the worker must have.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub require: BTreeMap<String, String>,
+    /// How many slots of its worker it takes; without it, one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub slots: Option<NonZeroU32>,
+    /// How much it takes of what its worker has, by name.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, NonZeroU32>,
     /// Labels of the task itself, for finding it again.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
@@ -192,6 +200,8 @@ impl Envelope {
             timeout_ms: None,
             priority: 0,
             require: BTreeMap::new(),
+            slots: None,
+            resources: BTreeMap::new(),
             labels: BTreeMap::new(),
             submitter: None,
             trace: None,
@@ -431,6 +441,7 @@ fn unwrap(mut envelope: Envelope) -> Result<Task, Rejection> {
     };
     check_command(&command)?;
     check_environment(&envelope)?;
+    check_slots(&envelope)?;
     Ok(Task { dialect, command, envelope })
 }
 
@@ -472,6 +483,14 @@ fn check_environment(envelope: &Envelope) -> Result<(), Rejection> {
     match envelope.env.values().any(|value| value.contains('\0')) {
         true => Err(Rejection::NulByte),
         false => Ok(()),
+    }
+}
+
+/// What no worker can ever have is a slip of the pen.
+fn check_slots(envelope: &Envelope) -> Result<(), Rejection> {
+    match envelope.slots {
+        Some(slots) if slots.get() > SLOTS_MAX => Err(Rejection::BadEnvelope(format!("slots: no worker has more than {SLOTS_MAX}"))),
+        Some(_) | None => Ok(()),
     }
 }
 

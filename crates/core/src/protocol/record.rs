@@ -30,6 +30,12 @@ pub struct CoordinatorRecord {
     pub since: Option<Timestamp>,
 }
 
+/// Most slots that a worker may have.
+pub const SLOTS_MAX: u32 = 4096;
+
+/// Most that a worker may have of a resource.
+pub const RESOURCE_MAX: u32 = 1_000_000;
+
 /// What a worker offers.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WorkerRecord {
@@ -41,11 +47,14 @@ pub struct WorkerRecord {
     pub host: String,
     /// Its process.
     pub pid: u32,
-    /// How many tasks it runs at a time.
+    /// How many slots it has: most tasks take one while they run.
     pub slots: u32,
     /// What tasks may require.
     #[serde(default)]
     pub labels: BTreeMap<String, String>,
+    /// How much it has of what tasks take while they run, beside slots.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub resources: BTreeMap<String, u32>,
     /// Where it serves metrics and health, `host:port`.
     pub http: String,
     /// Version of the program.

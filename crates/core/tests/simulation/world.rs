@@ -136,6 +136,7 @@ impl World {
             pid: 1,
             slots,
             labels,
+            resources: BTreeMap::new(),
             http: String::new(),
             version: String::new(),
             replaces: None,

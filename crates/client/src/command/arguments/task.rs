@@ -1,12 +1,13 @@
 //! What to run, and how: the options of `submit` and `run`.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
 use clap::Args;
 use jiff::Timestamp;
 
-use super::values::{backoff, duration, pair, time, variable};
+use super::values::{backoff, duration, pair, resource, slots, time, variable};
 
 /// What to run, and how.
 #[derive(Debug, Args)]
@@ -47,6 +48,12 @@ pub(crate) struct TaskArgs {
     /// A label that the worker must have
     #[arg(long, value_name = "LABEL=VALUE", value_parser = pair)]
     pub(crate) require: Vec<(String, String)>,
+    /// How many slots of its worker it takes while it runs; one if not said
+    #[arg(long, value_name = "NUMBER", value_parser = slots)]
+    pub(crate) slots: Option<NonZeroU32>,
+    /// How much it takes while it runs of what its worker has, as gpu=2
+    #[arg(long, value_name = "NAME=NUMBER", value_parser = resource)]
+    pub(crate) resource: Vec<(String, NonZeroU32)>,
     /// A label to find the task by
     #[arg(short, long, value_name = "LABEL=VALUE", value_parser = pair)]
     pub(crate) label: Vec<(String, String)>,

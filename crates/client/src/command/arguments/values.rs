@@ -1,7 +1,9 @@
 //! How values on the command line are read: durations, times, pairs.
 
+use std::num::NonZeroU32;
 use std::time::Duration;
 
+use bellwether_core::protocol::record::{RESOURCE_MAX, SLOTS_MAX};
 use jiff::Timestamp;
 
 pub(super) fn absolute(text: &str) -> Result<String, String> {
@@ -43,6 +45,22 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
         Some((label, value)) if !label.is_empty() && !value.is_empty() => Ok((label.to_owned(), value.to_owned())),
         _ => Err("must look as label=value".to_owned()),
     }
+}
+
+/// How many slots: at least one, and no more than any worker has.
+pub(super) fn slots(text: &str) -> Result<NonZeroU32, String> {
+    number(text, SLOTS_MAX)
+}
+
+/// `name=number`.
+pub(super) fn resource(text: &str) -> Result<(String, NonZeroU32), String> {
+    let (name, count) = pair(text).map_err(|_| "must look as name=number, for example gpu=2".to_owned())?;
+    Ok((name, number(&count, RESOURCE_MAX)?))
+}
+
+fn number(text: &str, most: u32) -> Result<NonZeroU32, String> {
+    let number = text.parse().ok().filter(|number: &NonZeroU32| number.get() <= most);
+    number.ok_or_else(|| format!("{text:?} is not a whole number between 1 and {most}"))
 }
 
 pub(super) fn variable(text: &str) -> Result<(String, String), String> {

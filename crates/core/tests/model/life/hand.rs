@@ -82,6 +82,7 @@ impl Hand {
             pid: 1,
             slots,
             labels: BTreeMap::new(),
+            resources: BTreeMap::new(),
             http: empty(),
             version: empty(),
             replaces: None,
