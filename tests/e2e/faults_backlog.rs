@@ -13,8 +13,8 @@ use bellwether_tests::{Cluster, Process, Proxy, Scenario, Tree, Zookeeper, event
 
 use crate::faults::{becomes, coordinator, metric};
 
-/// A hundred thousand tasks take a while to put there, and to read.
-const PATIENCE: Duration = Duration::from_secs(240);
+/// A hundred thousand tasks take a while to put there, and to read, on a busy machine above all.
+const PATIENCE: Duration = Duration::from_secs(600);
 const ACTIVE: &str = "bellwether_master_is_active";
 const STATE: &str = "bellwether_coordinator_state";
 const REQUESTS: &str = "bellwether_zk_requests_total";
@@ -28,7 +28,9 @@ struct Taken {
     /// For each task that ends, when the whole backlog has been read.
     requests: f64,
     bytes: f64,
-    /// Tasks in a second.
+    /// Milliseconds of a processor that the master and ZooKeeper use for it: what throughput is made of, whatever else the machine does.
+    cpu_ms: f64,
+    /// Tasks in a second, for people: of a busy machine it says little.
     rate: f64,
 }
 
@@ -49,25 +51,30 @@ fn take_over(backlog: usize) -> Taken {
     // It knows all names at once, and reads one payload after the other: when as many were read as waited, nothing is left to learn
     // but what is new.
     let reads = u64::try_from(backlog).expect("a small number");
-    eventually(PATIENCE, "all to be read", || proxy.seen(Operation::GetData) >= reads && ended(&cluster) > 20);
-    let (requests, bytes, rate) = window(&cluster, &proxy);
+    eventually(PATIENCE, "all to be read", || match (proxy.seen(Operation::GetData), ended(&cluster)) {
+        (read, done) if read >= reads && done > 20 => Ok(()),
+        (read, done) => Err(format!("{read} of {reads} read, {done} done")),
+    });
+    let (requests, bytes, cpu_ms, rate) = window(&cluster, &proxy, &second);
     let history = cluster.history();
     let first_assignment_ms = first_assignment(&history).expect("it assigns");
-    Taken { first_assignment_ms, peak_mib: proc::peak_kib(second.pid()) / 1024, requests, bytes, rate }
+    Taken { first_assignment_ms, peak_mib: proc::peak_kib(second.pid()) / 1024, requests, bytes, cpu_ms, rate }
 }
 
 fn ended(cluster: &Cluster) -> usize {
     cluster.tree().stat("/status").map_or(0, |stat| usize::try_from(stat.num_children).unwrap_or(0))
 }
 
-/// Requests and bytes per task, and tasks per second, over so many tasks.
-fn window(cluster: &Cluster, proxy: &Proxy) -> (f64, f64, f64) {
-    let (begun, done) = (Instant::now(), ended(cluster));
+/// Requests, bytes and milliseconds of a processor per task, and tasks per second, over so many tasks.
+fn window(cluster: &Cluster, proxy: &Proxy, master: &Process) -> (f64, f64, f64, f64) {
+    let cpu = || cluster.zookeeper().pids().into_iter().chain([master.pid()]).map(proc::cpu).sum::<Duration>();
+    let (begun, done, used) = (Instant::now(), ended(cluster), cpu());
     let (requests, bytes) = (proxy.seen(Operation::Any), proxy.bytes());
     let now = eventually(PATIENCE, "more tasks to end", || Some(ended(cluster)).filter(|now| *now >= done + WINDOW));
     let per = |count: u64| count as f64 / (now - done) as f64;
     let (requests, bytes) = (per(proxy.seen(Operation::Any) - requests), per(proxy.bytes() - bytes));
-    (requests, bytes, (now - done) as f64 / begun.elapsed().as_secs_f64())
+    let cpu_ms = (cpu() - used).as_secs_f64() * 1000.0 / (now - done) as f64;
+    (requests, bytes, cpu_ms, (now - done) as f64 / begun.elapsed().as_secs_f64())
 }
 
 /// Milliseconds from the second term's begin to its first assignment.
@@ -83,15 +90,15 @@ fn a_master_takes_over_a_backlog() {
     let backlog = sized("BELLWETHER_BACKLOG", 10_000, 100_000);
     let (small, large) = (take_over(1000), take_over(backlog));
     scenario.saw(format!(
-        "{backlog} waiting: first assignment {} ms after the election, {} MiB at most; {:.2} requests and {:.0} bytes per task at {:.0} tasks/s; with 1000 waiting {:.2}, {:.0} and {:.0} (debug build unless said otherwise)",
-        large.first_assignment_ms, large.peak_mib, large.requests, large.bytes, large.rate, small.requests, small.bytes, small.rate
+        "{backlog} waiting: first assignment {} ms after the election, {} MiB at most; {:.2} requests, {:.0} bytes and {:.2} ms of a processor (master and ZooKeeper) per task at {:.0} tasks/s; with 1000 waiting {:.2}, {:.0}, {:.2} and {:.0} (debug build unless said otherwise)",
+        large.first_assignment_ms, large.peak_mib, large.requests, large.bytes, large.cpu_ms, large.rate, small.requests, small.bytes, small.cpu_ms, small.rate
     ));
     assert!(large.first_assignment_ms < 2000, "{} ms to the first assignment", large.first_assignment_ms);
     assert!(large.peak_mib < 200, "{} MiB", large.peak_mib);
     for (what, small, large) in [("requests", small.requests, large.requests), ("bytes", small.bytes, large.bytes)] {
         assert!((large - small).abs() <= small / 10.0, "{what} per task: {small:.2} with 1000 waiting, {large:.2} with {backlog}");
     }
-    assert!(large.rate > small.rate / 2.0, "{:.0} tasks/s with {backlog} waiting, {:.0} with 1000", large.rate, small.rate);
+    assert!(large.cpu_ms < small.cpu_ms * 2.0, "{:.2} ms per task with {backlog} waiting, {:.2} with 1000", large.cpu_ms, small.cpu_ms);
 }
 
 /// A worker that only stands there, with so many slots, in a session of its own.

@@ -3,10 +3,11 @@
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 use bellwether_tests::history::{History, Step, Term};
+use bellwether_tests::proxy::{Fault, Operation, Rule};
 use bellwether_tests::tasks::SOON;
 use bellwether_tests::{Cluster, Process, Scenario, eventually};
 
-use crate::faults::{becomes, metric};
+use crate::faults::{ENDS, becomes, coordinator, metric};
 
 const WAITING: usize = 1000;
 const ACTIVE: &str = "bellwether_master_is_active";
@@ -106,9 +107,12 @@ fn a_master_that_leaves_is_followed_at_once() {
     let scenario = Scenario::of("F2");
     let house = House::new(2, 100);
     assert_eq!(house.coordinators[0].terminate(SOON), 0);
+    let exited = now_ms();
     let (_, old, new) = house.after_takeover();
     let gap = gap_ms(&old, &new);
     assert!(gap < GAP_MS, "{gap} ms from the office's end to the next master");
+    let vacated = old.vacated.expect("it is over").time_ms;
+    assert!(vacated <= exited, "the office was given up before the process ended, not {} ms after, with the session", vacated - exited);
     scenario.saw(format!("{gap} ms without a master, exit code 0"));
 }
 
@@ -132,6 +136,35 @@ fn a_master_that_froze_finds_its_office_taken() {
     let ms = zeroed.as_millis();
     scenario
         .saw(format!("gap {} ms; woken, it shows no leadership after {ms} ms, and stands by in a new session", gap_ms(&first, &second)));
+}
+
+/// Frozen, a master writes nothing; but what it has sent may be carried out when it rules no more.
+#[test]
+fn what_a_master_sent_before_it_lost_its_office_is_refused_afterwards() {
+    let scenario = Scenario::of("F3");
+    // Long enough that nobody notices the silence: the session lives, and only the fence is in the way.
+    let cluster = Cluster::builder().coordinator_session(Duration::from_secs(30)).start();
+    let proxy = cluster.proxy();
+    let old = coordinator(&cluster, "c0", &proxy);
+    becomes(&old, ACTIVE, &[], 1.0);
+    let new = cluster.coordinator("c1");
+    becomes(&new, STATE, &[("state", "standby")], 1.0);
+    let worker = cluster.worker("w1", 1);
+    let _ = cluster.registered("w1");
+    let late = proxy.rule(Rule::on(Operation::Multi).with(Operation::Create, "/assign/").then(Fault::FreezeBefore));
+    let task = cluster.put(ENDS);
+    late.strikes(1);
+    assert!(cluster.tree().delete("/master"));
+    assert_eq!(cluster.ruler_after("c0"), "c1");
+    assert_eq!(cluster.status_of(&task), "done", "the new one assigns it");
+    proxy.heal();
+    becomes(&old, "bellwether_fenced_writes_total", &[("op", "assign")], 1.0);
+    becomes(&old, STATE, &[("state", "standby")], 1.0);
+    assert_eq!(metric(&old, "bellwether_leadership_lost_total", &[("reason", "fenced")]), Some(1.0));
+    let history = cluster.history();
+    assert_eq!((history.terms.len(), history.assignments(&task)), (2, 1));
+    assert!(worker.is_running());
+    scenario.saw("an assignment that was under way when another took the office: refused by the fence, counted, once assigned");
 }
 
 fn seconds(ms: i64) -> f64 {

@@ -1,9 +1,14 @@
 //! Workers that die, freeze, are drained, or lose their registration to a hand.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use bellwether_tests::history::Step;
+use bellwether_tests::nemesis::house::now_ms;
 use bellwether_tests::tasks::SOON;
 use bellwether_tests::{Cluster, Process, Scenario, eventually};
+
+/// Session timeout of workers, as the harness gives it.
+const TIMEOUT: Duration = Duration::from_secs(6);
 
 struct House {
     cluster: Cluster,
@@ -46,13 +51,24 @@ fn lives(pid: i32) -> bool {
     stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
 }
 
+/// Milliseconds from the end of the first incarnation's session to the second assignment, by ZooKeeper's clock, and from a moment of
+/// the wall clock to the latter.
+fn reassigned_after(house: &House, task: &str, killed_ms: i64) -> (i64, i64) {
+    let history = house.cluster.history();
+    let gone = history.workers.iter().find(|life| life.name == house.incarnation).and_then(|life| life.gone).expect("it is over");
+    let assigned = history.tasks[task].iter().filter(|(_, step)| matches!(step, Step::Assigned(_))).map(|(at, _)| at.time_ms);
+    let again = assigned.into_iter().nth(1).expect("a second assignment");
+    (again - gone.time_ms, again - killed_ms)
+}
+
 #[test]
 fn a_killed_workers_task_is_run_by_another() {
-    let _scenario = Scenario::of("F10");
+    let scenario = Scenario::of("F10");
     let house = House::new(1);
     let task = house.put_long(3);
     let _other = house.cluster.worker("w2", 1);
     let _ = house.cluster.registered("w2");
+    let killed = now_ms();
     house.worker.kill9();
     let (pid, ..) = house.runs()[0].clone();
     eventually(Duration::from_secs(2), "its children die with it", || !lives(pid));
@@ -62,6 +78,10 @@ fn a_killed_workers_task_is_run_by_another() {
     assert_eq!((runs[0].2.as_str(), runs[1].2.as_str()), ("1", "2"), "the attempt is counted");
     assert_ne!(runs[0].1, runs[1].1);
     eventually(SOON, "the dead worker's box is gone", || !house.cluster.tree().exists(&format!("/assign/{}", house.incarnation)));
+    let (since_gone, since_killed) = reassigned_after(&house, &task, killed);
+    assert!(since_gone < 1000, "{since_gone} ms from the end of its session to the next assignment");
+    scenario
+        .saw(format!("assigned again {since_gone} ms after the end of the session ({since_killed} ms after the kill, T = 6 s), attempt 2"));
 }
 
 #[test]
@@ -129,14 +149,28 @@ fn a_worker_whose_registration_is_deleted_comes_back_as_another() {
 }
 
 #[test]
-fn a_worker_started_again_under_its_name_serves_at_once() {
-    let _scenario = Scenario::of("F13");
+fn a_worker_started_again_under_its_name_serves_at_once_and_stays() {
+    let scenario = Scenario::of("F13");
     let house = House::new(1);
     let task = house.put_long(2);
     house.worker.kill9();
-    let _again = house.cluster.worker("w1", 1);
+    let killed = Instant::now();
+    let again = house.cluster.worker("w1", 1);
     let next = eventually(SOON, "a new incarnation", || house.cluster.incarnation("w1").filter(|name| *name != house.incarnation));
     assert_eq!(house.cluster.status_of(&task), "done");
     assert_eq!(house.runs().len(), 2);
-    assert_eq!(house.cluster.incarnation("w1"), Some(next), "it is still registered");
+    // Long after the old one's session: nothing of its end may hit the new one.
+    eventually(SOON, "T + 5 s", || killed.elapsed() > TIMEOUT + Duration::from_secs(5));
+    assert_eq!(house.cluster.incarnation("w1"), Some(next.clone()), "it is still registered");
+    let history = house.cluster.history();
+    let [old, new] = &history.workers[..] else { panic!("two incarnations: {:?}", history.workers) };
+    let gone = old.gone.expect("its session ended");
+    assert!(new.registered.zxid < gone.zxid, "it registers while the old one's session still lives");
+    assert_eq!((&new.name, new.gone), (&next, None));
+    assert_eq!(house.cluster.status_of(&house.cluster.put("true")), "done");
+    assert!(again.is_running());
+    scenario.saw(format!(
+        "registered {} ms before the old session ended, its task run again, still registered at T + 5 s",
+        gone.time_ms - new.registered.time_ms
+    ));
 }

@@ -29,8 +29,20 @@ struct Own {
     disk: Option<Mount>,
     /// By the pair of servers: from, to.
     detours: BTreeMap<(usize, usize), Detour>,
+    /// What servers had that were wiped: see [`Zookeeper::wipe_but_keep_log`].
+    kept: Mutex<Vec<PathBuf>>,
     _dir: Dir,
     _turn: MutexGuard<'static, ()>,
+}
+
+impl Own {
+    fn new(disk: Option<Mount>, dir: Dir, turn: MutexGuard<'static, ()>) -> Self {
+        Self { disk, detours: BTreeMap::new(), kept: Mutex::default(), _dir: dir, _turn: turn }
+    }
+
+    fn kept(&self) -> MutexGuard<'_, Vec<PathBuf>> {
+        self.kept.lock().unwrap_or_else(PoisonError::into_inner)
+    }
 }
 
 impl Zookeeper {
@@ -57,7 +69,7 @@ impl Zookeeper {
     pub fn ensemble(count: usize) -> Self {
         let (turn, dir) = Self::turn();
         let servers = start(dir.path(), count);
-        Self::with(Arc::new(Mutex::new(servers)), Some(Own { disk: None, detours: BTreeMap::new(), _dir: dir, _turn: turn }))
+        Self::with(Arc::new(Mutex::new(servers)), Some(Own::new(None, dir, turn)))
     }
 
     /// One server of this test's own whose data lie on a disk of `mib` MiB.
@@ -68,7 +80,7 @@ impl Zookeeper {
         let (turn, dir) = Self::turn();
         let disk = Mount::tmpfs(&dir.path().join("zookeeper-1"), mib)?;
         let servers = start(dir.path(), 1);
-        Ok(Self::with(Arc::new(Mutex::new(servers)), Some(Own { disk: Some(disk), detours: BTreeMap::new(), _dir: dir, _turn: turn })))
+        Ok(Self::with(Arc::new(Mutex::new(servers)), Some(Own::new(Some(disk), dir, turn))))
     }
 
     /// An ensemble of this test's own whose followers reach their leader by detours: see [`cut_off`](Self::cut_off).
@@ -168,11 +180,12 @@ impl Zookeeper {
         self.servers().data_dir(i).to_owned()
     }
 
-    /// Where each server keeps its transaction logs.
+    /// Where each server keeps its transaction logs, and where those lie that were kept of wiped ones.
     #[must_use]
     pub fn data_dirs(&self) -> Vec<PathBuf> {
         let servers = self.servers();
-        (0..servers.len()).map(|i| servers.data_dir(i).to_owned()).collect()
+        let kept = self.own.iter().flat_map(|own| own.kept().clone());
+        (0..servers.len()).map(|i| servers.data_dir(i).to_owned()).chain(kept).collect()
     }
 
     /// Asks server `i` one of `ruok srvr mntr stat wchp cons`.
@@ -231,6 +244,19 @@ impl Zookeeper {
     pub fn wipe(&self, i: usize) {
         let wiped = self.harm().wipe(i);
         wiped.unwrap_or_else(|error| panic!("{error}"));
+    }
+
+    /// As [`wipe`](Self::wipe), but what it had is put aside, as an operator keeps logs elsewhere: when every server is wiped once, one
+    /// after the other, they would remember nothing of the beginning. Only where the others keep the state: otherwise there are two
+    /// histories, and whoever looks at both sees a broken one.
+    #[track_caller]
+    pub fn wipe_but_keep_log(&self, i: usize) {
+        self.kill9(i);
+        let data = self.data_dir(i);
+        let aside = data.with_extension(format!("wiped-{}", place::serial()));
+        std::fs::create_dir(&aside).unwrap_or_else(|error| panic!("{}: {error}", aside.display()));
+        std::fs::rename(data.join("version-2"), aside.join("version-2")).unwrap_or_else(|error| panic!("{}: {error}", data.display()));
+        self.own.iter().for_each(|own| own.kept().push(aside.clone()));
     }
 
     /// Starts those of these servers that do not run, then waits until these serve.

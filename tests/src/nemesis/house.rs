@@ -129,7 +129,7 @@ impl<'a> House<'a> {
                 zookeeper.kill9(i);
                 return "it led, and was only killed; ".to_owned();
             }
-            Harm::Wipe => zookeeper.wipe(i),
+            Harm::Wipe => zookeeper.wipe_but_keep_log(i),
             Harm::Cut | Harm::LoseReply | Harm::BlackHole | Harm::Delete => unreachable!("no proxy is in front of one server"),
         }
         note.to_owned()

@@ -1,6 +1,6 @@
 //! What came of it: counts, and everything that must not have happened. No I/O.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::time::Duration;
 
@@ -82,7 +82,7 @@ pub fn judge(facts: &Facts) -> Verdict {
     let mut violations = facts.complaints.clone();
     violations.extend(lost(facts));
     violations.extend(history.tasks.iter().flat_map(|(task, steps)| wrong_results(task, steps)));
-    violations.extend(doubled_attempts(&facts.executions));
+    violations.extend(doubled_attempts(facts));
     violations.extend(unexcused(facts));
     Verdict {
         tried: facts.submitted.tried,
@@ -129,11 +129,18 @@ fn wrong_results(task: &str, steps: &[(crate::history::Moment, Step)]) -> Vec<St
     wrong
 }
 
-/// One incarnation runs one attempt once.
-fn doubled_attempts(executions: &[Execution]) -> Vec<String> {
-    let mut seen = BTreeSet::new();
-    let doubled = executions.iter().filter(|it| !seen.insert((&it.task, &it.attempt, &it.worker)));
-    doubled.map(|it| format!("{} ran attempt {} of {} twice", it.worker, it.attempt, it.task)).collect()
+/// One incarnation runs one assignment once. What it gives back, because it could not prove that it lives, counts as no attempt: it may
+/// be given the same attempt again, by another assignment.
+fn doubled_attempts(facts: &Facts) -> Vec<String> {
+    let mut runs: BTreeMap<(&str, &str), usize> = BTreeMap::new();
+    facts.executions.iter().for_each(|it| *runs.entry((&it.task, &it.worker)).or_default() += 1);
+    let assigned = |task: &str, worker: &str| {
+        let steps = facts.history.tasks.get(task).into_iter().flatten();
+        steps.filter(|(_, step)| matches!(step, Step::Assigned(to) if to == worker)).count()
+    };
+    let counted = runs.into_iter().map(|((task, worker), runs)| (task, worker, runs, assigned(task, worker)));
+    let doubled = counted.filter(|(_, _, runs, assigned)| runs > assigned);
+    doubled.map(|(task, worker, runs, assigned)| format!("{worker} ran {task} {runs} times, and was given it {assigned} times")).collect()
 }
 
 /// A task runs again only if something was done to the worker that ran it before, or to ZooKeeper, between the two executions.
@@ -188,8 +195,6 @@ pub fn timeline(struck: &[Struck]) -> String {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeMap;
-
     use super::super::schedule::{Harm, Stroke};
     use super::*;
     use crate::history::Moment;
@@ -198,7 +203,7 @@ mod tests {
 
     /// One task on w1 that ran and ended, while a fault came and went elsewhere.
     fn honest() -> Facts {
-        let history = History { tasks: BTreeMap::from([("t".to_owned(), vec![ended(2300, "done")])]), ..History::default() };
+        let history = History { tasks: BTreeMap::from([("t".to_owned(), steps(vec![ended(2300, "done")]))]), ..History::default() };
         Facts {
             submitted: Submitted { tried: 1, accepted: BTreeSet::from(["t".to_owned()]), failed: Vec::new() },
             executions: vec![execution("w1-1", "1", 1500)],
@@ -219,6 +224,12 @@ mod tests {
 
     fn ended(time_ms: i64, status: &str) -> (Moment, Step) {
         (Moment { zxid: time_ms, time_ms }, Step::Ended(status.into()))
+    }
+
+    /// Given to w1 and to w2, and ended so.
+    fn steps(ends: Vec<(Moment, Step)>) -> Vec<(Moment, Step)> {
+        let given = ["w1-1", "w2-2"].map(|worker| (Moment { zxid: 1, time_ms: 1400 }, Step::Assigned(worker.to_owned())));
+        given.into_iter().chain(ends).collect()
     }
 
     fn violations(facts: &Facts) -> Vec<String> {
@@ -245,10 +256,10 @@ mod tests {
         facts.executions.clear();
         assert_eq!(violations(&facts), ["t never ran"]);
         facts = honest();
-        facts.history.tasks.insert("t".to_owned(), vec![ended(2300, "failed exit=1")]);
+        facts.history.tasks.insert("t".to_owned(), steps(vec![ended(2300, "failed exit=1")]));
         assert_eq!(violations(&facts), ["t ended as \"failed exit=1\""]);
         for results in [vec![], vec![ended(2300, "done"), ended(2400, "done")]] {
-            facts.history.tasks.insert("t".to_owned(), results);
+            facts.history.tasks.insert("t".to_owned(), steps(results));
             assert_eq!(violations(&facts).len(), 1);
         }
     }
@@ -270,10 +281,14 @@ mod tests {
     }
 
     #[test]
-    fn no_incarnation_runs_an_attempt_twice() {
+    fn no_incarnation_runs_an_assignment_twice() {
         let mut facts = honest();
         facts.struck = vec![struck(Target::Server(0))];
         facts.executions.push(execution("w1-1", "1", 1900));
-        assert_eq!(violations(&facts), ["w1-1 ran attempt 1 of t twice"]);
+        assert_eq!(violations(&facts), ["w1-1 ran t 2 times, and was given it 1 times"]);
+        // It gave it back, which counts as no attempt, and was given it again.
+        let again = (Moment { zxid: 2, time_ms: 1800 }, Step::Assigned("w1-1".to_owned()));
+        facts.history.tasks.entry("t".to_owned()).or_default().insert(2, again);
+        assert_eq!(violations(&facts), Vec::<String>::new());
     }
 }
