@@ -147,6 +147,10 @@ fn all_workers_die_with_all_tasks_assigned() {
     eventually(PATIENCE, "the master to know all", || {
         is(metric(&master, "bellwether_tasks", &[("state", "pending")]), &Some(count as f64))
     });
+    eventually(PATIENCE, "the master to have read all", || match metric(&master, REQUESTS, &[("op", "get")]) {
+        Some(read) if read >= count as f64 => Ok(()),
+        read => Err(format!("{read:?} of {count}")),
+    });
     let (asked, used) = idles(&master);
     assert!(asked < 60.0 && used < 0.05, "{asked} requests and {used} of a processor while there is no worker");
 

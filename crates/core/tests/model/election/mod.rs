@@ -56,7 +56,7 @@ impl Model for Cluster {
     }
 
     fn actions(&self, world: &World, steps: &mut Vec<Step>) {
-        world.steps(steps);
+        world.steps(self.rules, steps);
     }
 
     fn next_state(&self, world: &World, step: Step) -> Option<World> {
@@ -90,7 +90,7 @@ impl Model for Cluster {
 
 /// The first of these coordinators rules, the others stand by in line.
 fn in_office(coordinators: usize, rules: Rules, budget: Budget) -> Cluster {
-    let mut start = World::new(coordinators, Budget { sessions: 3, ..Budget::NONE });
+    let mut start = World::new(coordinators, Budget { sessions: 4, ..Budget::NONE });
     for who in 0..coordinators {
         start.step(&Step::Open { who, doubled: false }, rules);
         start.settle(rules);
@@ -119,7 +119,8 @@ fn explore(name: &str, cluster: Cluster, finish: HasDiscoveries) -> (Report, Opt
         let end = path.last_state().clone();
         let what = match end.broken {
             Some(Broken::Promise(promise)) => format!("{}: {}", promise.number(), promise.words()),
-            Some(Broken::PastTerm | Broken::Orders(_)) | None => property.to_owned(),
+            Some(Broken::Orders(words)) => words.to_owned(),
+            Some(Broken::PastTerm) | None => property.to_owned(),
         };
         let steps = path.into_actions();
         report.found = Some((steps.len(), what, format!("{property}\n    after {steps:?}")));
@@ -215,6 +216,7 @@ pub(crate) fn runs() -> Vec<Run> {
         fence_holds("election: stopped, unanswered, deleted", Budget { unknown: 1, masters_deleted: 1, ..stopped }, follows),
     ]);
     runs.extend(starts());
+    runs.extend(queues());
     runs
 }
 
@@ -239,4 +241,26 @@ fn starts() -> [Run; 7] {
 
 fn three(budget: Budget) -> Cluster {
     in_office(3, Rules::real(budget), budget)
+}
+
+/// Four coordinators of which one ends, while the second in line has the patience that its delay gives it. When two end at the same
+/// time, one that moves up may still hear that the office was vacant, stand, and be refused: that costs a candidacy and nothing else.
+fn queued(unordered: bool) -> Cluster {
+    let budget = Budget { expiries: 1, ..Budget::NONE };
+    let rules = Rules { patient: true, unordered, ..Rules::real(budget) };
+    in_office(4, rules, budget)
+}
+
+/// Two wake and one stands, for each vacancy.
+fn queues() -> [Run; 2] {
+    let without_order = || {
+        let (mut report, last) = explore("four, one of which ends", queued(true), HasDiscoveries::AnyOf([ORDERS].into()));
+        report.found.take_if(|_| !last.is_some_and(|last| matches!(last.broken, Some(Broken::Orders(_)))));
+        report
+    };
+    let kind = Kind::Hole { rule: "14 standbys", without: "each takes itself for the first in line" };
+    [
+        holds("election: four, one of which ends", || queued(false), &[RULES, FOLLOWS]),
+        Run { name: "four, one of which ends", kind, job: Box::new(without_order) },
+    ]
 }

@@ -58,13 +58,13 @@ pub(crate) enum Step {
 
 impl World {
     /// The steps that are possible now. After a broken promise there is nothing more to see.
-    pub(crate) fn steps(&self, steps: &mut Vec<Step>) {
+    pub(crate) fn steps(&self, rules: Rules, steps: &mut Vec<Step>) {
         if self.broken.is_some() {
             return;
         }
         for (who, coordinator) in self.coordinators.iter().enumerate().filter(|(_, one)| !one.left) {
             self.steps_of_connection(who, coordinator, steps);
-            self.steps_of_process(who, coordinator, steps);
+            self.steps_of_process(who, coordinator, rules, steps);
             self.steps_of_faults(who, coordinator, steps);
         }
         steps.extend((0..self.ghosts.len()).map(Step::Land));
@@ -94,19 +94,28 @@ impl World {
         }
     }
 
-    fn steps_of_process(&self, who: usize, coordinator: &Coordinator, steps: &mut Vec<Step>) {
+    fn steps_of_process(&self, who: usize, coordinator: &Coordinator, rules: Rules, steps: &mut Vec<Step>) {
         if !coordinator.answers.is_empty() {
             steps.push(Step::Answer(who));
         }
         steps.extend(coordinator.news.iter().map(|news| Step::Tell(who, *news)));
         for timer in &coordinator.timers {
-            let free = !matches!(timer, Timer::ProofDue | Timer::ProofStale);
-            steps.extend((free || self.budget.proofs > 0).then_some(Step::Ring(who, *timer)));
+            let allowed = match timer {
+                Timer::ProofDue | Timer::ProofStale => self.budget.proofs > 0,
+                Timer::SecondInLine => !rules.patient || self.is_still(),
+                Timer::Retry => true,
+            };
+            steps.extend(allowed.then_some(Step::Ring(who, *timer)));
         }
         let busy = coordinator.requests.iter().any(|request| matches!(request, Request::Write { .. }));
         if coordinator.writable().is_some() && !busy && self.budget.writes > 0 {
             steps.extend([Step::Assign(who), Step::TakeBack(who)]);
         }
+    }
+
+    /// Whether nothing is on its way to or from a coordinator.
+    fn is_still(&self) -> bool {
+        self.coordinators.iter().all(|one| one.requests.is_empty() && one.answers.is_empty() && one.news.is_empty())
     }
 
     fn steps_of_faults(&self, who: usize, coordinator: &Coordinator, steps: &mut Vec<Step>) {
@@ -216,7 +225,7 @@ impl World {
     pub(crate) fn settle(&mut self, rules: Rules) {
         let mut steps = Vec::new();
         loop {
-            self.steps(&mut steps);
+            self.steps(rules, &mut steps);
             let due = steps.drain(..).find(|step| matches!(step, Step::Execute(_) | Step::Answer(_) | Step::Tell(..)));
             let Some(due) = due else { return };
             self.step(&due, rules);

@@ -20,6 +20,11 @@ pub(crate) const BOOK: i64 = 0x99;
 /// The session of whoever deletes by hand, submits, and registers the worker.
 pub(crate) const SOMEBODY: i64 = 0x98;
 
+/// Somebody stood although somebody before it in line did.
+const IN_VAIN: &str = "a candidacy is in vain";
+/// A vacancy concerns the first two in line.
+const CROWD: &str = "a vacancy wakes more than two";
+
 /// How often each thing may still happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub(crate) struct Budget {
@@ -121,6 +126,10 @@ pub(crate) struct Rules {
     pub(crate) owned_by_name: bool,
     /// Whether answers may be lost, so that somebody may find itself in office.
     pub(crate) answers_may_be_lost: bool,
+    /// Whether the second in line waits for longer than anything takes that is on its way: then no candidacy may be in vain.
+    pub(crate) patient: bool,
+    /// Whether each standby takes itself for the first in line.
+    pub(crate) unordered: bool,
 }
 
 impl Rules {
@@ -130,6 +139,8 @@ impl Rules {
             fence: Fence::Both,
             epochs_start_alike: false,
             owned_by_name: false,
+            patient: false,
+            unordered: false,
             epochs_may_restart: budget.epochs_deleted > 0,
             answers_may_be_lost: budget.suspensions + budget.unknown > 0,
         }
@@ -141,7 +152,7 @@ type Execution = Result<Applied, (usize, Why)>;
 impl World {
     /// A worker is registered, a task is pending, and no coordinator has ever been started.
     pub(crate) fn new(coordinators: usize, budget: Budget) -> Self {
-        let names = ["a", "b", "c"];
+        let names = ["a", "b", "c", "d"];
         let coordinators = names[..coordinators].iter().map(|name| Arc::new(Coordinator::new(name))).collect();
         let mut world =
             Self { zookeeper: Arc::default(), ledger: Arc::default(), coordinators, ghosts: Vec::new(), opened: 0, budget, broken: None };
@@ -210,6 +221,10 @@ impl World {
     }
 
     fn announce(&mut self, news: News) {
+        let wakes = |who: &usize| self.reaches(*who) && self.coordinators[*who].watching && self.coordinators[*who].master.is_none();
+        if news == News::Vacant && (0..self.coordinators.len()).filter(wakes).count() > 2 {
+            self.break_with(Broken::Orders(CROWD));
+        }
         for who in 0..self.coordinators.len() {
             if self.reaches(who) && self.coordinators[who].watching {
                 self.coordinator(who).news.insert(news);
@@ -266,6 +281,9 @@ impl World {
                     Ok(applied) => Outcome::Applied(applied),
                     Err((index, why)) => Outcome::refused(index, why),
                 };
+                if rules.patient && matches!(outcome, Outcome::Refused(_)) {
+                    self.break_with(Broken::Orders(IN_VAIN));
+                }
                 Some(Event::BallotEnded(outcome))
             }
             Request::Proof { epoch, nonce } => {
@@ -345,6 +363,9 @@ impl World {
             Effect::EnterQueue if self.reaches(who) => {
                 self.zookeeper().enter_queue(session);
                 Some(Event::QueueEntered)
+            }
+            Effect::ReadQueue if self.reaches(who) && rules.unordered => {
+                Some(Event::QueueRead(self.zookeeper.queue().filter(|(owner, _)| *owner == session).map(|(_, name)| name).collect()))
             }
             Effect::ReadQueue if self.reaches(who) => Some(Event::QueueRead(self.zookeeper.queue().map(|(_, name)| name).collect())),
             Effect::LeaveQueue(name) if self.reaches(who) => {

@@ -145,6 +145,7 @@ pub(crate) struct Hole {
 pub(crate) const HOLES: &[Hole] = &[
     hole("§2 old answers", "an answer is believed though a later question was asked", Variant::OldAnswers, "withdrawn and submitted again"),
     hole("§2 the door", "answers of an earlier session are handed over", Variant::DoorOpen, "expired while it reports"),
+    hole("§2 unknown", "a master takes an unknown outcome for a success", Variant::UnknownApplied, "answers to the master lost"),
     hole("§2 order of lists", "workers are listed before boxes", Variant::WorkersFirst, "a worker comes while a master begins"),
     hole("1 layout", "nobody re-creates what is missing", Variant::LayoutLeft, "statuses deleted"),
     hole("2 submissions", "without a guard", Variant::Unguarded, "submitted, unanswered"),
@@ -170,7 +171,6 @@ pub(crate) const HOLES: &[Hole] = &[
 /// it finds assigned.
 pub(crate) const SPARE: &[Hole] = &[
     hole("§2 unknown", "a master's write is sent again instead of read", Variant::UnknownRepeated, "answers to both lost"),
-    hole("§2 unknown", "a master's write is sent again instead of read", Variant::UnknownRepeated, "the master killed"),
     hole("§2 sync", "a worker's late write overtakes what it reads", Variant::GhostsOvertake, "the worker cut off"),
     hole("§2 sync", "a worker's late write overtakes what it reads", Variant::GhostsOvertake, "drained, cut off"),
 ];

@@ -23,8 +23,11 @@ pub(crate) enum Variant {
     OldAnswers,
     /// What an earlier session answers is handed over.
     DoorOpen,
-    /// After an unknown outcome the transaction is sent again, and its second answer is believed.
+    /// After an unknown outcome the transaction is sent again, behind what was sent since, and its second answer is believed. The first
+    /// copy may land at any time.
     UnknownRepeated,
+    /// A master takes an unknown outcome for a success.
+    UnknownApplied,
     /// What was sent before a disconnect may land after what was sent and read later.
     GhostsOvertake,
     /// The master does not check that the worker is registered.
@@ -134,6 +137,11 @@ impl Variant {
             Outcome::Refused(Refusal::At { index: 1.., .. }) if self == Variant::IndexIgnored => Outcome::refused(1, Why::NoNode),
             outcome => outcome,
         }
+    }
+
+    /// What a master makes of a write of which nobody knows how it ended.
+    pub(crate) fn of_unknown(self) -> Outcome {
+        if self == Variant::UnknownApplied { Outcome::applied() } else { Outcome::Unknown }
     }
 
     /// Whether a worker's late write may land after what it sent later.

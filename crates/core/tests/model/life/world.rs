@@ -277,7 +277,9 @@ impl World {
     /// The next request of a coordinator is executed. `lost`: it does not learn how it ended, and whether it was applied at once.
     pub(crate) fn execute_ruler(&mut self, index: usize, lost: Option<bool>, rules: &Rules) {
         let ruler = self.rulers[index].edit();
-        ruler.link.ghosts.clear();
+        if rules.variant != Variant::UnknownRepeated {
+            ruler.link.ghosts.clear();
+        }
         let session = ruler.link.session;
         let Some(request) = ruler.link.requests.pop_front() else { return };
         match request {
@@ -290,22 +292,25 @@ impl World {
             ruler::Request::Order(master::Effect::Write(id, multi)) => {
                 let multi = rules.variant.at_execution(multi, &self.zookeeper);
                 let fenced = ruler.fenced(&multi);
+                if lost.is_some() && rules.variant == Variant::UnknownRepeated {
+                    ruler.link.requests.push_back(ruler::Request::Order(master::Effect::Write(id, multi)));
+                    match lost {
+                        Some(true) => drop(self.commit(session, &fenced)),
+                        Some(false) | None => ruler.link.ghosts.push_back(Arc::new(fenced)),
+                    }
+                    return self.retire(index);
+                }
                 let outcome = match lost {
                     _ if !ruler.link.pen_open => {
                         Outcome::Refused(bellwether_core::protocol::Refusal::Whole(bellwether_core::protocol::Why::NotSent))
                     }
-                    Some(false) if rules.variant != Variant::UnknownRepeated => {
+                    Some(false) => {
                         ruler.link.ghosts.push_back(Arc::new(fenced));
-                        Outcome::Unknown
+                        rules.variant.of_unknown()
                     }
-                    None | Some(_) => {
-                        let mut executed = self.commit(session, &fenced);
-                        if lost.is_some() && rules.variant == Variant::UnknownRepeated {
-                            executed = self.commit(session, &fenced);
-                        }
-                        let outcome = self.rulers[index].outcome(&executed);
-                        let unknown = lost.is_some() && rules.variant != Variant::UnknownRepeated;
-                        if unknown { Outcome::Unknown } else { outcome }
+                    None | Some(true) => {
+                        let executed = self.commit(session, &fenced);
+                        if lost.is_some() { rules.variant.of_unknown() } else { self.rulers[index].outcome(&executed) }
                     }
                 };
                 self.rulers[index].edit().on_outcome(id, outcome);
