@@ -142,5 +142,11 @@ fn a_start_without_rights_or_with_a_wrong_password_fails_at_once_and_names_path_
     let settings = [connecting, digest, ("zookeeper.auth_file", right.as_str())];
     let coordinator = cluster.coordinator_with("c1", &settings);
     becomes(&coordinator, "bellwether_master_is_active", &[], 1.0);
+    // And now that nothing is missing, so that nothing need be created, a wrong one still does not.
+    let settings = [connecting, digest, ("zookeeper.auth_file", wrong.as_str())];
+    let late = cluster.worker_with("w2", 1, &settings);
+    assert_eq!(late.exit_code(SOON), 77, "{}", late.log());
+    let log = late.log();
+    assert!(log.contains("/here/locked") && log.to_lowercase().contains("create"), "path and right: {log}");
     scenario.saw(format!("no rights and a wrong password: exit 77 within {:.1} s, path and right named", slowest.as_secs_f64()));
 }
