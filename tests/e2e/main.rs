@@ -25,6 +25,7 @@ mod master;
 mod metrics;
 mod nemesis;
 mod proof_of_life;
+mod python;
 mod races;
 mod reload;
 mod retries;

@@ -1,0 +1,54 @@
+//! The client in `examples/python/` speaks the protocol with a real cluster: what stands in `docs/protocol.md` is enough to write one.
+
+use std::path::Path;
+use std::process::{Command, Output};
+
+use bellwether_tests::proxy::{Fault, Operation, Rule};
+use bellwether_tests::{Cluster, eventually};
+
+/// Runs the example against these servers. Debian's interpreter, because Debian's kazoo is for that one.
+fn python(connect: &str, args: &[&str]) -> Output {
+    let example = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/python/bellwether.py");
+    let mut command = Command::new("/usr/bin/python3");
+    command.arg(example).args(["-z", connect]).args(args);
+    command.output().expect("Debian's python3 runs; `make deps` installs it, with kazoo")
+}
+
+fn text(bytes: &[u8]) -> String {
+    String::from_utf8_lossy(bytes).trim().to_owned()
+}
+
+#[test]
+fn the_python_client_runs_waits_and_cancels() {
+    let cluster = Cluster::new();
+    let _coordinator = cluster.coordinator("c1");
+    let _worker = cluster.worker("w1", 2);
+    let connect = cluster.connect_string();
+
+    let ran = python(&connect, &["run", "--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
+    assert_eq!((ran.status.code(), text(&ran.stdout), text(&ran.stderr)), (Some(7), "out".into(), "err".into()));
+
+    let task = text(&python(&connect, &["submit", "--", "sleep", "600"]).stdout);
+    eventually(&format!("{task} is assigned"), || cluster.assigned_to("w1").contains(&task));
+    assert!(python(&connect, &["cancel", &task]).status.success());
+    assert_eq!(python(&connect, &["wait", &task]).status.code(), Some(126), "cancelled");
+
+    let nothing = python(&connect, &["wait", "no-such-task"]);
+    assert_eq!((nothing.status.code(), text(&nothing.stderr)), (Some(125), "there is no task no-such-task".into()));
+}
+
+#[test]
+fn the_python_client_submits_once_when_the_answer_is_lost() {
+    let cluster = Cluster::new();
+    let _coordinator = cluster.coordinator("c1");
+    let _worker = cluster.worker("w1", 1);
+    let _ = cluster.registered("w1");
+    let proxy = cluster.proxy();
+    let lost = proxy.rule(Rule::on(Operation::Multi).with(Operation::Create, "/bellwether/submitted/").then(Fault::LoseReply));
+    let marker = cluster.dir().join("ran");
+    let line = format!("echo ran >> {}", marker.display());
+    let ran = python(&format!("{}{}", proxy.address(), cluster.root()), &["run", "--", "sh", "-c", &line]);
+    assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
+    lost.strikes(1);
+    assert_eq!(std::fs::read_to_string(marker).expect("it ran"), "ran\n", "it ran once");
+}
