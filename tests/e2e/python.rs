@@ -4,6 +4,7 @@ use std::path::Path;
 use std::process::{Command, Output};
 
 use bellwether_tests::proxy::{Fault, Operation, Rule};
+use bellwether_tests::tasks::SOON;
 use bellwether_tests::{Cluster, eventually};
 
 /// Runs the example against these servers. Debian's interpreter, because Debian's kazoo is for that one.
@@ -23,13 +24,14 @@ fn the_python_client_runs_waits_and_cancels() {
     let cluster = Cluster::new();
     let _coordinator = cluster.coordinator("c1");
     let _worker = cluster.worker("w1", 2);
+    let incarnation = cluster.registered("w1");
     let connect = cluster.connect_string();
 
     let ran = python(&connect, &["run", "--", "sh", "-c", "echo out; echo err >&2; exit 7"]);
     assert_eq!((ran.status.code(), text(&ran.stdout), text(&ran.stderr)), (Some(7), "out".into(), "err".into()));
 
     let task = text(&python(&connect, &["submit", "--", "sleep", "600"]).stdout);
-    eventually(&format!("{task} is assigned"), || cluster.assigned_to("w1").contains(&task));
+    eventually(SOON, &format!("{task} is assigned"), || cluster.assigned_to(&incarnation).contains(&task));
     assert!(python(&connect, &["cancel", &task]).status.success());
     assert_eq!(python(&connect, &["wait", &task]).status.code(), Some(126), "cancelled");
 
