@@ -34,7 +34,7 @@ pub use systemd::Systemd;
 
 use crate::config::{CommonArgs, ConfigError, Log, Role, Settings};
 use crate::exit::Exit;
-use crate::http::{self, Health, HttpError, Server};
+use crate::http::{self, Health, HttpError, MorePages, Server};
 use crate::metrics::{self, MetricsHandle};
 use reload::Reloader;
 
@@ -56,6 +56,8 @@ pub struct Context {
     pub shutdown: Shutdown,
     /// Tells of settings that changed since.
     pub reloads: Reloads,
+    /// For pages of its own, beside metrics and health.
+    pub pages: MorePages,
     /// Where the HTTP pages are, for the service to advertise.
     pub http_address: SocketAddr,
     /// The runtime of pages and signals, for what must not wait for actors.
@@ -149,12 +151,14 @@ fn start(role: Role, arguments: impl IntoIterator<Item = OsString>) -> Result<(C
     let (stop_server, stopped) = oneshot::channel::<()>();
     let stopped = async move { drop(stopped.await) };
     let listen = settings.http_listen(role);
-    let server = runtime.block_on(http::serve(runtime.handle(), listen, metrics.clone(), health.clone(), stopped))?;
+    let pages = MorePages::default();
+    let serving = http::serve(runtime.handle(), listen, metrics.clone(), health.clone(), pages.clone(), stopped);
+    let server = runtime.block_on(serving)?;
     runtime.spawn(upkeep(metrics));
 
     info!(http = %server.address, role = role.as_str(), cluster = settings.cluster, version = env!("CARGO_PKG_VERSION"), "listening on {}", server.address);
     let http_address = server.address;
-    let context = Context { role, settings, health, shutdown, reloads, http_address, runtime: runtime.handle().clone() };
+    let context = Context { role, settings, health, shutdown, reloads, pages, http_address, runtime: runtime.handle().clone() };
     Ok((context, Ground { runtime, server, stop_server }))
 }
 

@@ -75,7 +75,6 @@ impl Role {
             "worker" => self == Self::Worker,
             "task" => self != Self::Coordinator,
             "client" => self == Self::Client,
-            "http" => self != Self::Client,
             _ => true,
         }
     }

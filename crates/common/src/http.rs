@@ -1,4 +1,4 @@
-//! The HTTP pages of a service: `/metrics`, `/health/live`, `/health/ready`.
+//! The HTTP pages of a service: `/metrics`, `/health/live`, `/health/ready`, and below `/v1/` what a role adds to them.
 //!
 //! What lives here: the server and the shared handle by which the supervisor says how it is. What does not: a runtime. The caller
 //! chooses one that no actor runs on, so that a scrape is answered while actors are busy.
@@ -8,15 +8,17 @@ mod connections;
 use std::fmt;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, PoisonError, RwLock};
+use std::sync::{Arc, OnceLock, PoisonError, RwLock};
 use std::time::Duration;
 
 use axum::Router;
-use axum::extract::State;
-use axum::http::{StatusCode, Uri, header};
-use axum::response::IntoResponse;
+use axum::extract::{Request, State};
+use axum::http::{StatusCode, header};
+use axum::response::{IntoResponse, Response};
 use axum::routing::get;
 use futures::future::BoxFuture;
+use hyper::service::Service;
+use hyper_util::service::TowerToHyperService;
 use tokio::net::TcpListener;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
@@ -102,6 +104,18 @@ impl fmt::Debug for Health {
     }
 }
 
+/// Pages that a role adds when it has begun, each at a path below `/v1/`. Cheap to clone; all clones are one.
+#[derive(Debug, Clone, Default)]
+pub struct MorePages(Arc<OnceLock<Router>>);
+
+impl MorePages {
+    /// From now on these are served, too. Only the first ones are.
+    pub fn add(&self, pages: Router) {
+        // Whoever adds twice has started twice, which nobody does.
+        let _ = self.0.set(pages);
+    }
+}
+
 /// Why the pages cannot be served.
 #[derive(Debug, thiserror::Error)]
 pub enum HttpError {
@@ -135,6 +149,7 @@ impl Server {
 struct Pages {
     metrics: MetricsHandle,
     health: Health,
+    more: MorePages,
 }
 
 /// Serves the pages on a task of `runtime` until `shutdown` resolves. Returns as soon as requests are accepted. May be awaited on any
@@ -147,24 +162,24 @@ pub async fn serve(
     address: SocketAddr,
     metrics: MetricsHandle,
     health: Health,
+    more: MorePages,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Server, HttpError> {
-    serve_within(connections::LIMITS, runtime, address, metrics, health, shutdown).await
+    serve_within(connections::LIMITS, runtime, address, Pages { metrics, health, more }, shutdown).await
 }
 
 async fn serve_within(
     limits: connections::Limits,
     runtime: &Handle,
     address: SocketAddr,
-    metrics: MetricsHandle,
-    health: Health,
+    pages: Pages,
     shutdown: impl Future<Output = ()> + Send + 'static,
 ) -> Result<Server, HttpError> {
     let bind = runtime.spawn(TcpListener::bind(address));
     let bound = bind.await.unwrap_or_else(|error| Err(io::Error::other(error)));
     let with_address = bound.and_then(|listener| Ok((listener.local_addr()?, listener)));
     let (address, listener) = with_address.map_err(|source| HttpError::Bind { address, source })?;
-    let router = router(Pages { metrics, health });
+    let router = router(pages);
     let task = runtime.spawn(connections::accept(listener, router, limits, shutdown));
     Ok(Server { address, task })
 }
@@ -174,7 +189,7 @@ fn router(pages: Pages) -> Router {
         .route("/metrics", get(metrics))
         .route("/health/live", get(live))
         .route("/health/ready", get(ready))
-        .fallback(nothing_here)
+        .fallback(elsewhere)
         .method_not_allowed_fallback(only_get)
         .with_state(pages)
 }
@@ -191,9 +206,13 @@ async fn ready(State(pages): State<Pages>) -> impl IntoResponse {
     page(pages.health.ready())
 }
 
-async fn nothing_here(uri: Uri) -> impl IntoResponse {
-    let line = format!("nothing at {}; there are /metrics, /health/live and /health/ready\n", uri.path());
-    (StatusCode::NOT_FOUND, line)
+async fn elsewhere(State(pages): State<Pages>, request: Request) -> Response {
+    let more = pages.more.0.get().filter(|_| request.uri().path().starts_with("/v1/"));
+    if let Some(more) = more {
+        return TowerToHyperService::new(more.clone()).call(request).await.into_response();
+    }
+    let line = format!("nothing at {}; there are /metrics, /health/live and /health/ready\n", request.uri().path());
+    (StatusCode::NOT_FOUND, line).into_response()
 }
 
 async fn only_get() -> impl IntoResponse {

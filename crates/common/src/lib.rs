@@ -13,6 +13,7 @@ pub mod http;
 pub mod leash;
 pub mod local_zookeeper;
 pub mod metrics;
+pub mod output;
 pub mod pen;
 pub mod reader;
 pub mod session;

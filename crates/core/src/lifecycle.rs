@@ -6,7 +6,7 @@
 use jiff::Timestamp;
 
 use crate::protocol::payload::{self, ATTEMPTS_KEPT, Envelope, Rejection, Task};
-use crate::protocol::result::{AttemptRecord, Recorded, Stream, TaskOutcome, TaskResult, record, rejected};
+use crate::protocol::result::{AttemptRecord, OutputPlace, Recorded, Stream, TaskOutcome, TaskResult, record, rejected};
 use crate::protocol::{TaskName, WorkerId};
 
 mod retry;
@@ -59,7 +59,7 @@ pub struct Ran {
     /// Standard error.
     pub stderr: Stream,
     /// Where the whole output lies.
-    pub output: Option<String>,
+    pub output: Option<OutputPlace>,
 }
 
 /// Who ran an attempt, and under which term it was assigned.

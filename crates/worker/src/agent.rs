@@ -316,7 +316,7 @@ impl Handler<Report> for AgentActor {
             Report::Started(started) => debug!(task = %started.id.task, pid = started.pid, "task started"),
             Report::Ended(ended) => {
                 self.observer.run_ended(&ended);
-                let (id, ran) = order::ran_of(*ended);
+                let (id, ran) = order::ran_of(*ended, &self.settings.record.http);
                 self.feed(Event::RunEnded(id, Box::new(ran)), context);
             }
         }

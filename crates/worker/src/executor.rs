@@ -11,9 +11,10 @@ mod capture;
 pub(crate) mod cgroup;
 mod command;
 mod control;
-mod file_name;
+mod pieces;
 mod run;
 mod serve;
+pub(crate) mod shelf;
 mod split;
 mod stray;
 #[cfg(test)]
@@ -33,12 +34,13 @@ use tracing::warn;
 use crate::guardian::GuardianMode;
 use control::Control;
 use serve::{Workshop, serve};
+use shelf::Shelf;
 use stray::{Marker, Sweeper};
 
+pub use bellwether_common::output::escape;
 pub use cgroup::{Cgroups, NoCgroups};
 pub(crate) use control::FAMILY;
 pub use control::Signalling;
-pub use file_name::escape;
 pub use run::{Ending, Program, Report, Run, RunEnded, RunId, RunStarted, Tail};
 
 /// How commands are run.
@@ -50,9 +52,9 @@ pub struct Settings {
     pub kill_grace: Duration,
     /// Bytes of each output that are reported.
     pub output_tail: usize,
-    /// Bytes of each output that are written to its file.
+    /// Bytes of each output that are kept in files: what is longer loses its middle.
     pub output_max: u64,
-    /// Where outputs are written, as `<task>/<czxid in hex>.stdout` and `.stderr`; nowhere if `None`.
+    /// Where outputs are written, in a directory for each task, as [pieces](bellwether_common::output::Piece); nowhere if `None`.
     pub output_dir: Option<PathBuf>,
     /// Whether processes that escape from their run are adopted and killed. It makes this process a child subreaper, which reaps
     /// and kills children that it does not know, except those in its own process group. Without it, daemons outlive their task
@@ -117,7 +119,8 @@ impl Executor {
             }
         }
         guardian.keep_alive(&runtime);
-        let shop = Workshop { settings, environment: command::Environment::scrubbed(), guardian, sweeper, cgroups: None };
+        let shelf = Shelf::new(settings.output_dir.clone());
+        let shop = Workshop { settings, environment: command::Environment::scrubbed(), guardian, sweeper, cgroups: None, shelf };
         Self { shop: Arc::new(shop), runs: Runs::default(), runtime, reports }
     }
 
@@ -127,6 +130,12 @@ impl Executor {
     pub fn with_cgroups(self, cgroups: Arc<Cgroups>) -> Self {
         let shop = Workshop { cgroups: Some(cgroups), ..Workshop::clone(&self.shop) };
         Self { shop: Arc::new(shop), ..self }
+    }
+
+    /// Where outputs are, and how far they have come, for those who read them.
+    #[must_use]
+    pub(crate) fn shelf(&self) -> Shelf {
+        self.shop.shelf.clone()
     }
 
     /// A handle that kills from any thread.

@@ -13,6 +13,7 @@ pub mod executor;
 pub mod guardian;
 mod observe;
 mod order;
+mod pages;
 mod preflight;
 mod processes;
 mod supervisor;

@@ -5,7 +5,7 @@ use std::time::Duration;
 use bellwether_core::agent::Order;
 use bellwether_core::lifecycle::{Ran, RunId};
 use bellwether_core::protocol::payload::{Command, Envelope};
-use bellwether_core::protocol::result::Stream;
+use bellwether_core::protocol::result::{OutputPlace, Stream};
 
 use crate::executor::{Program, Run, RunEnded, Tail};
 
@@ -21,6 +21,7 @@ pub(crate) fn run_of(order: &Order, default_timeout: Duration) -> Run {
     let timeout = envelope.timeout_ms.map_or(default_timeout, Duration::from_millis);
     Run {
         id: order.id.clone(),
+        attempt: envelope.attempt(),
         program: match &order.task.command {
             Command::Argv(words) => Program::Argv(words.clone()),
             Command::Shell(line) => Program::Shell(line.clone()),
@@ -51,9 +52,8 @@ fn environment(order: &Order, envelope: &Envelope) -> Vec<(String, String)> {
 
 /// What core learns of a run that is over. It ended as long after its start as the monotonic clock says, so that a wall clock that
 /// was set meanwhile makes no attempt end before it began.
-pub(crate) fn ran_of(ended: RunEnded) -> (RunId, Ran) {
-    let file = ended.stdout.file.as_ref().or(ended.stderr.file.as_ref());
-    let directory = file.and_then(|file| file.parent()).map(|directory| directory.display().to_string());
+pub(crate) fn ran_of(ended: RunEnded, http: &str) -> (RunId, Ran) {
+    let output = place_of(&ended, http);
     let ran = Ran {
         ending: ended.how,
         started: ended.started,
@@ -61,9 +61,19 @@ pub(crate) fn ran_of(ended: RunEnded) -> (RunId, Ran) {
         dead: ended.dead_at,
         stdout: stream_of(&ended.stdout),
         stderr: stream_of(&ended.stderr),
-        output: directory,
+        output,
     };
     (ended.id, ran)
+}
+
+/// Where its output lies, `http` being where we serve it. Nowhere if there was none.
+fn place_of(ended: &RunEnded, http: &str) -> Option<OutputPlace> {
+    let outputs = [&ended.stdout, &ended.stderr];
+    let file = outputs.iter().find_map(|tail| tail.file.as_ref());
+    let path = file.and_then(|file| file.parent()).map(|directory| directory.display().to_string());
+    let problems: Vec<&str> = outputs.iter().filter_map(|tail| tail.problem.as_deref()).collect();
+    let problem = (!problems.is_empty()).then(|| problems.join("; "));
+    (path.is_some() || problem.is_some()).then(|| OutputPlace { http: path.as_ref().map(|_| http.to_owned()), path, problem, store: None })
 }
 
 fn stream_of(tail: &Tail) -> Stream {
@@ -128,20 +138,26 @@ mod tests {
 
     #[test]
     fn an_attempt_ends_after_its_start_and_names_the_directory_of_its_output() {
-        let tail = Tail { kept: b"out".to_vec(), total: 5, truncated: true, file: Some(PathBuf::from("/o/t/7.stdout")) };
+        let file = Some(PathBuf::from("/o/t/1-7.stdout"));
+        let tail = Tail { kept: b"out".to_vec(), total: 5, truncated: true, file, problem: None };
         let ended = RunEnded {
             id: RunId { task: TaskName::listed("t"), czxid: 7 },
             how: Ending::Exited(0),
             stdout: tail,
-            stderr: Tail::default(),
+            stderr: Tail { problem: Some("disk full".into()), ..Tail::default() },
             started: Timestamp::from_second(100).expect("a time"),
             ended: Timestamp::from_second(3).expect("a time"),
             took: Duration::from_secs(2),
             dead_at: None,
         };
-        let (id, ran) = ran_of(ended);
+        let (id, ran) = ran_of(ended, "w:9642");
         assert_eq!((id.czxid, ran.ended), (7, Timestamp::from_second(102).expect("a time")));
-        assert_eq!((ran.output.as_deref(), ran.stdout.tail.as_str(), ran.stdout.bytes), (Some("/o/t"), "out", 5));
+        let place = ran.output.expect("there was output");
+        assert_eq!(
+            (place.path.as_deref(), place.http.as_deref(), place.problem.as_deref()),
+            (Some("/o/t"), Some("w:9642"), Some("disk full"))
+        );
+        assert_eq!((ran.stdout.tail.as_str(), ran.stdout.bytes), ("out", 5));
         assert!(ran.stdout.truncated && !ran.stderr.truncated);
     }
 }

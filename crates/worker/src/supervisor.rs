@@ -40,7 +40,7 @@ use tracing::{error, info, warn};
 use crate::agent::{AgentActor, Configured, StopRequested};
 use crate::executor::{self, Cgroups, Executor, Killer};
 use crate::guardian::{Guardian, GuardianMode};
-use crate::preflight;
+use crate::{pages, preflight};
 
 /// One thread starts a process while the other reads outputs.
 const RUN_THREADS: usize = 2;
@@ -156,6 +156,8 @@ impl Supervisor {
                 Some(cgroups) => executor.with_cgroups(cgroups),
                 None => executor,
             };
+            let http = &context.settings.http;
+            context.pages.add(pages::pages(&context.settings.worker_name(), executor.shelf(), http, context.http_address));
             let killer = executor.killer();
             let agent = AgentActor::new(&context, executor.start(), killer.clone(), guardian, address.clone().recipient());
             let agent = place.run(agent);

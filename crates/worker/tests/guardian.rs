@@ -69,6 +69,7 @@ fn helper() {
             ];
             executor.do_send(Start(Run {
                 id: RunId { task: TaskName::listed(name), czxid },
+                attempt: 1,
                 program: Program::Shell(line.to_owned()),
                 env: env.into_iter().map(|(name, value)| (name.to_owned(), value.to_owned())).collect(),
                 cwd: None,

@@ -38,7 +38,14 @@ fn print(ctx: &Context, result: &TaskResult) {
     row("submitter", or_dash(result.submitter.as_ref()));
     row("started", or_dash(result.started));
     row("ended", result.ended.to_string());
-    for (key, value) in [("reason", &result.reason), ("output", &result.output)] {
+    let output = result.output.clone().unwrap_or_default();
+    for (key, value) in [
+        ("reason", &result.reason),
+        ("output", &output.path),
+        ("served at", &output.http),
+        ("shipped to", &output.store),
+        ("not kept", &output.problem),
+    ] {
         if let Some(value) = value {
             row(key, value.clone());
         }

@@ -43,8 +43,9 @@ fn print_output(ctx: &Context, result: &TaskResult) {
 
 /// What is said when a stream was longer than what is kept of it.
 pub(crate) fn truncated(name: &str, stream: &Stream, result: &TaskResult) -> Option<String> {
-    let whole = match (&result.output, &result.worker) {
-        (Some(dir), Some(worker)) => format!("; the whole lies in {dir} on the machine of {worker}"),
+    let path = result.output.as_ref().and_then(|output| output.path.as_ref());
+    let whole = match (path, &result.worker) {
+        (Some(path), Some(worker)) => format!("; the whole lies in {path} on the machine of {worker}"),
         _ => String::new(),
     };
     let kept = stream.tail_bytes().len();
@@ -84,6 +85,7 @@ fn was_started(result: &TaskResult) -> bool {
 #[cfg(test)]
 mod tests {
     use bellwether_core::protocol::TaskName;
+    use bellwether_core::protocol::result::OutputPlace;
     use jiff::Timestamp;
 
     use super::*;
@@ -117,7 +119,7 @@ mod tests {
     #[test]
     fn a_tail_says_how_much_is_missing() {
         let mut result = result(TaskOutcome::Succeeded);
-        result.output = Some("/out".into());
+        result.output = Some(OutputPlace { path: Some("/out".into()), ..OutputPlace::default() });
         result.worker = Some(bellwether_core::protocol::WorkerId::listed("w"));
         let note = truncated("stdout", &Stream::of_tail(b"end", 10), &result).expect("it was cut");
         assert_eq!(note, "stdout: the last 3 of 10 bytes; the whole lies in /out on the machine of w");

@@ -12,7 +12,7 @@ use std::sync::Arc;
 
 use bellwether_common::boot::{self, Shutdown, Systemd};
 use bellwether_common::config::{Role, Settings};
-use bellwether_common::http::{self, Health};
+use bellwether_common::http::{self, Health, MorePages};
 use bellwether_common::metrics;
 use tokio::runtime::Handle;
 use tracing::info;
@@ -44,7 +44,7 @@ pub(crate) async fn run(global: &Global) -> Result<u8, Failure> {
         interrupts.next().await;
         systemd.stopping();
     };
-    let server = http::serve(&Handle::current(), listen, metrics, health.clone(), asked).await;
+    let server = http::serve(&Handle::current(), listen, metrics, health.clone(), MorePages::default(), asked).await;
     let server = server.map_err(|error| Failure::configuration(error.to_string()))?;
     health.set_ready(true, format!("exporting {names}"));
     info!(http = %server.address, servers = names, cluster = settings.cluster, "listening on {}", server.address);

@@ -66,7 +66,10 @@ pub(super) fn load(sources: &Sources, environment: impl Iterator<Item = (OsStrin
     let bad_secret = secret.as_ref().err().map(|why| ("zookeeper.auth_file".to_owned(), why.clone()));
     // One that cannot be used is there all the same, so that the rules do not miss it.
     settings.zookeeper.secret = secret.unwrap_or_else(|_| Some(Secret::new(Vec::new())));
-    let broken = rules::broken(&settings).into_iter().chain(bad_secret);
+    let token = secret::read_token(&settings.http, credentials.as_deref());
+    let bad_token = token.as_ref().err().map(|why| ("http.token_file".to_owned(), why.clone()));
+    settings.http.token = token.unwrap_or_default();
+    let broken = rules::broken(&settings).into_iter().chain(bad_secret).chain(bad_token);
     problems.extend(broken.map(|(key, why)| with_origin(keys::problem(&settings, key, why), &merged)));
     let origins = merged.into_iter().map(|(path, (_, origin))| (path.join("."), origin)).collect();
     ConfigError::of(problems).map(|()| (settings, origins))

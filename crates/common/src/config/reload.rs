@@ -41,6 +41,10 @@ pub fn reload(role: Role, current: &Settings, fresh: &Settings) -> Reload {
         differing.push("zookeeper.auth_file");
         differing.sort_unstable();
     }
+    if current.http.token != fresh.http.token && !differing.contains(&"http.token_file") && role.reads("http") {
+        differing.push("http.token_file");
+        differing.sort_unstable();
+    }
     let (changed, ignored): (Vec<_>, Vec<_>) = differing.into_iter().partition(|key| RELOADABLE.contains(key));
     Reload { settings: with(current, fresh, &changed), changed, ignored }
 }
@@ -56,6 +60,7 @@ fn with(current: &Settings, fresh: &Settings, keys: &[&str]) -> Settings {
     }
     let mut settings: Settings = of(whole);
     settings.zookeeper.secret.clone_from(&current.zookeeper.secret);
+    settings.http.token.clone_from(&current.http.token);
     settings
 }
 

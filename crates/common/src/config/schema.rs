@@ -219,7 +219,7 @@ impl Default for Task {
     }
 }
 
-/// Metrics and health pages of the services.
+/// Metrics, health and output pages of the services, and what the command shows to them.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 pub struct Http {
@@ -227,6 +227,11 @@ pub struct Http {
     pub listen: String,
     /// `host:port` under which others reach it; empty for what it listens on.
     pub advertise: String,
+    /// The file with the token that readers of outputs must show; empty for none.
+    pub token_file: String,
+    /// What stood in [`token_file`](Self::token_file) when the settings were loaded.
+    #[serde(skip)]
+    pub token: Option<Secret>,
 }
 
 /// What is logged.

@@ -1,4 +1,5 @@
-//! The secret with which a session authenticates itself: which file holds it, and who else may read that.
+//! Secrets: that with which a session authenticates itself, and that which readers of outputs show. Which file holds it, and who else
+//! may read that.
 //!
 //! A secret is never part of the configuration, so that it is in no `ps`, no log and no `config show`.
 
@@ -7,13 +8,17 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::schema::Zookeeper;
+use super::schema::{Http, Zookeeper};
 use super::values::Secret;
 
 /// systemd's variable for the directory of a service's credentials.
 pub(super) const DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
 /// The credential that stands in for an empty `zookeeper.auth_file`.
 const CREDENTIAL: &str = "zookeeper-auth";
+/// The credential that stands in for an empty `http.token_file`.
+const TOKEN_CREDENTIAL: &str = "http-token";
+/// A shorter token could be guessed.
+const TOKEN_MIN: usize = 16;
 /// Longer is no secret but a mistake, as a device or a log.
 const SECRET_MAX: u64 = 4096;
 
@@ -25,26 +30,50 @@ pub(super) fn read(zookeeper: &Zookeeper, credentials: Option<&Path>) -> Result<
     if zookeeper.auth_scheme.is_empty() {
         return Ok(None);
     }
-    let Some(path) = place(&zookeeper.auth_file, credentials) else { return Ok(None) };
+    let Some((named, secret)) = line(&zookeeper.auth_file, credentials, CREDENTIAL)? else { return Ok(None) };
+    if zookeeper.auth_scheme == "digest" && !secret.contains(&b':') {
+        return Err(format!("{named}the file must hold user:password for auth_scheme \"digest\""));
+    }
+    Ok(Some(Secret::new(secret)))
+}
+
+/// What stands in `token_file`, or in the credential that systemd gave.
+///
+/// # Errors
+/// What is wrong with the file, without anything of what it holds.
+pub(super) fn read_token(http: &Http, credentials: Option<&Path>) -> Result<Option<Secret>, String> {
+    let Some((named, token)) = line(&http.token_file, credentials, TOKEN_CREDENTIAL)? else { return Ok(None) };
+    if token.len() < TOKEN_MIN {
+        Err(format!(
+            "{named}the token has {} characters, and must have at least {TOKEN_MIN}; make one with: openssl rand -hex 32",
+            token.len()
+        ))
+    } else if !token.iter().all(u8::is_ascii_graphic) {
+        Err(format!("{named}the token must be one line of printable ASCII without blanks; make one with: openssl rand -hex 32"))
+    } else {
+        Ok(Some(Secret::new(token)))
+    }
+}
+
+/// The one line of that file, or of the credential, and how to begin a complaint about it.
+fn line(file: &str, credentials: Option<&Path>, credential: &str) -> Result<Option<(String, Vec<u8>)>, String> {
+    let Some(path) = place(file, credentials, credential) else { return Ok(None) };
     // Said where the configured name does not: the credential's.
-    let named = if zookeeper.auth_file.is_empty() { format!("{}: ", path.display()) } else { String::new() };
+    let named = if file.is_empty() { format!("{}: ", path.display()) } else { String::new() };
     let bytes = contents(&path).map_err(|why| format!("{named}{why}"))?;
     let line = bytes.strip_suffix(b"\n").unwrap_or(&bytes);
     let secret = line.strip_suffix(b"\r").unwrap_or(line);
     if secret.is_empty() {
-        Err(format!("{named}the file is empty; write the secret into it"))
-    } else if zookeeper.auth_scheme == "digest" && !secret.contains(&b':') {
-        Err(format!("{named}the file must hold user:password for auth_scheme \"digest\""))
-    } else {
-        Ok(Some(Secret::new(secret.to_vec())))
+        return Err(format!("{named}the file is empty; write the secret into it"));
     }
+    Ok(Some((named, secret.to_vec())))
 }
 
-fn place(auth_file: &str, credentials: Option<&Path>) -> Option<PathBuf> {
-    if !auth_file.is_empty() {
-        return Some(PathBuf::from(auth_file));
+fn place(file: &str, credentials: Option<&Path>, credential: &str) -> Option<PathBuf> {
+    if !file.is_empty() {
+        return Some(PathBuf::from(file));
     }
-    credentials.map(|directory| directory.join(CREDENTIAL)).filter(|path| path.exists())
+    credentials.map(|directory| directory.join(credential)).filter(|path| path.exists())
 }
 
 fn contents(path: &Path) -> Result<Vec<u8>, String> {

@@ -141,7 +141,7 @@ fn unknown_keys_are_named_with_their_source_and_the_nearest_known_one() {
             "cluster.name (--set cluster.name): unknown key; cluster is a value, there is nothing below it",
             "empty (w.toml): unknown key; the sections are client, coordinator, http, log, task, worker, zookeeper",
             "environment variable BELLWETHER__: unknown key; the sections are client, coordinator, http, log, task, worker, zookeeper",
-            "http.port (--set http.port): unknown key; the keys of [http] are advertise, listen",
+            "http.port (--set http.port): unknown key; the keys of [http] are advertise, listen, token_file",
             "slots (w.toml:1): unknown key; did you mean worker.slots?",
             "worker (environment variable BELLWETHER__WORKER): is a section; its keys are drain_timeout, kill_grace, labels, name, on_doubt, output_dir, output_max, output_tail, resources, shell, slots",
             "worker.labels.a.b (--set worker.labels.a.b): unknown key; a name in worker.labels has no dot in it",
@@ -393,6 +393,30 @@ fn a_secret_that_others_may_read_is_refused() {
     close(&auth_file, 0o600);
     fs::write(&auth_file, [b'x'; 5000]).expect("written");
     assert!(with_mode(0o600).expect_err("long").to_string().ends_with("is longer than 4096 bytes; it must hold nothing but the secret"));
+}
+
+#[test]
+fn a_token_is_long_enough_and_one_word_and_never_shown() {
+    let world = World::new().file("token", "");
+    let file = world.sources.files[0].clone();
+    close(&file, 0o640);
+    let with = |text: &str| {
+        fs::write(&file, text).expect("written");
+        World::new().set(&format!("http.token_file={}", file.display())).load()
+    };
+    let settings = with("0123456789abcdef\n").expect("a token");
+    assert_eq!(settings.http.token.as_ref().map(|token| token.reveal().to_vec()), Some(b"0123456789abcdef".to_vec()));
+    assert!(!format!("{settings:?}").contains("0123456789abcdef"));
+    for (bad, told) in [
+        ("0123456789abcde", "has 15 characters"),
+        ("0123456789 abcdef", "without blanks"),
+        ("0123456789abcdéf", "printable ASCII"),
+        ("", "empty"),
+    ] {
+        let error = with(bad).expect_err("a bad token").to_string();
+        assert!(error.starts_with("http.token_file = ") && error.contains(told) && !error.contains("0123456789"), "{error}");
+    }
+    assert_eq!(World::new().load().expect("defaults").http.token, None);
 }
 
 #[test]

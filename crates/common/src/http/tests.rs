@@ -28,9 +28,11 @@ impl World {
         let health = Health::new();
         let (stop, stopped) = oneshot::channel::<()>();
         let shutdown = async move { drop(stopped.await) };
-        let metrics = MetricsHandle::detached("blue");
+        let more = MorePages::default();
+        more.add(Router::new().route("/v1/more", get(async || "more\n")));
+        let pages = Pages { metrics: MetricsHandle::detached("blue"), health: health.clone(), more };
         let server = runtime
-            .block_on(serve_within(limits, runtime.handle(), SocketAddr::from(([127, 0, 0, 1], 0)), metrics, health.clone(), shutdown))
+            .block_on(serve_within(limits, runtime.handle(), SocketAddr::from(([127, 0, 0, 1], 0)), pages, shutdown))
             .expect("a free port");
         Self { runtime, server, health, stop }
     }
@@ -153,7 +155,7 @@ fn a_head_without_end_is_refused() {
 fn a_taken_address_is_named_together_with_its_key() {
     let world = World::start();
     let address = world.server.address;
-    let again = serve(world.runtime.handle(), address, MetricsHandle::detached("blue"), Health::new(), pending());
+    let again = serve(world.runtime.handle(), address, MetricsHandle::detached("blue"), Health::new(), MorePages::default(), pending());
     let error = world.runtime.block_on(again).expect_err("the address is taken").to_string();
     assert!(error.starts_with(&format!("cannot listen on {address} for metrics and health: ")), "{error}");
     assert!(error.ends_with("choose another address with http.listen"), "{error}");
@@ -166,4 +168,12 @@ fn a_shutdown_ends_the_server_and_frees_its_port() {
     stop.send(()).expect("the server waits for it");
     runtime.block_on(async { timeout(Duration::from_secs(10), server.ended()).await }).expect("it ends");
     assert!(TcpStream::connect(address).is_err(), "nobody listens any more");
+}
+
+#[test]
+fn a_role_adds_pages_of_its_own_and_nothing_else() {
+    let world = World::start();
+    assert_eq!(world.get("/v1/more"), (200, "more\n".to_owned()));
+    assert_eq!(world.get("/v1/less").0, 404);
+    assert_eq!(world.get("/v2/more").0, 404);
 }

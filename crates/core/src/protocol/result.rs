@@ -89,6 +89,50 @@ impl Stream {
     }
 }
 
+/// Where the whole output of an attempt lies.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[serde(from = "WrittenPlace")]
+pub struct OutputPlace {
+    /// Where its worker serves it, `host:port`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub http: Option<String>,
+    /// The directory on the worker's machine.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub path: Option<String>,
+    /// Where it was shipped to, as a URL: it is there when the worker is gone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub store: Option<String>,
+    /// Why it is not, or not wholly, in one of these places.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub problem: Option<String>,
+}
+
+/// [`OutputPlace`] as it is written; once it was the directory alone.
+#[derive(Deserialize)]
+#[serde(untagged)]
+enum WrittenPlace {
+    Path(String),
+    Place {
+        #[serde(default)]
+        http: Option<String>,
+        #[serde(default)]
+        path: Option<String>,
+        #[serde(default)]
+        store: Option<String>,
+        #[serde(default)]
+        problem: Option<String>,
+    },
+}
+
+impl From<WrittenPlace> for OutputPlace {
+    fn from(written: WrittenPlace) -> Self {
+        match written {
+            WrittenPlace::Path(path) => Self { path: Some(path), ..Self::default() },
+            WrittenPlace::Place { http, path, store, problem } => Self { http, path, store, problem },
+        }
+    }
+}
+
 /// One attempt that is over.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -149,9 +193,9 @@ pub struct TaskResult {
     /// Its standard error.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub stderr: Option<Stream>,
-    /// Where the whole output lies: a directory on the worker's machine.
+    /// Where the whole output lies, if there was any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub output: Option<String>,
+    pub output: Option<OutputPlace>,
     /// Why it ended as it did, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -360,6 +404,15 @@ mod tests {
         let recorded = record(&result(TaskOutcome::Succeeded), Some(&plain));
         assert_eq!(decode_status(&recorded.status), Status::Plain { succeeded: true, words: "done".into() });
         assert!(decode_result(&recorded.details.unwrap()).is_some());
+    }
+
+    #[test]
+    fn a_place_is_read_in_its_old_form_too() {
+        let read = |json: &str| serde_json::from_str::<OutputPlace>(json).unwrap();
+        assert_eq!(read(r#""/out/t""#), OutputPlace { path: Some("/out/t".into()), ..OutputPlace::default() });
+        let place = OutputPlace { http: Some("w:9642".into()), problem: Some("disk full".into()), ..OutputPlace::default() };
+        assert_eq!(serde_json::to_string(&place).unwrap(), r#"{"http":"w:9642","problem":"disk full"}"#);
+        assert_eq!(read(r#"{"http":"w:9642","problem":"disk full","later":1}"#), place);
     }
 
     #[test]

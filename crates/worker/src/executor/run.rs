@@ -11,6 +11,8 @@ use jiff::Timestamp;
 pub struct Run {
     /// Which assignment this is.
     pub id: RunId,
+    /// Ordinal of the attempt, by which its output is found.
+    pub attempt: u32,
     /// What to run.
     pub program: Program,
     /// Set on top of the worker's own environment, from which every `BELLWETHER*` is removed. The caller passes `BELLWETHER_TASK`,
@@ -75,8 +77,11 @@ pub struct Tail {
     pub total: u64,
     /// Whether `kept` is less than all.
     pub truncated: bool,
-    /// The file with the output (up to the settings' maximum); `None` if there was no output or it could not be written.
+    /// The file with the first half of what is kept of the output, beside which the others lie; `None` if there was no output or it
+    /// could not be written.
     pub file: Option<PathBuf>,
+    /// What of it could not be written, and why.
+    pub problem: Option<String>,
 }
 
 /// What the executor reports.

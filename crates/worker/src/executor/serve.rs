@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bellwether_common::clock;
+use bellwether_common::output::{Piece, StreamName, escape};
 use jiff::Timestamp;
 use nix::errno::Errno;
 use nix::sys::signal::{Signal, killpg};
@@ -15,13 +16,14 @@ use nix::sys::wait::{WaitPidFlag, WaitStatus, waitpid};
 use nix::unistd::Pid;
 use tokio::io::AsyncWriteExt;
 use tokio::process::ChildStdin;
+use tokio::sync::watch;
 use tracing::warn;
 
 use super::capture::{Capture, Limits, pump};
 use super::cgroup::Cgroups;
 use super::command::{Blame, CannotStart, Environment, spawn};
 use super::control::{Control, FAMILY, Signalling};
-use super::file_name::{Stream, output_file};
+use super::shelf::{Progress, Shelf};
 use super::stray::Sweeper;
 use super::{Ending, Program, Report, Run, RunEnded, RunId, RunStarted, Settings};
 use crate::guardian::GuardianMode;
@@ -39,25 +41,34 @@ pub(super) struct Workshop {
     pub(super) guardian: GuardianMode,
     pub(super) sweeper: Option<Sweeper>,
     pub(super) cgroups: Option<Arc<Cgroups>>,
+    pub(super) shelf: Shelf,
+}
+
+impl Workshop {
+    fn capture(&self, run: &Run, stream: StreamName, progress: watch::Sender<Progress>) -> Capture {
+        let limits = Limits { tail: self.settings.output_tail, files: self.settings.output_max };
+        let first = Piece { attempt: run.attempt, czxid: run.id.czxid, stream, start: 0 };
+        let files = self.settings.output_dir.as_ref().map(|root| (root.join(escape(run.id.task.as_str())), first));
+        Capture::new(limits, files, progress)
+    }
 }
 
 /// Runs `run` and reports about it.
 pub(super) async fn serve(shop: Arc<Workshop>, run: Run, control: Arc<Control>, serial: u64, report: impl Fn(Report)) {
     let started = (Timestamp::now(), Instant::now());
-    let id = run.id.clone();
-    let capture = |stream| {
-        let limits = Limits { tail: shop.settings.output_tail, file: shop.settings.output_max };
-        Capture::new(limits, shop.settings.output_dir.as_ref().map(|root| output_file(root, &id, stream)))
-    };
-    let mut captures = (capture(Stream::Stdout), capture(Stream::Stderr));
+    let (id, attempt) = (run.id.clone(), run.attempt);
+    let [stdout, stderr] = shop.shelf.begin(&id, attempt, started.0);
+    let mut captures = (shop.capture(&run, StreamName::Stdout, stdout), shop.capture(&run, StreamName::Stderr, stderr));
     let mut dead_at = None;
     let how = execute(&shop, run, &control, serial, &mut captures, &mut dead_at, &report).await;
     FAMILY.leave(serial);
+    let (stdout, stderr) = (captures.0.finish(), captures.1.finish());
+    shop.shelf.end(&id, attempt);
     report(Report::Ended(Box::new(RunEnded {
         id,
         how,
-        stdout: captures.0.finish(),
-        stderr: captures.1.finish(),
+        stdout,
+        stderr,
         started: started.0,
         ended: Timestamp::now(),
         took: started.1.elapsed(),
