@@ -24,6 +24,7 @@ mod load;
 mod master;
 mod metrics;
 mod nemesis;
+mod output_pages;
 mod proof_of_life;
 mod python;
 mod races;

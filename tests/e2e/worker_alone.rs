@@ -146,7 +146,7 @@ fn plain_tasks_are_answered_in_words_with_details_beside_them() {
     assert_eq!((bad.exit, bad.stderr.map(|stderr| stderr.tail)), (Some(3), Some("oops\n".to_owned())));
     assert_eq!(world.details("argv").stdout.map(|stdout| stdout.tail).as_deref(), Some("a b"));
     let output = good.output.expect("where the whole output is");
-    let files: Vec<_> = fs::read_dir(&output).expect("a directory").flatten().map(|file| file.path()).collect();
+    let files: Vec<_> = fs::read_dir(output.path.expect("a directory")).expect("a directory").flatten().map(|file| file.path()).collect();
     assert_eq!(files.iter().map(|file| fs::read_to_string(file).expect("text")).collect::<Vec<_>>(), [expected]);
 
     assert_eq!(world.cluster.tree().children(&path::assign_box(&me)), Vec::<String>::new());

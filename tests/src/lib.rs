@@ -16,6 +16,7 @@ pub mod metrics;
 pub mod mount;
 pub mod nemesis;
 pub mod netns;
+pub mod outputs;
 pub mod place;
 pub mod proc;
 pub mod process;
