@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bellwether_tests::history::Step;
 use bellwether_tests::proxy::{Fault, Operation, Rule};
 use bellwether_tests::tasks::SOON;
 use bellwether_tests::{Cluster, Process, Scenario, eventually, is};
@@ -151,6 +152,49 @@ fn a_poisonous_task_is_a_dead_letter_and_its_neighbours_are_not() {
     becomes(&coordinator, "bellwether_tasks_ended_total", &[("result", "dead")], 1.0);
     assert!(workers.iter().filter(|worker| worker.is_running()).count() > 0);
     scenario.saw("the poison cost 3 workers and is a dead letter with its reason; 6 neighbours done");
+}
+
+#[test]
+fn who_sits_beside_a_poisonous_task_each_time_is_not_convicted_with_it() {
+    let scenario = Scenario::of("F29");
+    let session = Duration::from_secs(2);
+    let cluster = Cluster::builder().worker_session(session).setting("coordinator.max_worker_losses", "3").start();
+    let _coordinator = cluster.coordinator("c1");
+    let innocent = cluster.put("echo $BELLWETHER_WORKER >> innocent; until [ -e go ]; do sleep 0.02; done");
+    // For as long as it may be beside the other, it waits for it; with two losses it is alone, and kills at once.
+    let poison = cluster.put(
+        "echo $BELLWETHER_WORKER >> victims; [ $BELLWETHER_ATTEMPT = 3 ] || until grep -q $BELLWETHER_WORKER innocent; do sleep 0.02; done; kill -9 $PPID; sleep 60",
+    );
+    let mut worker = cluster.worker("w", 2);
+    eventually(Duration::from_secs(60), "the end of the poison", || {
+        if !worker.is_running() {
+            worker = cluster.worker("w", 2);
+        }
+        // With two losses each of them is to be alone: the innocent one, if it is first, makes room.
+        if cluster.lines("innocent").len() == 3 {
+            let_go(&cluster);
+        }
+        cluster.tree().exists(&format!("/status/{poison}"))
+    });
+    let_go(&cluster);
+    assert_eq!(cluster.status_of(&poison), "failed worker-lost");
+    if !worker.is_running() {
+        worker = cluster.worker("w", 2);
+    }
+    assert_eq!(cluster.status_of(&innocent), "done", "it was lost with two workers by its neighbour's doing, and then alone");
+    let (ran, victims) = (cluster.lines("innocent"), cluster.lines("victims"));
+    assert_eq!((ran.len(), victims.len(), &ran[..2]), (3, 3, &victims[..2]), "{ran:?}, {victims:?}");
+    let history = cluster.history();
+    let last = |task: &str| {
+        let steps = &history.tasks[task];
+        let assigned = steps.iter().rfind(|(_, step)| matches!(step, Step::Assigned(_))).expect("a last attempt").0.zxid;
+        assigned..steps.last().expect("its end").0.zxid
+    };
+    let (first, second) = (last(&innocent), last(&poison));
+    assert!(first.end < second.start || second.end < first.start, "the last time each was alone: {first:?}, {second:?}");
+    assert_eq!(cluster.tree().children("/bellwether/dead"), [poison.as_str()]);
+    drop(worker);
+    scenario.saw("a neighbour that was lost with the poison twice was alone the third time, and is done");
 }
 
 #[test]

@@ -13,7 +13,7 @@ use crate::history::{self, Promise};
 use crate::place::{self, Dir};
 use crate::process::Process;
 use crate::proxy::Proxy;
-use crate::sampler::{Sampled, Sampler};
+use crate::sampler::{self, Sampled, Sampler};
 use crate::tree::Tree;
 use crate::txnlog;
 use crate::zookeeper::Zookeeper;
@@ -27,6 +27,7 @@ pub struct Builder {
     zookeeper: Option<Zookeeper>,
     coordinator_session: Duration,
     worker_session: Duration,
+    news: Duration,
     settings: Vec<(String, String)>,
     variables: Vec<(String, String)>,
     unaudited: Vec<Promise>,
@@ -61,6 +62,14 @@ impl Builder {
         self
     }
 
+    /// How long a coordinator whose office somebody deleted by hand may go on showing it. By default for a moment; for half of its
+    /// session more where it may be cut off just then, so that it cannot hear of it.
+    #[must_use]
+    pub fn news_within(mut self, news: Duration) -> Self {
+        self.news = news;
+        self
+    }
+
     /// A configuration key of every service, with its value as TOML: `("worker.on_doubt", "\"keep\"")`.
     #[must_use]
     pub fn setting(mut self, key: &str, toml: &str) -> Self {
@@ -87,6 +96,7 @@ impl Builder {
             dir: Arc::new(Dir::new(&place::test_name())),
             coordinator_session: self.coordinator_session,
             worker_session: self.worker_session,
+            news: self.news,
             settings: self.settings,
             variables: self.variables,
             unaudited: self.unaudited,
@@ -105,6 +115,7 @@ pub struct Cluster {
     dir: Arc<Dir>,
     coordinator_session: Duration,
     worker_session: Duration,
+    news: Duration,
     settings: Vec<(String, String)>,
     variables: Vec<(String, String)>,
     unaudited: Vec<Promise>,
@@ -120,6 +131,7 @@ impl Cluster {
             zookeeper: None,
             coordinator_session: Duration::from_secs(4),
             worker_session: Duration::from_secs(6),
+            news: sampler::NEWS,
             settings: Vec::new(),
             variables: Vec::new(),
             unaudited: Vec::new(),
@@ -203,7 +215,7 @@ impl Cluster {
     pub fn coordinator_inside(&self, wrapper: &[String], name: &str, settings: &[(&str, &str)]) -> Process {
         let own = [("coordinator.name", quoted(name))];
         let coordinator = self.service("bellwether-coordinator", wrapper, name, self.coordinator_session, &own, settings);
-        self.sampler.get_or_init(Sampler::start).watch(name, coordinator.pid(), coordinator.log_path());
+        self.sampler.get_or_init(|| Sampler::start(self.news)).watch(name, coordinator.pid(), coordinator.log_path());
         coordinator
     }
 

@@ -21,7 +21,7 @@ const PAUSE: Duration = Duration::from_millis(100);
 const WAKING: Duration = Duration::from_secs(1);
 /// When `/master` is deleted by hand, another may rule before the news of it has come to whoever ruled: two servers tell them. Its
 /// writes are refused from that moment on; only what it shows is late.
-const NEWS: Duration = Duration::from_millis(250);
+pub(crate) const NEWS: Duration = Duration::from_millis(250);
 const ACTIVE: &str = "bellwether_master_is_active";
 
 /// What was seen.
@@ -54,16 +54,16 @@ pub struct Sampler {
 }
 
 impl Sampler {
-    /// Starts with nobody to look at.
+    /// Starts with nobody to look at. Who lost the office may show it for as long as `news` may take to come to it.
     #[must_use]
-    pub fn start() -> Self {
+    pub fn start(news: Duration) -> Self {
         let (watched, seen, stop) = (Arc::<Mutex<Vec<Watched>>>::default(), Arc::<Mutex<Sampled>>::default(), Arc::<AtomicBool>::default());
         let (whom, what, until) = (watched.clone(), seen.clone(), stop.clone());
         let work = move || {
             let mut last: Option<String> = None;
             while !until.load(Ordering::Acquire) {
                 let mut all = std::mem::take(&mut *whom.lock().unwrap_or_else(PoisonError::into_inner));
-                round(&mut all, &mut last, &what);
+                round(&mut all, &mut last, news, &what);
                 let mut kept = whom.lock().unwrap_or_else(PoisonError::into_inner);
                 all.append(&mut kept);
                 *kept = all;
@@ -110,7 +110,7 @@ impl Drop for Sampler {
 }
 
 /// Asks everybody once, and those again who showed leadership beside another. `last` was the last to show it.
-fn round(all: &mut Vec<Watched>, last: &mut Option<String>, seen: &Mutex<Sampled>) {
+fn round(all: &mut Vec<Watched>, last: &mut Option<String>, news: Duration, seen: &Mutex<Sampled>) {
     all.retain(|watched| state_of(watched.pid).is_some());
     let mut leading: Vec<&mut Watched> = Vec::new();
     for watched in all {
@@ -123,7 +123,7 @@ fn round(all: &mut Vec<Watched>, last: &mut Option<String>, seen: &Mutex<Sampled
         // The second was asked after the first, and now the first is asked after the second, until the news must have reached it.
         let since = Instant::now();
         let mut both = first.shows_leadership(seen) == Some(true);
-        while both && since.elapsed() < NEWS {
+        while both && since.elapsed() < news {
             std::thread::sleep(Duration::from_millis(10));
             both = first.shows_leadership(seen) == Some(true) && leading.iter_mut().any(|other| other.shows_leadership(seen) == Some(true));
         }
@@ -199,7 +199,7 @@ mod tests {
 
     fn sampled(leading: [bool; 2]) -> Sampled {
         let dir = Dir::new("sampler");
-        let sampler = Sampler::start();
+        let sampler = Sampler::start(NEWS);
         let me = i32::try_from(std::process::id()).expect("a pid");
         for (i, leads) in leading.into_iter().enumerate() {
             sampler.watch(&format!("c{i}"), me, &coordinator(dir.path(), &format!("c{i}"), leads));
