@@ -4,7 +4,7 @@
 TEST_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test lint verify fix figures nemesis faults fuzz audit-rate deb deb-test deploy-check dashboards dashboards-check dashboard-figures pictures docs
+.PHONY: help deps build demo test lint verify fix figures nemesis faults fuzz audit-rate deb deb-test deploy-check dashboards dashboards-check dashboard-figures ticks pictures docs
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -49,6 +49,9 @@ deploy-check: build ## Judge deploy/ with every verifier that is here or that pi
 
 figures: build ## Measure takeovers and latencies, and print them
 	@cargo run --quiet --package bellwether-tests --bin figures
+
+ticks: build ## Fire 10,000 ticks of schedules while 20 masters are killed, and count them in ZooKeeper's log
+	@cargo run --quiet --package bellwether-tests --bin ticks
 
 # How long, and what is done.
 SECONDS ?= 60

@@ -16,6 +16,7 @@ mod interrupted;
 mod look;
 mod outage;
 mod run;
+mod schedule;
 mod submit;
 mod wait;
 

@@ -32,6 +32,7 @@ mod reload;
 mod retries;
 mod rights;
 mod rules;
+mod schedules;
 mod secrets;
 mod service_manager;
 mod starting;

@@ -27,6 +27,7 @@ pub mod scrapes;
 pub mod sizing;
 pub mod synthetic;
 pub mod tasks;
+pub mod ticks;
 pub mod tree;
 pub mod txnlog;
 pub mod wait;

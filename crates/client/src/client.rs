@@ -5,7 +5,8 @@ use std::sync::Arc;
 use bellwether_common::store::{LayoutError, ReadError, Store};
 use bellwether_common::zk_runtime;
 use bellwether_core::protocol::result::TaskResult;
-use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, path};
+use bellwether_core::protocol::schedule::ScheduleRecord;
+use bellwether_core::protocol::{Multi, Outcome, Refusal, ScheduleName, TaskName, Why, path};
 use bellwether_core::submission::Submittal;
 use serde::Serialize;
 
@@ -18,6 +19,7 @@ use crate::link;
 use crate::listing::{self, Filter, Listing};
 use crate::names::Names;
 use crate::overview::{self, Overview};
+use crate::schedules::{self, ScheduleView, Scheduled};
 use crate::settings::ClientSettings;
 use crate::submissions::Submit;
 use crate::supervisor::{self, Family, Leave};
@@ -188,6 +190,89 @@ impl Client {
             true => Ok(()),
             false => Err(Error::NoSuchLetter(dead.clone())),
         }
+    }
+
+    /// A new unique name for a schedule.
+    #[must_use]
+    pub fn new_schedule_name(&self) -> ScheduleName {
+        let unique = self.inner.names.task();
+        ScheduleName::listed(&format!("schedule-{}", unique.as_str().trim_start_matches("task-")))
+    }
+
+    /// Makes a schedule: `record` says when, `task` what; the record's own task is not looked at.
+    ///
+    /// # Errors
+    /// [`SubmitError`]: what is wrong with it; [`Error::ScheduleExists`] if there is another one of this name.
+    pub async fn make_schedule(&self, name: &ScheduleName, task: NewTask, record: ScheduleRecord) -> Result<Scheduled, SubmitError> {
+        let settings = &self.inner.settings;
+        let record = ScheduleRecord { task: task.envelope(&settings.submitter, settings.payload_max)?, ..record };
+        record.check().map_err(SubmitError::BadSchedule)?;
+        let name = name.clone();
+        let made = self.ask(move |store| {
+            let (name, record) = (name.clone(), record.clone());
+            async move { schedules::make(&store, &name, &record).await }
+        });
+        Ok(made.await??)
+    }
+
+    /// All schedules, by name.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn schedules(&self) -> Result<Vec<ScheduleView>, Error> {
+        self.ask(|store| async move { schedules::list(&store).await }).await
+    }
+
+    /// One schedule.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSchedule`], or why there is no answer.
+    pub async fn schedule(&self, name: &ScheduleName) -> Result<ScheduleView, Error> {
+        let asked = name.clone();
+        let shown = self.ask(move |store| {
+            let asked = asked.clone();
+            async move { schedules::show(&store, &asked).await }
+        });
+        shown.await?.ok_or_else(|| Error::NoSuchSchedule(name.clone()))
+    }
+
+    /// Deletes a schedule. The tasks that it made stay.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSchedule`], or why there is no answer.
+    pub async fn delete_schedule(&self, name: &ScheduleName) -> Result<(), Error> {
+        let asked = name.clone();
+        let deleted = self.ask(move |store| {
+            let asked = asked.clone();
+            async move { schedules::delete(&store, &asked).await }
+        });
+        deleted.await??.then_some(()).ok_or_else(|| Error::NoSuchSchedule(name.clone()))
+    }
+
+    /// From now on no tick of a schedule counts.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSchedule`], or why there is no answer.
+    pub async fn pause_schedule(&self, name: &ScheduleName) -> Result<(), Error> {
+        self.change_schedule(name, schedules::Wish::Pause).await
+    }
+
+    /// From now on the ticks of a schedule count again.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchSchedule`], or why there is no answer.
+    pub async fn resume_schedule(&self, name: &ScheduleName) -> Result<(), Error> {
+        let now = self.zookeeper_time().await?;
+        self.change_schedule(name, schedules::Wish::Resume(now.as_second())).await
+    }
+
+    async fn change_schedule(&self, name: &ScheduleName, wish: schedules::Wish) -> Result<(), Error> {
+        let asked = name.clone();
+        let changed = self.ask(move |store| {
+            let asked = asked.clone();
+            async move { schedules::change(&store, &asked, wish).await }
+        });
+        changed.await??.then_some(()).ok_or_else(|| Error::NoSuchSchedule(name.clone()))
     }
 
     /// What time it is by the clock of ZooKeeper's leader, a moment ago: delays are counted by it.

@@ -16,6 +16,7 @@ mod printer;
 mod reference_test;
 mod result;
 mod run;
+mod schedule;
 mod status;
 mod submit;
 mod table;
@@ -87,7 +88,13 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
 
 async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
     match command {
-        Command::Submit(submit) => submit::run(ctx, submit.task, submit.wait).await,
+        Command::Submit(submit) => {
+            submit.rhythm.check()?;
+            match submit.rhythm.is_given() {
+                true => schedule::make(ctx, submit::new(ctx, submit.task).await?, submit.rhythm).await,
+                false => submit::run(ctx, submit.task, submit.wait).await,
+            }
+        }
         Command::Run(run) => run::run(ctx, run.task).await,
         Command::Wait(wait) => wait::run(ctx, &wait.tasks, wait.any).await,
         Command::Status { task: Some(task) } => status::task(ctx, &task).await,
@@ -97,6 +104,7 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Worker { command: WorkerCommand::List } => worker::list(ctx).await,
         Command::Master { command: MasterCommand::Status } => master::status(ctx).await,
         Command::Dead { command } => dead::run(ctx, &command).await,
+        Command::Schedule { command } => schedule::run(ctx, command).await,
         Command::Cancel(cancel) => cancel::run(ctx, &cancel.tasks, cancel.reason.as_deref()).await,
         // These were run before there was anything to connect to.
         Command::Audit(_) | Command::Config(_) | Command::Dev(_) | Command::ZkExporter => Ok(0),

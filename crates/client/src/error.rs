@@ -3,8 +3,9 @@
 use std::time::Duration;
 
 use bellwether_common::store::ReadError;
-use bellwether_core::protocol::TaskName;
 use bellwether_core::protocol::payload::Rejection;
+use bellwether_core::protocol::schedule::BadSchedule;
+use bellwether_core::protocol::{ScheduleName, TaskName};
 use bellwether_core::submission::Failure;
 
 /// Why a client works no more. It never recovers: make a new one.
@@ -68,6 +69,12 @@ pub enum Error {
     /// There is no such task: it was never submitted, or its result was removed.
     #[error("there is no task {0}: it was never submitted, or its result was removed")]
     NoSuchTask(TaskName),
+    /// There is no such schedule.
+    #[error("there is no schedule {0}")]
+    NoSuchSchedule(ScheduleName),
+    /// There is one of this name, which asks for something else.
+    #[error("there is a schedule {0} already, and it asks for something else")]
+    ScheduleExists(ScheduleName),
     /// There is no such dead letter.
     #[error("there is no dead letter of {0}: it never was dead, or the letter was retried or purged")]
     NoSuchLetter(TaskName),
@@ -91,6 +98,9 @@ pub enum SubmitError {
     /// One of them can never run. Nothing was sent.
     #[error("the task cannot be submitted: {0}")]
     Rejected(Rejection),
+    /// It is no schedule. Nothing was sent.
+    #[error("the schedule cannot be made: {0}")]
+    BadSchedule(BadSchedule),
     /// It has more bytes than this client was told to submit. Nothing was sent.
     #[error("the task cannot be submitted: it has {bytes} bytes, task.payload_max is {max}; put the data into a file and pass its path")]
     TooLarge {

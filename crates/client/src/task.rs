@@ -84,6 +84,15 @@ impl NewTask {
         self
     }
 
+    /// As each tick of a schedule submits it.
+    pub(crate) fn envelope(self, submitter: &str, max: usize) -> Result<Envelope, SubmitError> {
+        let payload = self.payload(submitter, max)?;
+        let mut envelope: Envelope = serde_json::from_slice(&payload).expect("it was made of one");
+        // Each of the tasks begins a trace of its own.
+        envelope.trace = None;
+        Ok(envelope)
+    }
+
     /// As it is written to ZooKeeper, if anybody can run it and it has at most `max` bytes.
     pub(crate) fn payload(mut self, submitter: &str, max: usize) -> Result<Vec<u8>, SubmitError> {
         payload::check_command(&self.command).map_err(SubmitError::Rejected)?;
@@ -244,6 +253,11 @@ pub struct TaskView {
 
 /// How much of a command is shown.
 const COMMAND_WIDTH: usize = 200;
+
+/// What an envelope runs, in one line; nothing if it is no task.
+pub(crate) fn shown_command(envelope: &Envelope) -> Option<String> {
+    payload::decode_assigned(&envelope.encode()).ok().map(|task| task.command.display(COMMAND_WIDTH))
+}
 
 impl TaskView {
     /// A task that has not ended, from its payload. What is no task is shown with what is known.

@@ -73,6 +73,12 @@ pub const TASK_QUEUE_DURATION_SECONDS: &str = "bellwether_task_queue_duration_se
 pub const TASK_ASSIGN_DURATION_SECONDS: &str = "bellwether_task_assign_duration_seconds";
 /// Results of an earlier life of `/tasks` that the master deleted.
 pub const SWEPT_RESULTS_TOTAL: &str = "bellwether_swept_results_total";
+/// Schedules that wait for a tick.
+pub const SCHEDULES: &str = "bellwether_schedules";
+/// Ticks of schedules: label [`label::RESULT`], see [`SCHEDULE_RESULTS`].
+pub const SCHEDULE_TICKS_TOTAL: &str = "bellwether_schedule_ticks_total";
+/// Seconds from a tick to its task, by ZooKeeper's clock.
+pub const SCHEDULE_LATENESS_SECONDS: &str = "bellwether_schedule_lateness_seconds";
 /// Workers as the master sees them: label [`label::STATE`], see [`WORKER_STATES`].
 pub const WORKERS: &str = "bellwether_workers";
 /// Incarnations that registered.
@@ -178,16 +184,19 @@ pub const FAILOVER_REASONS: [&str; 3] = ["stepped_down", "session_ended", "unkno
 /// The parts of a takeover: vacancy to election, election to the first decision, decision to the first assignment.
 pub const FAILOVER_PHASES: [&str; 3] = ["election", "recovery", "first_assignment"];
 /// What a master's pen writes.
-pub const PEN_OPS: [&str; 6] = ["assign", "cancel", "take_back", "hold", "housekeeping", "proof"];
+pub const PEN_OPS: [&str; 7] = ["assign", "cancel", "take_back", "hold", "schedule", "housekeeping", "proof"];
 /// What any pen writes: a master's, a worker's, a client's.
-pub const WRITE_OPS: [&str; 10] =
-    ["assign", "cancel", "take_back", "hold", "housekeeping", "proof", "register", "record", "give_back", "submit"];
+pub const WRITE_OPS: [&str; 11] =
+    ["assign", "cancel", "take_back", "hold", "schedule", "housekeeping", "proof", "register", "record", "give_back", "submit"];
 /// Where a takeover found tasks.
 pub const RECOVERED_FROM: [&str; 4] = ["pending", "held", "assigned", "gone_worker"];
 /// States of a task that has not ended.
 pub const TASK_STATES: [&str; 3] = ["held", "pending", "assigned"];
 /// How the master ends a task.
 pub const MASTER_ENDINGS: [&str; 3] = ["cancelled", "rejected", "dead"];
+/// What became of a tick: a task, or none, because it was not made up for, the task before had not ended, or the name was taken.
+/// Ticks that are left out together count once.
+pub const SCHEDULE_RESULTS: [&str; 4] = ["fired", "missed", "overlap", "taken"];
 /// States of a worker.
 pub const WORKER_STATES: [&str; 3] = ["active", "draining", "unusable"];
 /// Why an incarnation went.
@@ -216,7 +225,8 @@ pub const OVERLAP_BUCKETS: [f64; 12] = [0.0, 0.01, 0.1, 0.5, 1.0, 2.0, 5.0, 10.0
 pub const OPS_BUCKETS: [f64; 11] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 256.0, 512.0, 1024.0];
 
 /// The bounds of a histogram, by how its name ends; the first that fits. For all others, [`FAST_BUCKETS`].
-pub const BUCKETS: [(&str, &[f64]); 7] = [
+pub const BUCKETS: [(&str, &[f64]); 8] = [
+    ("_schedule_lateness_seconds", &OUTAGE_BUCKETS),
     ("_disconnected_duration_seconds", &OUTAGE_BUCKETS),
     ("_failover_duration_seconds", &OUTAGE_BUCKETS),
     ("_queue_duration_seconds", &TASK_BUCKETS),
@@ -318,6 +328,9 @@ pub const METRICS: &[Metric] = &[
     metric(Histogram, COORDINATOR, TASK_QUEUE_DURATION_SECONDS, &[], "time that tasks waited under /tasks before they were assigned, since they were submitted or given back"),
     metric(Histogram, COORDINATOR, TASK_ASSIGN_DURATION_SECONDS, &[], "time from the decision to assign to ZooKeeper's answer"),
     metric(Counter, COORDINATOR, SWEPT_RESULTS_TOTAL, &[], "results of an earlier life of /tasks that were deleted"),
+    metric(Gauge, COORDINATOR, SCHEDULES, &[], "schedules that wait for a tick"),
+    metric(Counter, COORDINATOR, SCHEDULE_TICKS_TOTAL, &[(label::RESULT, &SCHEDULE_RESULTS)], "ticks of schedules, those that are left out together once"),
+    metric(Histogram, COORDINATOR, SCHEDULE_LATENESS_SECONDS, &[], "time from a tick of a schedule to its task"),
     metric(Gauge, COORDINATOR, WORKERS, &[(label::STATE, &WORKER_STATES)], "workers as the master sees them"),
     metric(Counter, COORDINATOR, WORKER_JOINS_TOTAL, &[], "worker incarnations that registered"),
     metric(Counter, COORDINATOR, WORKER_LOSSES_TOTAL, &[(label::REASON, &WORKER_LOSS_REASONS)], "worker incarnations that went"),

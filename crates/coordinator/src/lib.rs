@@ -1,12 +1,13 @@
 //! The coordinator: a process that stands for election, and as the master assigns tasks to workers.
 //!
-//! Its rules are `bellwether_core::election` and `bellwether_core::master`; here are the actors around them. `supervisor` is the
+//! Its rules are `bellwether_core::election`, `bellwether_core::master` and `bellwether_core::timetable`; here are the actors around them. `supervisor` is the
 //! family tree: who lives when, and what a suspended or lost session means for each.
 
 mod master;
 mod observe;
 mod office;
 mod supervisor;
+mod timetable;
 mod unknown;
 
 pub use supervisor::run;

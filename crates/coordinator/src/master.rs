@@ -17,6 +17,9 @@ use bellwether_core::protocol::{Outcome, Refusal, Why};
 
 use crate::observe::{MasterObserver, TermClock};
 use crate::office::{Office, Told};
+use crate::timetable::{ReconcileEvery, TimetableActor};
+
+pub(crate) use asking::{known, names, reading};
 
 /// How often the gauges are set.
 const GAUGES_INTERVAL: Duration = Duration::from_millis(500);
@@ -83,6 +86,8 @@ pub(crate) struct MasterActor {
     master: Master,
     pen: Pen,
     office: Addr<Office>,
+    /// Makes tasks of schedules, for as long as this one rules.
+    timetable: Option<Addr<TimetableActor>>,
     observer: MasterObserver,
     reconcile_interval: Duration,
     reconciling: Option<SpawnHandle>,
@@ -100,6 +105,7 @@ impl MasterActor {
             master: Master::new(epoch, settings),
             pen,
             office,
+            timetable: None,
             observer: MasterObserver::new(term),
             reconcile_interval,
             reconciling: None,
@@ -190,6 +196,7 @@ impl Actor for MasterActor {
 
     fn started(&mut self, context: &mut Context<Self>) {
         self.begin(context);
+        self.timetable = Some(TimetableActor::new(self.pen.clone(), self.office.clone(), self.reconcile_interval).start());
         context.run_interval(GAUGES_INTERVAL, |actor, _| actor.observer.gauges(&actor.master));
         self.reconcile_regularly(context);
     }
@@ -219,6 +226,10 @@ impl Handler<Order> for MasterActor {
                 context.stop();
             }
         }
+        if let Some(timetable) = &self.timetable {
+            // As few as come to us; the pen is open again before.
+            timetable.do_send(order);
+        }
     }
 }
 
@@ -228,6 +239,10 @@ impl Handler<Configured> for MasterActor {
     fn handle(&mut self, configured: Configured, context: &mut Context<Self>) {
         if std::mem::replace(&mut self.reconcile_interval, configured.reconcile_interval) != configured.reconcile_interval {
             self.reconcile_regularly(context);
+            if let Some(timetable) = &self.timetable {
+                // One per SIGHUP.
+                timetable.do_send(ReconcileEvery(self.reconcile_interval));
+            }
         }
         self.feed(Event::Configured(configured.settings), context);
     }

@@ -5,9 +5,10 @@
 //! ├── SessionActor      as long as the process; opens one session after the other
 //! └── Office            as long as the process; the election
 //!     └── MasterActor   as long as a term
+//!         └── TimetableActor   as long: makes tasks of schedules
 //! ```
 //!
-//! | the session is | Office | MasterActor |
+//! | the session is | Office | MasterActor, TimetableActor |
 //! |---|---|---|
 //! | suspended | shows no leadership, proves nothing | stops writing, keeps its view |
 //! | resumed | proves the office | watches and reads again, then writes |

@@ -6,6 +6,7 @@
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
 pub mod agent;
+pub mod cron;
 pub mod election;
 pub mod invariant;
 pub mod lifecycle;
@@ -16,6 +17,7 @@ pub mod protocol;
 pub mod rewind;
 pub mod submission;
 pub mod time;
+pub mod timetable;
 pub mod view;
 pub mod waiting;
 

@@ -12,7 +12,7 @@
 //! * `writing`: items become transactions, and outcomes become beliefs
 
 mod cancels;
-mod clock;
+pub(crate) mod clock;
 mod ground;
 pub mod items;
 mod numbers;

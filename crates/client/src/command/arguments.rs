@@ -9,6 +9,7 @@ mod dev;
 mod global;
 mod list;
 mod master;
+mod schedule;
 mod submit;
 mod task;
 #[cfg(test)]
@@ -28,6 +29,7 @@ pub(crate) use self::dev::DevArgs;
 pub(crate) use self::global::{Color, Global};
 pub(crate) use self::list::ListArgs;
 pub(crate) use self::master::MasterCommand;
+pub(crate) use self::schedule::{RhythmArgs, ScheduleCommand, SchedulesArgs};
 pub(crate) use self::submit::{RunArgs, SubmitArgs};
 pub(crate) use self::task::TaskArgs;
 pub(crate) use self::wait::WaitArgs;
@@ -87,6 +89,11 @@ pub(crate) enum Command {
     Dead {
         #[command(subcommand)]
         command: DeadCommand,
+    },
+    /// Look at schedules, made by `submit --every` or `--cron`; pause, resume or delete them
+    Schedule {
+        #[command(subcommand)]
+        command: ScheduleCommand,
     },
     /// Prove from ZooKeeper's transaction logs that every promise was kept
     #[command(after_long_help = audit::AUDIT)]

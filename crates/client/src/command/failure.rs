@@ -87,6 +87,9 @@ impl From<Error> for Failure {
             }
             Error::Denied { .. } => Self::error("denied", message),
             Error::NoSuchTask(_) => Self::error("no-such-task", message).hint("see what there is with: bellwether list"),
+            Error::NoSuchSchedule(_) => Self::error("no-such-schedule", message).hint("see what there is with: bellwether schedule list"),
+            Error::ScheduleExists(ref name) => Self { code: USAGE, ..Self::error("schedule-exists", message) }
+                .hint(format!("see it with: bellwether schedule show {name}; choose another --name, or delete that one first")),
             Error::NoSuchLetter(_) => Self::error("no-such-letter", message).hint("see what there is with: bellwether dead list"),
             Error::Refused(_) => Self::error("refused", message),
         }
@@ -97,9 +100,10 @@ impl From<SubmitError> for Failure {
     fn from(error: SubmitError) -> Self {
         let message = error.to_string();
         match error {
-            SubmitError::Rejected(_) | SubmitError::TooLarge { .. } | SubmitError::Refused(Refused::TooLarge { .. }) => {
-                Self::usage(message)
-            }
+            SubmitError::Rejected(_)
+            | SubmitError::BadSchedule(_)
+            | SubmitError::TooLarge { .. }
+            | SubmitError::Refused(Refused::TooLarge { .. }) => Self::usage(message),
             SubmitError::Refused(Refused::Denied(_)) => Self::error("denied", message),
             SubmitError::Refused(Refused::NoLetter(_)) => {
                 Self::error("no-such-letter", message).hint("see what there is with: bellwether dead list")

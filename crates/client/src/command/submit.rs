@@ -35,10 +35,7 @@ struct Submitted<'a> {
 /// Submits one task. Once its name is known, an interruption names it.
 pub(crate) async fn submit(ctx: &Context, task: TaskArgs) -> Result<TaskName, Failure> {
     let at = task.at;
-    let stdin_max = ctx.settings.task.payload_max.as_usize();
-    // Somebody may be typing its input, and must be able to interrupt that.
-    let task = tokio::task::spawn_blocking(move || new_task(task, stdin_max)).await;
-    let mut task = task.map_err(|error| Failure::error("error", error.to_string()))??;
+    let mut task = new(ctx, task).await?;
     let client = ctx.client().await?;
     if let Some(at) = at {
         task = task.delay(until(at, client.zookeeper_time().await?)?);
@@ -48,6 +45,14 @@ pub(crate) async fn submit(ctx: &Context, task: TaskArgs) -> Result<TaskName, Fa
     client.submit_as(vec![name.clone()], vec![task]).await?;
     ctx.going_on(std::slice::from_ref(&name));
     Ok(name)
+}
+
+/// The task that these arguments describe.
+pub(crate) async fn new(ctx: &Context, task: TaskArgs) -> Result<NewTask, Failure> {
+    let stdin_max = ctx.settings.task.payload_max.as_usize();
+    // Somebody may be typing its input, and must be able to interrupt that.
+    let task = tokio::task::spawn_blocking(move || new_task(task, stdin_max)).await;
+    task.map_err(|error| Failure::error("error", error.to_string()))?
 }
 
 /// The longest time ahead that is taken: what is longer is a slip of the pen.

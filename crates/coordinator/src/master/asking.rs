@@ -157,7 +157,7 @@ async fn ground(store: &Store) -> Option<Ground> {
 }
 
 /// Where something lies that may not be read, nothing is known; an answer that was cut off is none.
-fn known<T>(answer: Result<Option<T>, ReadError>) -> Option<Option<T>> {
+pub(crate) fn known<T>(answer: Result<Option<T>, ReadError>) -> Option<Option<T>> {
     match answer {
         Ok(found) => Some(found),
         Err(ReadError::NoAuth { .. } | ReadError::BadPath { .. }) => Some(None),
@@ -194,7 +194,7 @@ async fn results(store: &Store) -> Option<Vec<Aged>> {
     Some(results)
 }
 
-async fn names<Name>(store: &Store, parent: &str, name: impl Fn(&str) -> Name) -> Option<Vec<Name>> {
+pub(crate) async fn names<Name>(store: &Store, parent: &str, name: impl Fn(&str) -> Name) -> Option<Vec<Name>> {
     let listed = match store.children(parent).await {
         Ok(listed) => listed,
         Err(error @ (ReadError::NoAuth { .. } | ReadError::BadPath { .. })) => {
@@ -206,7 +206,7 @@ async fn names<Name>(store: &Store, parent: &str, name: impl Fn(&str) -> Name) -
     Some(listed.unwrap_or_default().iter().map(|child| name(child)).collect())
 }
 
-fn reading(answer: Result<Option<Node>, ReadError>) -> Option<Reading> {
+pub(crate) fn reading(answer: Result<Option<Node>, ReadError>) -> Option<Reading> {
     match answer {
         Ok(Some(node)) => Some(Reading::Found(node)),
         Ok(None) => Some(Reading::Absent),

@@ -78,6 +78,7 @@ impl Agent {
             | Change::CancelAppeared(_)
             | Change::CancelGone(_)
             | Change::QueueMoved
+            | Change::ScheduleMoved(_)
             | Change::HeldAppeared(_)
             | Change::HeldGone(_)
             | Change::HeldChanged(_)

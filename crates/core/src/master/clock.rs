@@ -11,7 +11,7 @@ use crate::Time;
 
 /// What is known of ZooKeeper's time.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
-pub(super) struct Clock {
+pub(crate) struct Clock {
     /// When this master began, on the monotonic clock: a moment after its election.
     began: Option<Duration>,
     /// Whether ZooKeeper was asked, and answered.
@@ -21,14 +21,25 @@ pub(super) struct Clock {
 }
 
 impl Clock {
-    pub(super) fn begin(&mut self, now: Time) {
+    pub(crate) fn begin(&mut self, now: Time) {
         self.began.get_or_insert(now.mono);
     }
 
     /// `None`: nobody can say, and every delay is counted from the moment at which its task is seen.
-    pub(super) fn set(&mut self, elected_ms: Option<i64>) {
+    pub(crate) fn set(&mut self, elected_ms: Option<i64>) {
         self.answered = true;
         self.elected_ms = self.elected_ms.or(elected_ms);
+    }
+
+    /// What time it is, in milliseconds since 1970, or a moment later; `None` as long as nobody can say.
+    pub(crate) fn now_ms(&self, now: Time) -> Option<i64> {
+        let since_ms = i64::try_from(now.since(self.began?).as_millis()).ok()?;
+        self.elected_ms?.checked_add(since_ms)
+    }
+
+    /// ZooKeeper wrote at this time, not after this moment: from then on the monotonic clock counts.
+    pub(crate) fn heard(&mut self, written_ms: i64, not_after: Duration) {
+        (self.began, self.elected_ms) = (Some(not_after), Some(written_ms));
     }
 
     /// When a delay that began with the creation of a znode is over, on the monotonic clock. `None`: there is none.

@@ -346,6 +346,7 @@ impl Master {
             | Change::StatusAppeared(_)
             | Change::StatusGone(_)
             | Change::QueueMoved
+            | Change::ScheduleMoved(_)
             | Change::Foreign(_) => {}
         }
     }

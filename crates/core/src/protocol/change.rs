@@ -2,6 +2,7 @@
 
 use super::name::{TaskName, WorkerId};
 use super::path;
+use super::schedule::ScheduleName;
 
 /// How a watched znode changed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -63,6 +64,8 @@ pub enum Change {
     GroupChanged(TaskName),
     /// A group's record was removed.
     GroupGone(TaskName),
+    /// A schedule was made, changed or deleted.
+    ScheduleMoved(ScheduleName),
     /// A node of the layout itself was deleted by hand.
     LayoutGone(&'static str),
     /// Something below a task, an assignment, a status, or elsewhere where nothing of ours is.
@@ -98,6 +101,7 @@ pub fn of_event(kind: Kind, path: &str) -> Option<Change> {
             Kind::Deleted => Change::LayoutGone(path::EPOCH),
         },
         ("bellwether", Some("standbys"), Some(_), None) => Change::QueueMoved,
+        ("bellwether", Some("schedules"), Some(name), None) => Change::ScheduleMoved(ScheduleName::listed(name)),
         ("bellwether", Some("held"), Some(task), None) => {
             pick(kind, TaskName::listed(task), Change::HeldAppeared, Change::HeldGone, Change::HeldChanged)?
         }

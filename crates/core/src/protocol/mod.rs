@@ -1,6 +1,6 @@
 //! The znode protocol: everything that crosses a process boundary, and nothing that decides.
 //!
-//! Paths ([`path`]), names ([`name`]), payloads ([`payload`]), results ([`result`]), the records of services ([`record`]), the
+//! Paths ([`path`]), names ([`name`]), payloads ([`payload`]), results ([`result`]), the records of services ([`record`]), schedules ([`schedule`]), the
 //! layout ([`layout`]), changes seen through watches ([`change`]), transactions ([`multi`]), trace context ([`trace`]), and who may
 //! take part ([`version`]).
 
@@ -13,12 +13,14 @@ pub mod path;
 pub mod payload;
 pub mod record;
 pub mod result;
+pub mod schedule;
 pub mod trace;
 pub mod version;
 
 pub use change::Change;
 pub use multi::{Applied, Multi, Op, Outcome, Refusal, Why};
 pub use name::{TaskName, WorkerId};
+pub use schedule::ScheduleName;
 
 /// The version of everything JSON that we write: the value of the key `bellwether`.
 pub const PROTOCOL_VERSION: u32 = 1;

@@ -1,6 +1,7 @@
 //! Where things are. All paths are relative to the root that the session was opened with.
 
 use super::name::{TaskName, WorkerId};
+use super::schedule::ScheduleName;
 
 /// The office: an ephemeral node of the session that rules.
 pub const MASTER: &str = "/master";
@@ -117,6 +118,12 @@ pub fn group(group: &TaskName) -> String {
 #[must_use]
 pub fn key(hash: &str) -> String {
     join(KEYS, hash)
+}
+
+/// `/bellwether/schedules/<name>`
+#[must_use]
+pub fn schedule(name: &ScheduleName) -> String {
+    join(SCHEDULES, name.as_str())
 }
 
 /// `/bellwether/standbys/<name>`

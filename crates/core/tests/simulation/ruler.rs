@@ -269,6 +269,7 @@ impl Ruler {
             | Change::StatusAppeared(_)
             | Change::StatusGone(_)
             | Change::QueueMoved
+            | Change::ScheduleMoved(_)
             | Change::Foreign(_) => false,
         }
     }

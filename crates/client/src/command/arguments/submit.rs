@@ -2,6 +2,7 @@
 
 use clap::Args;
 
+use super::schedule::RhythmArgs;
 use super::task::TaskArgs;
 
 /// What to submit.
@@ -9,6 +10,8 @@ use super::task::TaskArgs;
 pub(crate) struct SubmitArgs {
     #[command(flatten)]
     pub(crate) task: TaskArgs,
+    #[command(flatten)]
+    pub(crate) rhythm: RhythmArgs,
     /// Wait for its end, and exit as `wait` does
     #[arg(long)]
     pub(crate) wait: bool,

@@ -511,6 +511,7 @@ fn ruler_watches(change: &Change) -> bool {
         | Change::StatusAppeared(_)
         | Change::StatusGone(_)
         | Change::QueueMoved
+        | Change::ScheduleMoved(_)
         | Change::Foreign(_) => false,
     }
 }
