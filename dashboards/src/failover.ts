@@ -3,6 +3,7 @@
 import { BigValueTextMode } from '@grafana/schema';
 
 import { bars, curves, dashboard, nothing, stat, states, timeline } from './grafana.js';
+import { events, inRange } from './pieces.js';
 import * as ask from './queries.js';
 import { of, ofCluster } from './queries.js';
 
@@ -59,14 +60,13 @@ const since = stat({
   noValue: 'nobody rules',
   ask: [{ expr: `time() - max(${ofCluster('bellwether_master_elected_timestamp_seconds')} > 0)`, legend: 'since' }],
 });
-const count = stat({
-  title: 'Failovers in range',
-  description: 'Takeovers from an earlier master within the range of the dashboard.',
-  unit: 'none',
-  decimals: 0,
-  thresholds: [[0, 'green'], [1, 'yellow'], [5, 'red']],
-  ask: [{ expr: ask.happenedInRange(ofCluster('bellwether_failovers_total')), legend: 'failovers' }],
-});
+const count = inRange(
+  'Failovers in range',
+  'Takeovers from an earlier master within the range of the dashboard.',
+  ofCluster('bellwether_failovers_total'),
+  'failovers',
+  [[0, 'green'], [1, 'yellow'], [5, 'red']],
+);
 const without = stat({
   title: 'Seconds without a master',
   description:
@@ -77,14 +77,13 @@ const without = stat({
   thresholds: [[0, 'green'], [1, 'yellow'], [60, 'red']],
   ask: [{ expr: `${ask.SECONDS_WITHOUT_MASTER} or vector(0)`, legend: 'without', interval: '200ms' }],
 });
-const refused = stat({
-  title: 'Fenced writes in range',
-  description: 'Writes of a former master that ZooKeeper refused. The fence did its work; a number that grows while nothing fails is worth a look.',
-  unit: 'none',
-  decimals: 0,
-  thresholds: [[0, 'green'], [1, 'yellow']],
-  ask: [{ expr: ask.happenedInRange(ofCluster('bellwether_fenced_writes_total')), legend: 'fenced' }],
-});
+const refused = inRange(
+  'Fenced writes in range',
+  'Writes of a former master that ZooKeeper refused. The fence did its work; a number that grows while nothing fails is worth a look.',
+  ofCluster('bellwether_fenced_writes_total'),
+  'fenced',
+  [[0, 'green'], [1, 'yellow']],
+);
 
 const whoRuled = timeline({
   title: 'Who was master',
@@ -108,7 +107,7 @@ const sessions = timeline({
   ask: [{ expr: ask.stateNumber('bellwether_zk_session_state', names(SESSION_STATES), 'instance'), legend: '{{instance}}' }],
 });
 
-const inRange = bars({
+const durations = bars({
   title: 'Takeover duration by phase, in range',
   description:
     'Election: from the vacancy that the successor saw to its election. Recovery: from the election to the first decision. First assignment: from the election to the first assignment that was committed. Estimated from buckets; the worst is the upper bound of its bucket.',
@@ -132,41 +131,33 @@ const takeovers = curves({
   colours: PHASES,
   ask: [{ expr: ask.mean(DURATION, 'phase'), legend: '{{phase}}' }],
 });
-const failovers = curves({
-  title: 'Failovers by reason',
-  description: 'Why the term before ended, as the successor found it: its session ended, or it stepped down and said so.',
-  unit: 'none',
-  decimals: 0,
-  min: 0,
-  colours: { stepped_down: 'green', session_ended: 'orange', unknown: 'red' },
-  ask: [{ expr: ask.happened(of('bellwether_failovers_total'), 'reason'), legend: '{{reason}}' }],
-});
-const elections = curves({
-  title: 'Elections by result',
-  description: 'Candidacies. Unknown: the answer was lost, and the candidate looked who is in office. One candidacy per vacancy is the rule.',
-  unit: 'none',
-  decimals: 0,
-  min: 0,
-  colours: { won: 'green', lost: 'yellow', unknown: 'red' },
-  ask: [{ expr: ask.happened(of('bellwether_elections_total'), 'result'), legend: '{{result}}' }],
-});
-const terms = curves({
-  title: 'Terms lost by reason',
-  description: 'Why a coordinator left office, as it said itself. One that was killed says nothing: see the failovers.',
-  unit: 'none',
-  decimals: 0,
-  min: 0,
-  colours: { stepped_down: 'green', session_lost: 'orange', fenced: 'red', disorder: 'purple' },
-  ask: [{ expr: ask.happened(of('bellwether_leadership_lost_total'), 'reason'), legend: '{{reason}}' }],
-});
-const recovered = curves({
-  title: 'Recovered tasks',
-  description: 'What a new master found: tasks that waited, tasks that were assigned and left alone, tasks of workers that are gone.',
-  unit: 'none',
-  decimals: 0,
-  min: 0,
-  ask: [{ expr: ask.happened(of('bellwether_recovered_tasks_total'), 'from'), legend: '{{from}}' }],
-});
+const failovers = events(
+  'Failovers by reason',
+  'Why the term before ended, as the successor found it: its session ended, or it stepped down and said so.',
+  of('bellwether_failovers_total'),
+  'reason',
+  { stepped_down: 'green', session_ended: 'orange', unknown: 'red' },
+);
+const elections = events(
+  'Elections by result',
+  'Candidacies. Unknown: the answer was lost, and the candidate looked who is in office. One candidacy per vacancy is the rule.',
+  of('bellwether_elections_total'),
+  'result',
+  { won: 'green', lost: 'yellow', unknown: 'red' },
+);
+const terms = events(
+  'Terms lost by reason',
+  'Why a coordinator left office, as it said itself. One that was killed says nothing: see the failovers.',
+  of('bellwether_leadership_lost_total'),
+  'reason',
+  { stepped_down: 'green', session_lost: 'orange', fenced: 'red', disorder: 'purple' },
+);
+const recovered = events(
+  'Recovered tasks',
+  'What a new master found: tasks that waited, tasks that were assigned and left alone, tasks of workers that are gone.',
+  of('bellwether_recovered_tasks_total'),
+  'from',
+);
 
 const connections = curves({
   title: 'Connection losses',
@@ -182,23 +173,19 @@ const expiries = curves({
   min: 0,
   ask: [{ expr: `sum by (job) (${ask.rate(of('bellwether_zk_session_events_total', 'event="lost"'))}) * 60`, legend: '{{job}}' }],
 });
-const unknown = curves({
-  title: 'Unknown outcomes by resolution',
-  description: 'Writes whose answer was lost, by what was found when the state was read again.',
-  unit: 'none',
-  decimals: 0,
-  min: 0,
-  colours: { applied: 'green', not_applied: 'yellow', unresolved: 'red' },
-  ask: [{ expr: ask.happened(of('bellwether_zk_unknown_outcomes_total'), 'resolution'), legend: '{{resolution}}' }],
-});
-const fenced = curves({
-  title: 'Fenced writes by operation',
-  description: 'Writes of a former master that ZooKeeper refused, by what they were for.',
-  unit: 'none',
-  decimals: 0,
-  min: 0,
-  ask: [{ expr: ask.happened(of('bellwether_fenced_writes_total'), 'op'), legend: '{{op}}' }],
-});
+const unknown = events(
+  'Unknown outcomes by resolution',
+  'Writes whose answer was lost, by what was found when the state was read again.',
+  of('bellwether_zk_unknown_outcomes_total'),
+  'resolution',
+  { applied: 'green', not_applied: 'yellow', unresolved: 'red' },
+);
+const fenced = events(
+  'Fenced writes by operation',
+  'Writes of a former master that ZooKeeper refused, by what they were for.',
+  of('bellwether_fenced_writes_total'),
+  'op',
+);
 
 const waiting = curves({
   title: 'Pending and assigned tasks',
@@ -217,14 +204,12 @@ const assignments = curves({
   colours: { assigned: 'blue' },
   ask: [{ expr: `sum(${ask.rate(ofCluster('bellwether_tasks_assigned_total'))})`, legend: 'assigned' }],
 });
-const resyncs = curves({
-  title: 'Full readings by cause',
-  description: 'How often the state was read as a whole: at a start, at a takeover, after a reconnect, after an unknown outcome, and periodically.',
-  unit: 'none',
-  decimals: 0,
-  min: 0,
-  ask: [{ expr: ask.happened(of('bellwether_resyncs_total'), 'cause'), legend: '{{cause}}' }],
-});
+const resyncs = events(
+  'Full readings by cause',
+  'How often the state was read as a whole: at a start, at a takeover, after a reconnect, after an unknown outcome, and periodically.',
+  of('bellwether_resyncs_total'),
+  'cause',
+);
 
 export const failover = dashboard('failover', 'Who is master, who was what when, how takeovers went, and what they cost.', [
   { title: 'Now', lines: [{ height: 4, panels: [[3, active], [4, current], [3, epoch], [4, since], [3, count], [4, without], [3, refused]] }] },
@@ -242,7 +227,7 @@ export const failover = dashboard('failover', 'Who is master, who was what when,
   {
     title: 'Takeovers',
     lines: [
-      { height: 9, panels: [[12, inRange], [12, takeovers]] },
+      { height: 9, panels: [[12, durations], [12, takeovers]] },
       { height: 7, panels: [[8, failovers], [8, elections], [8, terms]] },
     ],
   },

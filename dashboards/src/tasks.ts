@@ -1,6 +1,7 @@
 // Tasks and workers: what waits, what runs, how long it takes, who runs it, and what goes wrong.
 
-import { bars, type Content, curves, dashboard, nothing, type Piece, stat, states, timeline } from './grafana.js';
+import { bars, curves, dashboard, nothing, type Piece, stat, states, timeline } from './grafana.js';
+import { events } from './pieces.js';
 import * as ask from './queries.js';
 import { of, ofCluster } from './queries.js';
 
@@ -32,11 +33,6 @@ function quantiles(title: string, description: string, histogram: string): Piece
       legend: legend as string,
     })),
   });
-}
-
-// Things that happen now and then, by what their label says.
-function events(title: string, description: string, series: string, by: string, colours?: Content['colours']): Piece {
-  return curves({ title, description, unit: 'none', decimals: 0, min: 0, colours, ask: [{ expr: ask.happened(series, by), legend: `{{${by}}}` }] });
 }
 
 const COMPLETED = 'bellwether_tasks_completed_total';
@@ -204,6 +200,18 @@ const overlap = curves({
   min: 0,
   ask: [{ expr: `sum by (instance) (increase(${of('bellwether_attempt_overlap_seconds_sum')}[$__rate_interval]))`, legend: '{{instance}}' }],
 });
+const letters = curves({
+  title: 'Dead letters',
+  description: 'Tasks that were put aside: they failed with all their retries spent (workers), or cost too many workers (the master).',
+  unit: 'none',
+  decimals: 0,
+  min: 0,
+  colours: { 'retries spent': 'orange', 'too many workers': 'red' },
+  ask: [
+    { expr: `round(sum(increase(${of('bellwether_task_dead_letters_total')}[$__rate_interval])))`, legend: 'retries spent' },
+    { expr: `round(sum(increase(${of('bellwether_tasks_ended_total', 'result="dead"')}[$__rate_interval])))`, legend: 'too many workers' },
+  ],
+});
 const ended = events('Ended by the master', 'Tasks that no worker ended: cancelled, rejected, or dead because they had cost too many workers.', ofCluster('bellwether_tasks_ended_total'), 'result', RESULTS);
 
 const memory = curves({
@@ -286,7 +294,7 @@ export const tasks = dashboard('tasks', 'What waits, what runs, how long it take
     title: 'What goes wrong',
     lines: [
       { height: 7, panels: [[8, retries], [8, kills], [8, ended]] },
-      { height: 7, panels: [[12, stale], [12, overlap]] },
+      { height: 7, panels: [[8, letters], [8, stale], [8, overlap]] },
     ],
   },
   {

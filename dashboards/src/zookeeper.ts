@@ -1,6 +1,7 @@
 // ZooKeeper: as Bellwether's own processes experience it, and as its servers describe themselves.
 
 import { type Content, curves, dashboard, nothing, type Piece, stat, states, timeline } from './grafana.js';
+import { events, inRange } from './pieces.js';
 import * as ask from './queries.js';
 import { of, ofCluster } from './queries.js';
 
@@ -46,22 +47,20 @@ const inFlightNow = stat({
   thresholds: [[0, 'green'], [100, 'yellow'], [1000, 'red']],
   ask: [{ expr: `sum(${ofCluster('bellwether_zk_requests_in_flight')})`, legend: 'in flight' }],
 });
-const lostNow = stat({
-  title: 'Sessions lost in range',
-  description: 'Sessions that ZooKeeper ended within the range of the dashboard, of processes that lived on.',
-  unit: 'none',
-  decimals: 0,
-  thresholds: [[0, 'green'], [1, 'yellow'], [10, 'red']],
-  ask: [{ expr: ask.happenedInRange(ofCluster('bellwether_zk_session_events_total', 'event="lost"')), legend: 'lost' }],
-});
-const unknownNow = stat({
-  title: 'Unknown outcomes',
-  description: 'Writes whose answer was lost within the range of the dashboard. Each was resolved by reading.',
-  unit: 'none',
-  decimals: 0,
-  thresholds: [[0, 'green'], [1, 'yellow']],
-  ask: [{ expr: ask.happenedInRange(ofCluster('bellwether_zk_unknown_outcomes_total')), legend: 'unknown' }],
-});
+const lostNow = inRange(
+  'Sessions lost in range',
+  'Sessions that ZooKeeper ended within the range of the dashboard, of processes that lived on.',
+  ofCluster('bellwether_zk_session_events_total', 'event="lost"'),
+  'lost',
+  [[0, 'green'], [1, 'yellow'], [10, 'red']],
+);
+const unknownNow = inRange(
+  'Unknown outcomes',
+  'Writes whose answer was lost within the range of the dashboard. Each was resolved by reading.',
+  ofCluster('bellwether_zk_unknown_outcomes_total'),
+  'unknown',
+  [[0, 'green'], [1, 'yellow']],
+);
 
 const byOperation = curves({
   title: 'Requests per second by operation',
@@ -110,15 +109,13 @@ const sessions = curves({
   colours: { connecting: 'text', connected: 'green', suspended: 'orange', lost: 'red' },
   ask: [{ expr: `sum by (state) (${of('bellwether_zk_session_state')})`, legend: '{{state}}' }],
 });
-const sessionEvents = curves({
-  title: 'Session events',
-  description: 'What happened to the sessions of the chosen processes.',
-  unit: 'none',
-  decimals: 0,
-  min: 0,
-  colours: { opened: 'blue', suspended: 'orange', resumed: 'green', lost: 'red', closed: 'text', unreachable: 'yellow', gave_up: 'dark-red', denied: 'purple' },
-  ask: [{ expr: ask.happened(of('bellwether_zk_session_events_total'), 'event'), legend: '{{event}}' }],
-});
+const sessionEvents = events(
+  'Session events',
+  'What happened to the sessions of the chosen processes.',
+  of('bellwether_zk_session_events_total'),
+  'event',
+  { opened: 'blue', suspended: 'orange', resumed: 'green', lost: 'red', closed: 'text', unreachable: 'yellow', gave_up: 'dark-red', denied: 'purple' },
+);
 const outages = curves({
   title: 'Suspended for how long, by outcome',
   description: 'Mean time that a session was suspended before it was resumed or lost; between outages there is nothing to show.',
@@ -136,14 +133,12 @@ const watches = curves({
   min: 0,
   ask: [{ expr: `sum by (tree) (${ask.rate(of('bellwether_zk_watch_events_total'))})`, legend: '{{tree}}' }],
 });
-const unknown = curves({
-  title: 'Unknown outcomes by operation',
-  description: 'Writes whose answer was lost, by what they were for.',
-  unit: 'none',
-  decimals: 0,
-  min: 0,
-  ask: [{ expr: ask.happened(of('bellwether_zk_unknown_outcomes_total'), 'op'), legend: '{{op}}' }],
-});
+const unknown = events(
+  'Unknown outcomes by operation',
+  'Writes whose answer was lost, by what they were for.',
+  of('bellwether_zk_unknown_outcomes_total'),
+  'op',
+);
 const differences = curves({
   title: 'Differences found by the periodic reading',
   description: 'What no watch event had told. Anything but 0 is a missed event, in ZooKeeper or in Bellwether.',
@@ -219,14 +214,12 @@ const znodes = figure('Znodes', 'Nodes in the tree, of all applications that sha
 const size = figure('Size of the data', 'Approximate size of the tree, which lives in memory and in every snapshot.', 'bytes', of('approximate_data_size'));
 const watched = figure('Watches', 'Armed by clients of each server.', 'short', of('watch_count'), { decimals: 0 });
 const ephemerals = figure('Ephemeral nodes', 'Nodes that go with their sessions: masters, standbys, workers.', 'none', of('ephemerals_count'), { decimals: 0 });
-const expired = curves({
-  title: 'Sessions that the servers expired',
-  description: 'Sessions whose clients were not heard of in time.',
-  unit: 'none',
-  decimals: 0,
-  min: 0,
-  ask: [{ expr: ask.happened(of('stale_sessions_expired'), 'server'), legend: '{{server}}' }],
-});
+const expired = events(
+  'Sessions that the servers expired',
+  'Sessions whose clients were not heard of in time.',
+  of('stale_sessions_expired'),
+  'server',
+);
 
 export const zookeeper = dashboard('zookeeper', "ZooKeeper as Bellwether's processes experience it, and as its servers describe themselves.", [
   {

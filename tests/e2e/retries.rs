@@ -111,7 +111,7 @@ fn a_task_is_cancelled_where_it_rests_also_after_a_failover() {
 #[test]
 fn a_plain_task_is_tried_again_as_its_worker_is_told_and_answered_in_its_dialect() {
     let cluster = Cluster::builder().setting("task.retries", "1").setting("task.backoff", "\"100ms\"").start();
-    let (_coordinator, _worker) = (cluster.coordinator("c1"), cluster.worker("w1", 1));
+    let (_coordinator, worker) = (cluster.coordinator("c1"), cluster.worker("w1", 1));
     let failing = cluster.put("exit 3");
     assert_eq!(cluster.status_of(&failing), "failed exit=3");
     let details = cluster.tree().text(&format!("/bellwether/results/{failing}")).expect("details");
@@ -119,6 +119,7 @@ fn a_plain_task_is_tried_again_as_its_worker_is_told_and_answered_in_its_dialect
     assert!(cluster.tree().exists(&format!("/bellwether/dead/{failing}")), "its retries are spent");
     let better = cluster.put(&format!("cd {}; {}", cluster.dir().display(), until_attempt(2)));
     assert_eq!(cluster.status_of(&better), "done");
+    becomes(&worker, "bellwether_task_dead_letters_total", &[], 1.0);
 }
 
 #[test]

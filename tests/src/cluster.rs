@@ -31,6 +31,7 @@ pub struct Builder {
     settings: Vec<(String, String)>,
     variables: Vec<(String, String)>,
     unaudited: Vec<Promise>,
+    is_sampled: bool,
 }
 
 impl Builder {
@@ -84,6 +85,13 @@ impl Builder {
         self
     }
 
+    /// Its coordinators are not scraped all the time: for what measures how little they do.
+    #[must_use]
+    pub fn unsampled(mut self) -> Self {
+        self.is_sampled = false;
+        self
+    }
+
     /// The cluster, without any service yet.
     #[must_use]
     #[track_caller]
@@ -100,6 +108,7 @@ impl Builder {
             settings: self.settings,
             variables: self.variables,
             unaudited: self.unaudited,
+            is_sampled: self.is_sampled,
             root,
             zookeeper,
         }
@@ -119,6 +128,7 @@ pub struct Cluster {
     settings: Vec<(String, String)>,
     variables: Vec<(String, String)>,
     unaudited: Vec<Promise>,
+    is_sampled: bool,
     root: String,
     zookeeper: Zookeeper,
 }
@@ -135,6 +145,7 @@ impl Cluster {
             settings: Vec::new(),
             variables: Vec::new(),
             unaudited: Vec::new(),
+            is_sampled: true,
         }
     }
 
@@ -215,7 +226,9 @@ impl Cluster {
     pub fn coordinator_inside(&self, wrapper: &[String], name: &str, settings: &[(&str, &str)]) -> Process {
         let own = [("coordinator.name", quoted(name))];
         let coordinator = self.service("bellwether-coordinator", wrapper, name, self.coordinator_session, &own, settings);
-        self.sampler.get_or_init(|| Sampler::start(self.news)).watch(name, coordinator.pid(), coordinator.log_path());
+        if self.is_sampled {
+            self.sampler.get_or_init(|| Sampler::start(self.news)).watch(name, coordinator.pid(), coordinator.log_path());
+        }
         coordinator
     }
 

@@ -44,7 +44,7 @@ pub fn print() {
 }
 
 fn services() {
-    let cluster = Cluster::builder().zookeeper(Zookeeper::own()).start();
+    let cluster = Cluster::builder().zookeeper(Zookeeper::own()).unsampled().start();
     let (master, standby, worker) = (cluster.coordinator("c1"), cluster.coordinator("c2"), cluster.worker("w1", 2));
     let _ = (cluster.ruler(), cluster.registered("w1"));
     println!("{:<44} {:>14} {:>14}", "a service when nothing happens", "memory", "of a core");

@@ -97,6 +97,9 @@ pub const TASKS_COMPLETED_TOTAL: &str = "bellwether_tasks_completed_total";
 pub const TASK_END_TO_END_DURATION_SECONDS: &str = "bellwether_task_end_to_end_duration_seconds";
 /// Failed attempts that will be followed by another: label [`label::REASON`], see [`RETRY_REASONS`].
 pub const TASK_RETRIES_TOTAL: &str = "bellwether_task_retries_total";
+/// Tasks that this worker recorded as failed with all their retries spent, and put aside as dead letters. Those that cost too many
+/// workers are the master's: [`TASKS_ENDED_TOTAL`].
+pub const TASK_DEAD_LETTERS_TOTAL: &str = "bellwether_task_dead_letters_total";
 /// Seconds that an attempt of this worker ran on while another worker had the task already; 0 where they did not overlap.
 pub const ATTEMPT_OVERLAP_SECONDS: &str = "bellwether_attempt_overlap_seconds";
 /// Slots of this worker.
@@ -342,6 +345,7 @@ pub const METRICS: &[Metric] = &[
     metric(Histogram, WORKER, TASK_RUN_DURATION_SECONDS, &[(label::KIND, &TASK_KINDS), (label::RESULT, &TASK_RESULTS)], "time that attempts ran"),
     metric(Histogram, WORKER, TASK_END_TO_END_DURATION_SECONDS, &[(label::KIND, &TASK_KINDS), (label::RESULT, &TASK_RESULTS)], "time from the submission of tasks to their recorded result, attempts and delays among them"),
     metric(Counter, WORKER, TASK_RETRIES_TOTAL, &[(label::REASON, &RETRY_REASONS)], "attempts that failed and are followed by another"),
+    metric(Counter, WORKER, TASK_DEAD_LETTERS_TOTAL, &[], "tasks that failed with all their retries spent and were put aside as dead letters"),
     metric(Histogram, WORKER, ATTEMPT_OVERLAP_SECONDS, &[], "time that attempts ran on while another worker had the task, 0 where they did not"),
     metric(Counter, WORKER, TASK_KILLS_TOTAL, &[(label::REASON, &KILL_REASONS)], "attempts that this worker killed"),
     metric(Counter, WORKER, STALE_RESULTS_TOTAL, &[], "results that came too late to count"),

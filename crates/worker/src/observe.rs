@@ -1,6 +1,6 @@
 //! What operators see of a worker: metrics, logs and the line of its health page. Decides nothing.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::time::Duration;
 
 use bellwether_common::clock;
@@ -28,6 +28,8 @@ pub(crate) struct Observer {
     bound: Bounded,
     /// Transactions that are not answered: their purpose, and a task whose assignment they delete.
     writing: HashMap<u64, Written>,
+    /// Tasks whose results come with a dead letter, until they are recorded.
+    letters: HashSet<TaskName>,
     /// Transactions of which nobody knows yet whether they were applied.
     unknown: Vec<Written>,
     /// Why everything would be read again now.
@@ -48,7 +50,8 @@ impl Observer {
     pub(crate) fn new(slots: u32) -> Self {
         gauge!(names::WORKER_SLOTS).set(slots);
         let bound = Bounded::new(&names::TASK_KINDS, KINDS_MAX);
-        Self { slots, kinds: HashMap::new(), bound, writing: HashMap::new(), unknown: Vec::new(), cause: "start", said: None }
+        let (kinds, writing, letters) = (HashMap::new(), HashMap::new(), HashSet::new());
+        Self { slots, kinds, bound, writing, letters, unknown: Vec::new(), cause: "start", said: None }
     }
 
     /// Before core hears of it.
@@ -103,6 +106,7 @@ impl Observer {
             Op::Delete { path, .. } => path.rsplit('/').next().map(TaskName::listed),
             Op::Check { .. } | Op::Create { .. } | Op::Set { .. } => None,
         });
+        self.letters.extend(multi.ops.iter().filter_map(letter));
         self.writing.insert(id, (purpose(multi), deleted));
     }
 
@@ -148,6 +152,7 @@ impl Observer {
             Fact::Stale(task) => {
                 info!(%task, "result dropped: the assignment is not ours any more");
                 self.kinds.remove(task);
+                self.letters.remove(task);
                 counter!(names::STALE_RESULTS_TOTAL).increment(1);
             }
             Fact::TriedAgain { task, attempt, reason, delay } => {
@@ -189,6 +194,10 @@ impl Observer {
             histogram!(names::TASK_END_TO_END_DURATION_SECONDS, "kind" => kind.clone(), "result" => result).record(took);
         }
         counter!(names::TASKS_COMPLETED_TOTAL, "kind" => kind, "result" => result).increment(1);
+        if self.letters.remove(task) {
+            warn!(%task, "all its retries are spent: its payload is kept as a dead letter");
+            counter!(names::TASK_DEAD_LETTERS_TOTAL).increment(1);
+        }
     }
 
     /// Sets the gauges; says whether the service is ready and what it does, if that is news.
@@ -206,6 +215,14 @@ impl Observer {
         };
         let news = self.said.as_ref() != Some(&says);
         news.then(|| self.said.insert(says).clone())
+    }
+}
+
+/// The task whose dead letter an operation creates.
+fn letter(op: &Op) -> Option<TaskName> {
+    match op {
+        Op::Create { path, .. } => path.strip_prefix(path::DEAD)?.strip_prefix('/').map(TaskName::listed),
+        Op::Check { .. } | Op::Set { .. } | Op::Delete { .. } => None,
     }
 }
 
