@@ -153,6 +153,7 @@ fn outage(house: &House, lasts: Duration) -> Vec<Used> {
             service.metrics().expect("a scrape is answered while ZooKeeper is away");
             *slowest = asked.elapsed().as_millis().max(*slowest);
         }
+        // A real duration: what is measured is what they do while nothing happens, and more frequent scrapes would be the most of it.
         std::thread::sleep(Duration::from_millis(500));
     }
     let seconds = measured.elapsed().as_secs_f64();

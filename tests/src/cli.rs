@@ -165,7 +165,7 @@ mod tests {
     #[test]
     fn a_command_can_be_interrupted() {
         let run = shell("echo ready; exec sleep 60", None);
-        crate::wait::eventually(LIMIT, "the first line", || crate::wait::is(run.stdout(), &"ready\n".to_owned()));
+        bellwether_common::wait::eventually(LIMIT, "the first line", || bellwether_common::wait::is(run.stdout(), &"ready\n".to_owned()));
         run.signal(Signal::SIGINT);
         assert_eq!(run.finish(LIMIT).code, 128 + 2);
     }
@@ -174,7 +174,7 @@ mod tests {
     #[should_panic(expected = "stdout: \"so far\\n\"")]
     fn patience_ends_with_what_was_said_so_far() {
         let run = shell("echo so far; exec sleep 60", None);
-        crate::wait::eventually(LIMIT, "the first line", || !run.stdout().is_empty());
+        bellwether_common::wait::eventually(LIMIT, "the first line", || !run.stdout().is_empty());
         let _ = run.finish(Duration::from_millis(50));
     }
 }

@@ -127,7 +127,7 @@ fn pump(state: &State, mut from: TcpStream, mut to: TcpStream) {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::wait::eventually;
+    use bellwether_common::wait::eventually;
 
     #[test]
     fn what_is_cut_gets_through_no_more_until_it_is_healed() {

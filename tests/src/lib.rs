@@ -30,10 +30,10 @@ pub mod tasks;
 pub mod ticks;
 pub mod tree;
 pub mod txnlog;
-pub mod wait;
 pub mod watched;
 pub mod zookeeper;
 
+pub use bellwether_common::wait::{eventually, is};
 pub use cli::{CliOutput, CliRun};
 pub use cluster::{Builder, Cluster};
 pub use faults::Scenario;
@@ -41,6 +41,5 @@ pub use process::Process;
 pub use prometheus::Prometheus;
 pub use proxy::Proxy;
 pub use tree::Tree;
-pub use wait::{eventually, is};
 pub use watched::Watched;
 pub use zookeeper::Zookeeper;

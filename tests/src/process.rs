@@ -13,7 +13,7 @@ use nix::sys::signal::Signal;
 
 use crate::metrics::Metrics;
 use crate::place::Dir;
-use crate::wait::eventually;
+use bellwether_common::wait::eventually;
 
 /// How many lines of its log a process prints when its test fails.
 const TAIL_LINES: usize = 40;

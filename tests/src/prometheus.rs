@@ -15,7 +15,7 @@ use serde_json::Value;
 
 use crate::place::Dir;
 use crate::process::{Process, http_get};
-use crate::wait::eventually;
+use bellwether_common::wait::eventually;
 
 /// From one scrape of a process to the next. Rules are evaluated as often.
 pub const SCRAPE_INTERVAL: Duration = Duration::from_secs(1);

@@ -204,7 +204,7 @@ mod tests {
         for (i, leads) in leading.into_iter().enumerate() {
             sampler.watch(&format!("c{i}"), me, &coordinator(dir.path(), &format!("c{i}"), leads));
         }
-        crate::wait::eventually(Duration::from_secs(10), "some rounds", || sampler.seen().scrapes >= 6);
+        bellwether_common::wait::eventually(Duration::from_secs(10), "some rounds", || sampler.seen().scrapes >= 6);
         sampler.finish()
     }
 

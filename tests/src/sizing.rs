@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use crate::tasks::SOON;
-use crate::wait::eventually;
 use crate::{Cluster, Process, Zookeeper, is, proc};
+use bellwether_common::wait::eventually;
 
 /// How many tasks are averaged over.
 const TASKS: usize = 200;

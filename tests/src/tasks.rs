@@ -5,7 +5,7 @@ use std::time::Duration;
 use bellwether_core::protocol::Multi;
 
 use crate::cluster::Cluster;
-use crate::wait::eventually;
+use bellwether_common::wait::eventually;
 
 /// How long anything ordinary may take on a busy machine.
 pub const SOON: Duration = Duration::from_secs(30);

@@ -15,8 +15,8 @@ use crate::dashboard::{self, Dashboard, Target, Variables};
 use crate::prometheus::{Endpoint, Found, Prometheus, SCRAPE_INTERVAL};
 use crate::tasks::SOON;
 use crate::tree::Tree;
-use crate::wait::eventually;
 use crate::{Cluster, Process, Proxy, txnlog};
+use bellwether_common::wait::eventually;
 
 /// What services call the cluster unless they are told otherwise.
 pub const CLUSTER: &str = "default";

@@ -188,6 +188,9 @@ fn set_or_remove(command: &mut Command, key: &OsStr, value: Option<&OsStr>) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::wait::{eventually, is};
+
+    const SOON: Duration = Duration::from_secs(10);
 
     fn shell(script: &str) -> Command {
         let mut command = Command::new("/bin/sh");
@@ -236,10 +239,7 @@ mod tests {
         let log = dir.path().join("log");
         let command = shell("trap '' TERM; echo ready; while :; do sleep 0.05; done");
         let leash = Leash::spawn(&command, &Streams::log(&log)).expect("started");
-        let deadline = Instant::now() + Duration::from_secs(10);
-        while std::fs::read_to_string(&log).unwrap_or_default() != "ready\n" && Instant::now() < deadline {
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        eventually(SOON, "it is ready", || is(std::fs::read_to_string(&log).unwrap_or_default(), &"ready\n".to_owned()));
         assert_eq!(leash.stop(Duration::from_millis(200)), None);
         assert_eq!(leash.exit_code(), Some(128 + 9));
     }
@@ -278,20 +278,11 @@ mod tests {
         let mut owner = Command::new(std::env::current_exe().expect("this program"));
         owner.args(["--exact", "leash::tests::owner_that_is_killed"]).env("LEASH_TEST_LOG", &log).stdout(Stdio::null());
         let mut owner = owner.spawn().expect("the owner");
-        let deadline = Instant::now() + Duration::from_secs(10);
-        let pid: i32 = loop {
-            if let Some(line) = std::fs::read_to_string(&log).unwrap_or_default().strip_suffix('\n') {
-                break line.parse().expect("a process id");
-            }
-            assert!(Instant::now() < deadline, "the program was not started");
-            std::thread::sleep(Duration::from_millis(5));
-        };
+        let said = || std::fs::read_to_string(&log).unwrap_or_default().strip_suffix('\n')?.parse().ok();
+        let pid: i32 = eventually(SOON, "the program's process id", said);
         assert!(alive(pid));
         owner.kill().expect("killed");
         owner.wait().expect("reaped");
-        while alive(pid) {
-            assert!(Instant::now() < deadline, "{pid} outlived its owner");
-            std::thread::sleep(Duration::from_millis(5));
-        }
+        eventually(SOON, "its end after its owner's", || !alive(pid));
     }
 }

@@ -19,5 +19,6 @@ pub mod reader;
 pub mod session;
 pub mod store;
 pub mod txnlog;
+pub mod wait;
 pub mod watch;
 pub mod zk_runtime;

@@ -58,7 +58,8 @@ pub enum Effect {
 /// Most watches armed at a time: what is beyond that waits for its turn.
 pub const WATCHES_MAX: usize = 2000;
 
-/// How often a task must be found nowhere before that is believed: it may move while it is looked for.
+/// How often a task must be found nowhere before that is believed, when it has no status even then: it may move while it is looked for,
+/// and what moves comes to its end.
 const MISSES: u8 = 2;
 
 #[derive(Debug, Clone, PartialEq, Hash, Eq, Default)]
@@ -131,7 +132,7 @@ impl Waiting {
             Event::Looked { task, found: Some(status) } => self.end(task, |task| Effect::Ended(task, status), &mut effects),
             Event::Looked { task, found: None } => self.on_looked_in_vain(task, &mut effects),
             Event::Stirred(task) | Event::Interrupted(task) => self.look_later(&task),
-            Event::Located { task, somewhere } => self.on_located(task, somewhere, &mut effects),
+            Event::Located { task, somewhere } => self.on_located(task, somewhere),
             Event::Rang => self.on_rang(now, &mut effects),
         }
         self.look(&mut effects);
@@ -162,6 +163,8 @@ impl Waiting {
         for (task, wish) in &mut self.wishes {
             wish.stage = Stage::Idle;
             wish.located = false;
+            // Another server may lag behind the one that was asked before.
+            wish.misses = 0;
             self.idle.insert(task.clone());
         }
     }
@@ -175,6 +178,9 @@ impl Waiting {
 
     fn on_looked_in_vain(&mut self, task: TaskName, effects: &mut Vec<Effect>) {
         let Some(wish) = self.wishes.get_mut(&task).filter(|wish| wish.stage == Stage::Looking) else { return };
+        if wish.misses >= MISSES {
+            return self.end(task, Effect::Nowhere, effects);
+        }
         wish.stage = Stage::Armed;
         if !std::mem::replace(&mut wish.located, true) {
             effects.push(Effect::Locate(task));
@@ -188,17 +194,13 @@ impl Waiting {
         self.idle.insert(task.clone());
     }
 
-    fn on_located(&mut self, task: TaskName, somewhere: bool, effects: &mut Vec<Effect>) {
+    fn on_located(&mut self, task: TaskName, somewhere: bool) {
         let Some(wish) = self.wishes.get_mut(&task) else { return };
         wish.misses = if somewhere { 0 } else { wish.misses + 1 };
-        match wish.misses {
-            0 => {}
-            MISSES.. => self.end(task, Effect::Nowhere, effects),
-            _ => {
-                // Its status may have appeared between two looks: look there first.
-                wish.located = false;
-                self.look_later(&task);
-            }
+        if wish.misses > 0 {
+            // Its status may have appeared between two looks: look there first.
+            wish.located = false;
+            self.look_later(&task);
         }
     }
 
@@ -273,7 +275,22 @@ mod tests {
         let missing = || Event::Located { task: task("t"), somewhere: false };
         assert_eq!(waiting.on(missing(), now()), [Effect::Look(task("t"))], "its status may have appeared meanwhile");
         assert_eq!(nothing_yet(&mut waiting, "t"), [Effect::Locate(task("t"))]);
-        assert_eq!(waiting.on(missing(), now()), [Effect::Nowhere(task("t"))]);
+        assert_eq!(waiting.on(missing(), now()), [Effect::Look(task("t"))], "and even now");
+        assert_eq!(nothing_yet(&mut waiting, "t"), [Effect::Nowhere(task("t"))]);
+        assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn a_task_that_was_tried_again_and_ended_while_it_was_looked_for_is_not_nowhere() {
+        let mut waiting = waiting_for("t");
+        let missing = || Event::Located { task: task("t"), somewhere: false };
+        // Each time it was where it had just been looked for: held and assigned by turns, and then it ended.
+        nothing_yet(&mut waiting, "t");
+        waiting.on(missing(), now());
+        nothing_yet(&mut waiting, "t");
+        assert_eq!(waiting.on(missing(), now()), [Effect::Look(task("t"))]);
+        let looked = Event::Looked { task: task("t"), found: Some(b"done".to_vec()) };
+        assert_eq!(waiting.on(looked, now()), [Effect::Ended(task("t"), b"done".to_vec())]);
     }
 
     #[test]

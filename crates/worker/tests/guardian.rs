@@ -8,6 +8,7 @@ use std::time::{Duration, Instant};
 
 use actix::{Actor, Context, Handler, System};
 use bellwether_common::clock;
+use bellwether_common::wait::eventually;
 use bellwether_core::protocol::TaskName;
 use bellwether_worker::executor::{Executor, Program, Report, Run, RunId, Settings, Start};
 use bellwether_worker::guardian::{Guardian, GuardianError, GuardianMode};
@@ -132,26 +133,18 @@ fn is_running(pid: i32) -> bool {
     fs::read_to_string(format!("/proc/{pid}/stat")).is_ok_and(|stat| !stat[stat.rfind(')').unwrap_or(0)..].starts_with(") Z"))
 }
 
-fn wait_for(what: &str, limit: Duration, predicate: impl Fn() -> bool) {
-    let deadline = Instant::now() + limit;
-    while !predicate() {
-        assert!(Instant::now() < deadline, "not in time: {what}");
-        std::thread::sleep(Duration::from_millis(2));
-    }
-}
-
 fn expect_all_dead(helper: &Helper, tasks: &[i32], guardian: i32) {
     let begun = Instant::now();
-    wait_for("the tasks are dead", Duration::from_secs(1), || !tasks.iter().any(|pid| is_running(*pid)));
+    eventually(Duration::from_secs(1), "the tasks are dead", || !tasks.iter().any(|pid| is_running(*pid)));
     println!("all tasks dead {:?} after their worker", begun.elapsed());
-    wait_for("the guardian has ended", LONG, || !is_running(guardian));
+    eventually(LONG, "the guardian has ended", || !is_running(guardian));
     assert!(helper.place.path().exists());
 }
 
 #[test]
 fn tasks_die_with_a_killed_worker() {
     let mut helper = Helper::start();
-    wait_for("all tasks run", LONG, || helper.tasks().len() == 6 && helper.guardian().is_some());
+    eventually(LONG, "all tasks run", || helper.tasks().len() == 6 && helper.guardian().is_some());
     let (tasks, guardian) = (helper.tasks(), helper.guardian().expect("a guardian"));
     assert!(tasks.iter().all(|pid| is_running(*pid)) && is_running(guardian));
     for signal in [Signal::SIGTERM, Signal::SIGINT, Signal::SIGHUP] {
@@ -164,10 +157,10 @@ fn tasks_die_with_a_killed_worker() {
 #[test]
 fn a_killed_guardian_is_replaced_and_told_everything() {
     let mut helper = Helper::start();
-    wait_for("all tasks run", LONG, || helper.tasks().len() == 6 && helper.guardian().is_some());
+    eventually(LONG, "all tasks run", || helper.tasks().len() == 6 && helper.guardian().is_some());
     let (tasks, first) = (helper.tasks(), helper.guardian().expect("a guardian"));
     kill(Pid::from_raw(first), Signal::SIGKILL).expect("sent");
-    wait_for("another guardian", LONG, || helper.guardian().is_some_and(|guardian| guardian != first && is_running(guardian)));
+    eventually(LONG, "another guardian", || helper.guardian().is_some_and(|guardian| guardian != first && is_running(guardian)));
     assert!(tasks.iter().all(|pid| is_running(*pid)), "a dead guardian harms no task");
     helper.kill();
     let guardian = helper.guardian().expect("a guardian");
@@ -185,23 +178,23 @@ fn what_is_no_guardian_is_not_taken_for_one() {
 #[test]
 fn tasks_of_a_frozen_worker_are_dead_when_its_time_is_over_and_it_knows_why_when_it_wakes() {
     let helper = Helper::start();
-    wait_for("all tasks run", LONG, || helper.tasks().len() == 6 && helper.guardian().is_some());
+    eventually(LONG, "all tasks run", || helper.tasks().len() == 6 && helper.guardian().is_some());
     let (tasks, guardian) = (helper.tasks(), helper.guardian().expect("a guardian"));
     // As long as it promises again in time, nothing happens.
     let begun = Instant::now();
-    wait_for("more than one promise's time", LONG, || begun.elapsed() > PROMISE * 3 / 2);
+    eventually(LONG, "more than one promise's time", || begun.elapsed() > PROMISE * 3 / 2);
     assert!(tasks.iter().all(|pid| is_running(*pid)));
     let worker = Pid::from_raw(helper.process.id().cast_signed());
     kill(worker, Signal::SIGSTOP).expect("frozen");
     let frozen = Instant::now();
-    wait_for("the tasks are dead", PROMISE + Duration::from_secs(2), || !tasks.iter().any(|pid| is_running(*pid)));
+    eventually(PROMISE + Duration::from_secs(2), "the tasks are dead", || !tasks.iter().any(|pid| is_running(*pid)));
     println!("all tasks dead {:?} after their worker froze, of {PROMISE:?} that it had promised", frozen.elapsed());
     assert!(frozen.elapsed() > PROMISE / 2, "it had promised more than that");
     assert!(is_running(guardian), "it goes on");
     kill(worker, Signal::SIGCONT).expect("woken");
     let ended = |name| fs::read_to_string(helper.place.path().join(format!("{name}.ended"))).unwrap_or_default();
     for (name, _) in TASKS {
-        wait_for("the worker to notice", LONG, || !ended(name).is_empty());
+        eventually(LONG, "the worker to notice", || !ended(name).is_empty());
         assert_eq!(ended(name), "Killed", "{name}: no end of the task's own");
     }
 }

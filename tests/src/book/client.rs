@@ -2,7 +2,7 @@
 
 use crate::tasks::SOON;
 use crate::tree::Tree;
-use crate::wait::eventually;
+use bellwether_common::wait::eventually;
 
 /// The book's client. Every call blocks.
 #[derive(Debug)]

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use super::wire::{Operation, Request};
 use crate::tasks::SOON;
-use crate::wait::{eventually, is};
+use bellwether_common::wait::{eventually, is};
 
 /// What happens to a request.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -6,7 +6,7 @@ use zookeeper_client::{Acls, Client, CreateMode, SessionState};
 use super::*;
 use crate::tasks::SOON;
 use crate::tree::Tree;
-use crate::wait::eventually;
+use bellwether_common::wait::eventually;
 
 /// A root, hands in it, and a client behind a proxy.
 struct World {

@@ -3,6 +3,7 @@
 use std::time::{Duration, Instant};
 
 use super::*;
+use crate::wait::eventually;
 
 fn start(options: &Options) -> LocalZookeeper {
     LocalZookeeper::start(options).unwrap_or_else(|error| panic!("{error}"))
@@ -56,14 +57,7 @@ fn three_servers_elect_and_outlive_their_leader() {
     assert_eq!(zookeeper.pids().len(), 3);
     let old = zookeeper.leader().expect("a leader");
     zookeeper.kill9(old);
-    let deadline = Instant::now() + Duration::from_secs(30);
-    let new = loop {
-        match zookeeper.leader() {
-            Some(new) => break new,
-            None => assert!(Instant::now() < deadline, "no new leader"),
-        }
-        std::thread::sleep(Duration::from_millis(20));
-    };
+    let new = eventually(Duration::from_secs(30), "a new leader", || zookeeper.leader());
     assert_ne!(new, old);
     zookeeper.restart(old).expect("back as a follower");
     assert_eq!(zookeeper.leader(), Some(new));

@@ -123,6 +123,7 @@ fn a_server_that_was_away_for_most_of_a_session_is_found_again_at_once() {
         let since = Instant::now();
         server.zookeeper.kill9(0);
         assert!(matches!(opened.next().await, SessionEvent::Suspended { .. }));
+        // A real duration: what is tested is how long an outage may last.
         tokio::time::sleep(AWAY.saturating_sub(since.elapsed())).await;
         server.zookeeper.restart(0).expect("ZooKeeper starts again");
         let serving = Instant::now();

@@ -142,9 +142,17 @@ fn is_running(pid: i32) -> bool {
 }
 
 async fn gone(pid: i32) {
-    let deadline = Instant::now() + Duration::from_secs(5);
-    while Path::new(&format!("/proc/{pid}")).exists() {
-        assert!(Instant::now() < deadline, "process {pid} is still there, not even reaped");
+    soon(&format!("process {pid} to be gone, and reaped"), || (!Path::new(&format!("/proc/{pid}")).exists()).then_some(())).await;
+}
+
+/// What [`eventually`](bellwether_common::wait::eventually) is elsewhere, without stopping the thread that serves the executor.
+async fn soon<T>(what: &str, mut look: impl FnMut() -> Option<T>) -> T {
+    let deadline = Instant::now() + LONG;
+    loop {
+        if let Some(seen) = look() {
+            return seen;
+        }
+        assert!(Instant::now() < deadline, "waited for {what}");
         tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
@@ -377,14 +385,8 @@ fn a_daemon_of_a_run_that_goes_on_is_left_alone() {
         ));
         let id = world.started().await.id;
         let file = world.output.path().join(format!("output/{}/1-{:x}.stdout", id.task, id.czxid));
-        let deadline = Instant::now() + LONG;
-        let daemon: i32 = loop {
-            if let Some(pid) = fs::read_to_string(&file).ok().and_then(|text| text.strip_suffix('\n')?.parse().ok()) {
-                break pid;
-            }
-            assert!(Instant::now() < deadline);
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        };
+        let said = || fs::read_to_string(&file).ok().and_then(|text| text.strip_suffix('\n')?.parse().ok());
+        let daemon: i32 = soon("the daemon's number", said).await;
         for _ in 0..3 {
             // Waits for a sweep.
             world.start(argv(&["sleep", "60"]));

@@ -1,4 +1,5 @@
-//! Waiting for something to become true, with a deadline and a reason to print. Tests never sleep.
+//! Waiting for something to become true, with a deadline and a reason to print: for the tests of all packages, which never sleep.
+//! Nothing that runs in production waits like this.
 
 use std::fmt::{Debug, Display};
 use std::time::{Duration, Instant};
