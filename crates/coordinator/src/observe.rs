@@ -178,7 +178,6 @@ impl OfficeObserver {
     }
 }
 
-/// Whether `/master` is persistent, so that nobody can rule.
 /// Who rules, as far as a standby knows.
 fn ruler(election: &Election) -> String {
     let holder = election.office().and_then(|office| office.holder.as_ref());
@@ -190,6 +189,7 @@ fn ruler(election: &Election) -> String {
     }
 }
 
+/// Whether `/master` is persistent, so that nobody can rule.
 fn is_obstructed(election: &Election) -> bool {
     election.office().and_then(|office| office.holder.as_ref()).is_some_and(|holder| holder.owner == 0)
 }

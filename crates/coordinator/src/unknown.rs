@@ -35,7 +35,23 @@ type Written = (&'static str, Vec<Mark>);
 
 impl Unknowns {
     pub(crate) fn writing(&mut self, id: u64, op: &'static str, multi: &Multi) {
-        self.writing.insert(id, (op, multi.ops.iter().filter_map(mark).take(MARKS_MAX).collect()));
+        let marks: Vec<Mark> = multi.ops.iter().filter_map(mark).take(MARKS_MAX).collect();
+        self.resolve_repeated(&marks);
+        self.writing.insert(id, (op, marks));
+    }
+
+    /// What is moved from the same place again was read there since, so that it had not been moved: told now, for when everything was
+    /// read it is gone, by this one.
+    fn resolve_repeated(&mut self, marks: &[Mark]) {
+        let round = self.round;
+        let moves = |mark: &Mark| matches!(mark, Mark::WaitsNoLonger(_)) && marks.contains(mark);
+        self.unknown.retain(|(ended, (op, before))| {
+            let repeated = *ended < round && before.iter().any(moves);
+            if repeated {
+                count_resolution(op, Resolution::NotApplied);
+            }
+            !repeated
+        });
     }
 
     pub(crate) fn ended(&mut self, id: u64, outcome: &Outcome) {
@@ -160,5 +176,16 @@ mod tests {
         unknowns.resync();
         unknowns.surveyed(&view());
         assert!(unknowns.unknown.is_empty() && unknowns.writing.is_empty());
+    }
+    #[test]
+    fn what_is_moved_again_before_everything_was_read_had_not_been_moved() {
+        let mut unknowns = Unknowns::default();
+        unknowns.writing(1, "assign", &assign("waiting"));
+        unknowns.ended(1, &Outcome::Unknown);
+        unknowns.resync();
+        unknowns.writing(2, "assign", &assign("other"));
+        assert_eq!(unknowns.unknown.len(), 1, "that says nothing");
+        unknowns.writing(3, "assign", &assign("waiting"));
+        assert!(unknowns.unknown.is_empty());
     }
 }
