@@ -115,6 +115,21 @@ fn ten_scrapers_at_once_are_answered_beside_mute_ones() {
 }
 
 #[test]
+fn no_more_are_served_at_a_time_than_there_may_be() {
+    let world = World::start_with(Limits { head: Duration::from_secs(60), connections: 2, ..connections::LIMITS });
+    let mute = [world.connect(), world.connect()];
+    let mut third = world.connect();
+    write!(third, "GET /metrics HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n").expect("sent");
+    third.set_read_timeout(Some(Duration::from_millis(300))).expect("a deadline");
+    let mut answer = [0; 12];
+    assert!(third.read(&mut answer).is_err(), "it is answered although two others are there");
+    drop(mute);
+    third.set_read_timeout(Some(Duration::from_secs(10))).expect("a deadline");
+    third.read_exact(&mut answer).expect("an answer, now that there is room");
+    assert_eq!(&answer, b"HTTP/1.1 200");
+}
+
+#[test]
 fn who_says_nothing_or_little_is_let_go() {
     let world = World::start_with(Limits { head: Duration::from_millis(200), connections: 2, ..connections::LIMITS });
     let (mut mute, mut slow) = (world.connect(), world.connect());
@@ -141,11 +156,13 @@ fn who_does_not_read_the_answers_is_let_go() {
 
 #[test]
 fn a_head_without_end_is_refused() {
-    let world = World::start();
+    // Its size alone ends it, long before its time is over.
+    let world = World::start_with(Limits { head: Duration::from_secs(600), ..connections::LIMITS });
     let mut stream = world.connect();
     let _ = stream.write_all(format!("GET /metrics HTTP/1.1\r\nX: {}", "x".repeat(64 * 1024)).as_bytes());
     let mut answer = Vec::new();
-    let _ = stream.read_to_end(&mut answer);
+    let waited_in_vain = |error: &std::io::Error| error.kind() == std::io::ErrorKind::WouldBlock;
+    assert!(!stream.read_to_end(&mut answer).is_err_and(|error| waited_in_vain(&error)), "the connection stays open");
     let answer = String::from_utf8_lossy(&answer);
     assert!(answer.is_empty() || answer.starts_with("HTTP/1.1 431 "), "{answer}");
     assert_eq!(world.get("/health/ready").0, 503, "others are served");

@@ -121,6 +121,12 @@ fn understood(text: &str) -> Result<Answer, NoAnswer> {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+    use std::sync::atomic::{AtomicUsize, Ordering};
+
+    use tokio::net::TcpListener;
+    use tokio::runtime::Runtime;
+
     use super::*;
 
     #[test]
@@ -137,5 +143,53 @@ mod tests {
         assert_eq!(understood("This ZooKeeper instance is not currently serving requests\n"), Err(NoAnswer::NotServing));
         assert_eq!(understood("HTTP/1.1 400 Bad Request\r\n"), Err(NoAnswer::Nonsense("HTTP/1.1 400 Bad Request\r\n".into())));
         assert_eq!(understood(""), Err(NoAnswer::Nonsense(String::new())));
+    }
+
+    /// A server that counts who asks; it answers if it has an answer.
+    async fn server(answer: Option<&'static str>) -> (String, Arc<AtomicUsize>) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.expect("a port");
+        let (address, asked) = (listener.local_addr().expect("an address").to_string(), Arc::new(AtomicUsize::new(0)));
+        let count = Arc::clone(&asked);
+        tokio::spawn(async move {
+            let mut mute = Vec::new();
+            while let Ok((mut stream, _)) = listener.accept().await {
+                count.fetch_add(1, Ordering::Relaxed);
+                match answer {
+                    Some(answer) => drop(stream.write_all(answer.as_bytes()).await),
+                    None => mute.push(stream),
+                }
+            }
+        });
+        (address, asked)
+    }
+
+    #[test]
+    fn ten_scrapers_cost_a_server_as_much_as_one() {
+        Runtime::new().expect("a runtime").block_on(async {
+            let (address, asked) = server(Some("zk_version\t3.8.0-x\nzk_server_state\tleader\n")).await;
+            let servers = Servers::new(&address, "blue");
+            let pages = join_all((0..10).map(|_| servers.scrape())).await;
+            let up = format!(r#"bellwether_zookeeper_up{{cluster="blue",server="{address}"}} 1"#);
+            assert!(pages.iter().all(|page| page.contains(&up)), "{}", pages[0]);
+            assert_eq!(asked.load(Ordering::Relaxed), 1);
+            let asked_again = async {
+                while asked.load(Ordering::Relaxed) == 1 {
+                    let _ = servers.scrape().await;
+                    tokio::time::sleep(Duration::from_millis(20)).await;
+                }
+            };
+            timeout(FRESH_FOR * 10, asked_again).await.expect("an answer is not kept for ever");
+        });
+    }
+
+    #[test]
+    fn a_server_that_says_nothing_is_given_up_in_time_for_the_scrape() {
+        Runtime::new().expect("a runtime").block_on(async {
+            let (address, _) = server(None).await;
+            let servers = Servers::new(&address, "blue");
+            let page = timeout(ANSWER_WITHIN * 3, servers.scrape()).await.expect("an answer whatever the server does");
+            assert!(page.contains(&format!(r#"bellwether_zookeeper_up{{cluster="blue",server="{address}"}} 0"#)), "{page}");
+        });
+        assert!(ANSWER_WITHIN < Duration::from_secs(1), "a scrape takes less than a second");
     }
 }
