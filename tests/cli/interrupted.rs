@@ -10,14 +10,17 @@ const SOON: Duration = Duration::from_secs(20);
 #[test]
 fn the_task_goes_on_and_its_name_is_said() {
     let cluster = Cluster::new();
-    for (args, signal, code) in
-        [(&["run", "-o", "name", "--", "true"][..], Signal::SIGINT, 130), (&["submit", "--wait", "--", "true"][..], Signal::SIGTERM, 143)]
-    {
+    let watch = ", or watch it with: bellwether logs -f ";
+    for (args, signal, code, watched) in [
+        (&["run", "-o", "name", "--", "true"][..], Signal::SIGINT, 130, true),
+        (&["submit", "--wait", "--", "true"][..], Signal::SIGTERM, 143, false),
+    ] {
         let run = cluster.cli_start(args);
         let id = eventually(SOON, "its id", || run.stdout().strip_suffix('\n').map(str::to_owned));
         run.signal(signal);
         let output = run.finish(SOON).code(code);
-        let last = format!("bellwether: interrupted: {id} goes on; come back with: bellwether wait {id}");
+        let watch = if watched { format!("{watch}{id}") } else { String::new() };
+        let last = format!("bellwether: interrupted: {id} goes on; come back with: bellwether wait {id}{watch}");
         assert_eq!(output.stderr.lines().last(), Some(last.as_str()), "{output:#?}");
         assert!(cluster.tree().exists(&format!("/tasks/{id}")));
     }

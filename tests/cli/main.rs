@@ -13,11 +13,13 @@ mod deploy;
 mod dev;
 mod documents;
 mod interrupted;
+mod logs;
 mod look;
 mod outage;
 mod run;
 mod schedule;
 mod submit;
+mod terminal;
 mod wait;
 
 use bellwether_tests::{Cluster, Process};

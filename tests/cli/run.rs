@@ -1,7 +1,7 @@
 //! `bellwether run`: the output, and the task's own code.
 
-use bellwether_tests::eventually;
 use bellwether_tests::tasks::SOON;
+use bellwether_tests::{Cluster, eventually};
 
 use super::working;
 
@@ -9,12 +9,15 @@ use super::working;
 fn output_and_code_come_through_unchanged() {
     let (cluster, _coordinator, _worker) = working(2);
     let output = cluster.cli(&["run", "--", "sh", "-c", "echo out; echo err >&2; exit 7"]).code(7);
-    assert_eq!((output.stdout.as_str(), output.stderr.as_str()), ("out\n", "err\n"));
+    assert_eq!(output.stdout, "out\n");
+    let said = output.stderr.strip_prefix("err\n").unwrap_or_else(|| panic!("{output:#?}"));
+    assert!(said.starts_with("task-") && said.contains(" failed, exit=7; see more with: bellwether result task-"), "{output:#?}");
     assert_eq!(cluster.cli(&["run", "--", "sh", "-c", "kill -9 $$"]).code, 128 + 9);
     let shell = cluster.cli(&["run", "--shell", "--", "echo $BELLWETHER_TASK | wc -l"]).success();
     assert_eq!(shell.stdout.trim(), "1");
     let own = cluster.cli(&["run", "--", "sh", "-c", "exit 124"]).code(124);
-    assert_eq!(own.stderr, "", "the code is the task's own");
+    assert!(!own.stderr.contains("bellwether: "), "the code is the task's own: {}", own.stderr);
+    assert_eq!(cluster.cli(&["-q", "run", "--", "sh", "-c", "exit 3"]).code(3).stderr, "", "quiet is quiet");
 }
 
 #[test]
@@ -37,12 +40,29 @@ fn outcomes_of_ours_are_told_from_codes_of_theirs() {
 }
 
 #[test]
-fn only_the_end_of_much_output_is_printed_and_that_is_said() {
+fn output_comes_while_the_task_runs_and_all_of_it() {
     let (cluster, _coordinator, _worker) = working(1);
-    let output = cluster.cli(&["run", "--", "sh", "-c", "seq 20000"]).success();
+    let gate = cluster.dir().join("gate");
+    let line = format!("echo first; echo early >&2; until [ -e {} ]; do sleep 0.02; done; seq 200000; echo last", gate.display());
+    let run = cluster.cli_start(&["run", "--", "sh", "-c", &line]);
+    eventually(SOON, "what it wrote so far", || run.stdout() == "first\n" && run.stderr() == "early\n");
+    std::fs::write(gate, "").expect("opened");
+    let output = run.finish(SOON).success();
+    let expected: String = (1..=200_000).map(|n| format!("{n}\n")).collect();
+    assert!(output.stdout == format!("first\n{expected}last\n"), "{} bytes", output.stdout.len());
+    assert_eq!(output.stderr, "early\n");
+}
+
+#[test]
+fn where_the_worker_cannot_be_reached_the_end_is_printed_and_the_key_named() {
+    let cluster = Cluster::new();
+    // Nobody listens there.
+    let _house = (cluster.coordinator("c1"), cluster.worker_with("w1", 1, &[("http.advertise", "\"127.0.0.1:1\"")]));
+    let output = cluster.cli(&["run", "--", "sh", "-c", "seq 20000; sleep 3"]).success();
     assert!(output.stdout.ends_with("\n20000\n") && output.stdout.len() < 20_000, "{} bytes", output.stdout.len());
+    assert!(output.stderr.contains("cannot be followed on w1-") && output.stderr.contains("http.advertise"), "{}", output.stderr);
     assert!(
-        output.stderr.contains("stdout: the last 16") && output.stderr.contains(" of 108894 bytes; the whole lies in "),
+        output.stderr.contains("stdout: 92510 bytes before the last 16384 cannot be read: 127.0.0.1:1 does not answer"),
         "{}",
         output.stderr
     );

@@ -6,7 +6,7 @@ use bellwether_common::store::{LayoutError, ReadError, Store};
 use bellwether_common::zk_runtime;
 use bellwether_core::protocol::result::TaskResult;
 use bellwether_core::protocol::schedule::ScheduleRecord;
-use bellwether_core::protocol::{Multi, Outcome, Refusal, ScheduleName, TaskName, Why, path};
+use bellwether_core::protocol::{Multi, Outcome, Refusal, ScheduleName, TaskName, Why, WorkerId, path};
 use bellwether_core::submission::Submittal;
 use serde::Serialize;
 
@@ -326,6 +326,28 @@ impl Client {
             async move { groups::find(&store, &asked).await }
         });
         found.await?.transpose()
+    }
+
+    /// Where a worker serves its pages, `host:port`: this incarnation, or a later one of the same name. `None` if none is registered.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn pages_of(&self, worker: &WorkerId) -> Result<Option<String>, Error> {
+        let worker = worker.clone();
+        self.ask(move |store| {
+            let worker = worker.clone();
+            async move { overview::pages_of(&store, &worker).await }
+        })
+        .await
+    }
+
+    /// Whether this worker has the task at this moment.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn is_assigned(&self, task: &TaskName, worker: &WorkerId) -> Result<bool, Error> {
+        let path = path::assignment(worker, task);
+        self.ask(move |store| store.stat(&path)).await.map(|stat| stat.is_some())
     }
 
     /// The cluster at a glance.

@@ -10,13 +10,17 @@ mod dev;
 mod failure;
 mod interrupts;
 mod list;
+mod logs;
 mod master;
 mod printer;
+mod pursuit;
+mod question;
 #[cfg(test)]
 mod reference_test;
 mod result;
 mod run;
 mod schedule;
+mod screen;
 mod status;
 mod submit;
 mod table;
@@ -75,15 +79,24 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
     if let Command::Dev(options) = &arguments.command {
         return dev::run(&ctx, options).await;
     }
-    let ended = tokio::select! {
-        ended = execute(&ctx, arguments.command) => ended,
-        signal = interrupts.next() => Err(ctx.interrupted(signal)),
-    };
+    let ended = until_ended_or_left(&ctx, arguments.command).await;
     if let Some(client) = ctx.connected_client() {
         // Too late is no harm: a client has no ephemerals.
         let _ = tokio::time::timeout(CLOSE_WITHIN, client.close()).await;
     }
     ended
+}
+
+async fn until_ended_or_left(ctx: &Context, command: Command) -> Result<u8, Failure> {
+    let execution = execute(ctx, command);
+    tokio::pin!(execution);
+    loop {
+        let signal = tokio::select! {
+            ended = &mut execution => return ended,
+            signal = ctx.interrupts.next() => signal,
+        };
+        question::after(ctx, signal).await?;
+    }
 }
 
 async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
@@ -101,6 +114,7 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Status { task: None } => status::cluster(ctx).await,
         Command::List(filter) => list::run(ctx, filter).await,
         Command::Result { task } => result::run(ctx, &task).await,
+        Command::Logs(options) => logs::run(ctx, &options).await,
         Command::Worker { command: WorkerCommand::List } => worker::list(ctx).await,
         Command::Master { command: MasterCommand::Status } => master::status(ctx).await,
         Command::Dead { command } => dead::run(ctx, &command).await,

@@ -79,7 +79,8 @@ impl OutputReader {
         let (task, attempt, stream) = (http::encode(output.task.as_str()), output.attempt, output.stream);
         let path = format!("/v1/tasks/{task}/attempts/{attempt}/{stream}?{from}&follow={follow}&gap=stop");
         let answer = http::get(address, &path, self.token.as_ref()).await?;
-        let unreadable = || OutputError::Unreachable { address: address.to_owned(), why: "what answers there is no worker of ours".to_owned() };
+        let unreadable =
+            || OutputError::Unreachable { address: address.to_owned(), why: "what answers there is no worker of ours".to_owned() };
         let (offset, total, ended) = answer.place().ok_or_else(unreadable)?;
         Ok(OpenOutput { offset, total, ended, answer })
     }

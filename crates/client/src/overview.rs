@@ -146,6 +146,21 @@ async fn workers(store: &Store, boxes: &BTreeMap<WorkerId, u32>) -> Result<Vec<W
     Ok(workers)
 }
 
+/// Where the pages of a worker are: those of this incarnation, else of one that has its name.
+pub(crate) async fn pages_of(store: &Store, worker: &WorkerId) -> Result<Option<String>, ReadError> {
+    let http = |node: Node| match decode_worker(&node.data) {
+        WorkerData::Ours(record) => Some(record.http).filter(|http| !http.is_empty()),
+        WorkerData::Foreign => None,
+    };
+    if let Some(node) = store.get(&path::worker(worker)).await? {
+        return Ok(http(node));
+    }
+    let names = store.children(path::WORKERS).await?.unwrap_or_default();
+    let same = |id: &WorkerId| id.operator_name().is_some() && id.operator_name() == worker.operator_name();
+    let Some(later) = names.iter().map(|name| WorkerId::listed(name)).find(same) else { return Ok(None) };
+    Ok(store.get(&path::worker(&later)).await?.and_then(http))
+}
+
 fn worker_of(worker: WorkerId, assigned: u32, node: &Node) -> WorkerView {
     let since = Timestamp::from_millisecond(node.stat.ctime_ms).unwrap_or(Timestamp::UNIX_EPOCH);
     match decode_worker(&node.data) {

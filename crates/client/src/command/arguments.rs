@@ -8,6 +8,7 @@ mod dead;
 mod dev;
 mod global;
 mod list;
+mod logs;
 mod master;
 mod schedule;
 mod submit;
@@ -28,6 +29,7 @@ pub(crate) use self::dead::{DeadArgs, DeadCommand, DeadListArgs};
 pub(crate) use self::dev::DevArgs;
 pub(crate) use self::global::{Color, Global};
 pub(crate) use self::list::ListArgs;
+pub(crate) use self::logs::LogsArgs;
 pub(crate) use self::master::MasterCommand;
 pub(crate) use self::schedule::{RhythmArgs, ScheduleCommand, SchedulesArgs};
 pub(crate) use self::submit::{RunArgs, SubmitArgs};
@@ -55,7 +57,7 @@ With these the last line on stderr is `bellwether: <outcome>: …`. Several task
 pub(crate) enum Command {
     /// Submit a command, and print its id
     Submit(SubmitArgs),
-    /// Submit a command, wait, print the end of its output, and exit with its code
+    /// Submit a command, show its output while it runs, and exit with its code
     Run(RunArgs),
     /// Wait until tasks have ended
     Wait(WaitArgs),
@@ -73,6 +75,8 @@ pub(crate) enum Command {
         #[arg(value_name = "ID", value_parser = TaskName::parse)]
         task: TaskName,
     },
+    /// Show what a task wrote, the whole of it
+    Logs(LogsArgs),
     /// Look at workers
     Worker {
         #[command(subcommand)]

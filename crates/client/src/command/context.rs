@@ -40,6 +40,8 @@ enum AtStake {
     Nothing,
     /// It is being submitted.
     Submission(TaskName),
+    /// It goes on without us, and what it writes can be watched again.
+    Watched(TaskName),
     /// They go on without us.
     Tasks(Vec<TaskName>),
 }
@@ -103,6 +105,19 @@ impl Context {
         self.set_at_stake(AtStake::Tasks(tasks.to_vec()));
     }
 
+    /// From now on an interruption asks what is to become of this task, and says how to watch it again.
+    pub(crate) fn watching(&self, task: &TaskName) {
+        self.set_at_stake(AtStake::Watched(task.clone()));
+    }
+
+    /// The task that is watched.
+    pub(crate) fn watched(&self) -> Option<TaskName> {
+        match &*self.at_stake.lock().unwrap_or_else(PoisonError::into_inner) {
+            AtStake::Watched(task) => Some(task.clone()),
+            AtStake::Nothing | AtStake::Submission(_) | AtStake::Tasks(_) => None,
+        }
+    }
+
     fn set_at_stake(&self, at_stake: AtStake) {
         *self.at_stake.lock().unwrap_or_else(PoisonError::into_inner) = at_stake;
     }
@@ -114,6 +129,10 @@ impl Context {
             AtStake::Nothing => ("stopped before there was an answer".to_owned(), None),
             AtStake::Submission(task) => {
                 (format!("{task} may have been submitted or not"), Some(format!("see with: bellwether status {task}")))
+            }
+            AtStake::Watched(task) => {
+                let again = format!("come back with: bellwether wait {task}, or watch it with: bellwether logs -f {task}");
+                (format!("{task} goes on"), Some(again))
             }
             AtStake::Tasks(tasks) => {
                 let names: Vec<&str> = tasks.iter().map(TaskName::as_str).collect();

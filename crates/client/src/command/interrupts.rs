@@ -1,6 +1,7 @@
-//! Ctrl-C and SIGTERM: the first asks, the second ends the process at once.
+//! Ctrl-C and SIGTERM: the first asks, the second ends the process at once, unless the first was acknowledged.
 
 use std::process;
+use std::sync::Arc;
 
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
@@ -29,7 +30,7 @@ impl Interrupt {
 /// Signals of this process. All clones are one.
 #[derive(Debug, Clone)]
 pub(crate) struct Interrupts {
-    seen: watch::Receiver<Option<Interrupt>>,
+    seen: Arc<watch::Sender<Option<Interrupt>>>,
 }
 
 impl Interrupts {
@@ -38,7 +39,8 @@ impl Interrupts {
         let failed = |error: std::io::Error| Failure::error("error", format!("cannot listen to signals: {error}"));
         let mut interrupt = signal(SignalKind::interrupt()).map_err(failed)?;
         let mut terminate = signal(SignalKind::terminate()).map_err(failed)?;
-        let (sender, seen) = watch::channel(None);
+        let seen = Arc::new(watch::Sender::new(None));
+        let sender = Arc::clone(&seen);
         tokio::spawn(async move {
             loop {
                 let signal = tokio::select! {
@@ -55,11 +57,11 @@ impl Interrupts {
 
     /// Waits for the first one; at once if it came.
     pub(crate) async fn next(&self) -> Interrupt {
-        let mut seen = self.seen.clone();
+        let mut seen = self.seen.subscribe();
         let first = seen.wait_for(Option::is_some).await.ok().and_then(|signal| *signal);
         match first {
             Some(signal) => signal,
-            // The listener lives as long as the runtime.
+            // We hold the sender.
             None => std::future::pending().await,
         }
     }
@@ -67,5 +69,10 @@ impl Interrupts {
     /// Whether one came.
     pub(crate) fn came(&self) -> bool {
         self.seen.borrow().is_some()
+    }
+
+    /// What came is being dealt with: the next one is the first again.
+    pub(crate) fn acknowledge(&self) {
+        self.seen.send_replace(None);
     }
 }

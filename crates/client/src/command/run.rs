@@ -1,4 +1,4 @@
-//! `bellwether run`: submit, wait, print the end of the output, exit with the task's own code.
+//! `bellwether run`: submit, show the output while the task runs, exit with the task's own code.
 
 use bellwether_client::Awaited;
 use bellwether_common::config::Output;
@@ -7,37 +7,40 @@ use bellwether_core::protocol::result::{Stream, TaskOutcome, TaskResult};
 use super::arguments::TaskArgs;
 use super::context::Context;
 use super::failure::Failure;
+use super::pursuit::Pursuit;
 use super::{submit, wait};
 
 pub(crate) async fn run(ctx: &Context, task: TaskArgs) -> Result<u8, Failure> {
     let name = submit::submit(ctx, task).await?;
+    ctx.watching(&name);
     if ctx.printer.output == Output::Name {
         ctx.printer.line(name.as_str());
     }
-    let ended = wait::until_ended(ctx, std::slice::from_ref(&name), false, |_, _| {}).await?;
-    let Some((_, Awaited::Ended(result))) = ended.into_iter().next() else {
+    let mut pursuit = Pursuit::new(ctx, ctx.client().await?, &name);
+    let awaited = match ctx.printer.output {
+        Output::Table => wait::while_watching(ctx, &name, &mut pursuit).await?,
+        Output::Json | Output::Name => wait::until_one_ended(ctx, &name).await?,
+    };
+    let Awaited::Ended(result) = awaited else {
         return Err(Failure::error("no-such-task", format!("{name} was submitted and is nowhere: somebody removed it")));
     };
     match ctx.printer.output {
         Output::Json => ctx.printer.json(&result),
         Output::Name => {}
-        Output::Table => print_output(ctx, &result),
+        Output::Table => {
+            pursuit.finish(&result).await;
+            say_its_failure(ctx, &result);
+        }
     }
     say_own_outcome(ctx, &result);
     Ok(result.exit_code())
 }
 
-fn print_output(ctx: &Context, result: &TaskResult) {
-    if let Some(stdout) = &result.stdout {
-        ctx.printer.bytes(&stdout.tail_bytes());
-    }
-    if let Some(stderr) = &result.stderr {
-        ctx.printer.error_bytes(&stderr.tail_bytes());
-    }
-    for (name, stream) in [("stdout", &result.stdout), ("stderr", &result.stderr)] {
-        if let Some(note) = stream.as_ref().and_then(|stream| truncated(name, stream, result)) {
-            ctx.printer.note(&note);
-        }
+/// When the outcome is the task's own: what to type next. Its errors were shown.
+fn say_its_failure(ctx: &Context, result: &TaskResult) {
+    if result.outcome != TaskOutcome::Succeeded && own_outcome(result).is_none() {
+        let task = &result.task;
+        ctx.printer.note(&format!("{task} failed, {}; see more with: bellwether result {task}", result.why()));
     }
 }
 

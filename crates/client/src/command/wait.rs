@@ -10,6 +10,7 @@ use serde::Serialize;
 
 use super::context::{Context, Versioned};
 use super::failure::{FAILED, Failure};
+use super::pursuit::Pursuit;
 use super::run::own_outcome;
 use super::table::{or_dash, printable, short};
 
@@ -83,6 +84,20 @@ pub(crate) async fn until_ended(
     match ended.is_empty() {
         false => Ok(ended),
         true => Err(Failure { code: FAILED, ..Failure::error("error", "the client ended before any task did") }),
+    }
+}
+
+/// Waits for one task; how it ended, or that it is nowhere.
+pub(crate) async fn until_one_ended(ctx: &Context, task: &TaskName) -> Result<Awaited, Failure> {
+    let ended = until_ended(ctx, std::slice::from_ref(task), false, |_, _| {}).await?;
+    Ok(ended.into_iter().next().map_or(Awaited::Nowhere, |(_, awaited)| awaited))
+}
+
+/// Waits for one task while its output is shown; how it ended, or that it is nowhere.
+pub(crate) async fn while_watching(ctx: &Context, task: &TaskName, pursuit: &mut Pursuit<'_>) -> Result<Awaited, Failure> {
+    tokio::select! {
+        ended = until_one_ended(ctx, task) => ended,
+        never = pursuit.chase() => match never {},
     }
 }
 

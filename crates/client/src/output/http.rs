@@ -130,6 +130,7 @@ mod tests {
         ] {
             let served = async {
                 let (mut stream, _) = listener.accept().await.expect("a connection");
+                let _ = stream.read(&mut [0; 512]).await.expect("the question");
                 stream.write_all(answer.as_bytes()).await.expect("answered");
             };
             let ((), got) = tokio::join!(served, get(&address, "/x", None));

@@ -1,0 +1,24 @@
+//! The options of `logs`.
+
+use bellwether_core::protocol::TaskName;
+use clap::Args;
+
+/// Whose output, and how much of it.
+#[derive(Debug, Args)]
+pub(crate) struct LogsArgs {
+    /// Ids of tasks
+    #[arg(required = true, value_name = "ID", value_parser = TaskName::parse)]
+    pub(crate) tasks: Vec<TaskName>,
+    /// Wait for the start, go on until the task has ended, wherever it is run, and say how it ended; for one task
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// Begin so many lines before the end
+    #[arg(long, value_name = "LINES", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    pub(crate) tail: Option<u64>,
+    /// Only what it wrote to its standard error, on our standard output
+    #[arg(long)]
+    pub(crate) stderr: bool,
+    /// Of this attempt; the last one if not said
+    #[arg(long, value_name = "NUMBER", conflicts_with = "follow", value_parser = clap::value_parser!(u32).range(1..))]
+    pub(crate) attempt: Option<u32>,
+}

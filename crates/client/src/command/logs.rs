@@ -1,0 +1,111 @@
+//! `bellwether logs`: what a task wrote, the whole of it, from the worker that keeps it.
+
+use bellwether_client::{Awaited, Client, Error, OutputError, TaskState, TaskView};
+use bellwether_core::protocol::TaskName;
+use bellwether_core::protocol::result::TaskResult;
+
+use super::arguments::LogsArgs;
+use super::context::Context;
+use super::failure::Failure;
+use super::pursuit::Pursuit;
+use super::wait;
+
+pub(crate) async fn run(ctx: &Context, options: &LogsArgs) -> Result<u8, Failure> {
+    match options.tasks.as_slice() {
+        [task] if options.follow => follow(ctx, task, options).await,
+        tasks if options.follow => {
+            let failure = Failure::usage(format!("--follow is for one task, and not for {}", tasks.len()));
+            Err(failure.hint("leave it out, or start one `bellwether logs -f` for each"))
+        }
+        tasks => {
+            for task in tasks {
+                if tasks.len() > 1 {
+                    ctx.printer.note(&format!("==> {task} <=="));
+                }
+                show(ctx, task, options).await?;
+            }
+            Ok(0)
+        }
+    }
+}
+
+fn pursuit<'a>(ctx: &'a Context, client: &'a Client, task: &TaskName, options: &LogsArgs) -> Pursuit<'a> {
+    let pursuit = Pursuit::new(ctx, client, task).tail(options.tail);
+    if options.stderr { pursuit.only_stderr() } else { pursuit }
+}
+
+async fn follow(ctx: &Context, task: &TaskName, options: &LogsArgs) -> Result<u8, Failure> {
+    let client = ctx.client().await?;
+    ctx.watching(task);
+    let mut pursuit = pursuit(ctx, client, task, options);
+    let awaited = wait::while_watching(ctx, task, &mut pursuit).await?;
+    let Awaited::Ended(result) = awaited else { return Err(Error::NoSuchTask(task.clone()).into()) };
+    pursuit.finish(&result).await;
+    ctx.printer.note(&how_it_ended(&result));
+    Ok(0)
+}
+
+/// One line for people.
+fn how_it_ended(result: &TaskResult) -> String {
+    let (task, outcome) = (&result.task, result.outcome);
+    let why = result.why();
+    let why = if why == "done" { String::new() } else { format!(": {why}") };
+    let who = result.worker.as_ref().map(|worker| format!(", attempt {} on {worker}", result.attempt)).unwrap_or_default();
+    format!("{task} {outcome}{why}{who}")
+}
+
+async fn show(ctx: &Context, task: &TaskName, options: &LogsArgs) -> Result<(), Failure> {
+    let client = ctx.client().await?;
+    let view = client.status(task).await?;
+    let mut pursuit = pursuit(ctx, client, task, options);
+    match (&view.result, options.attempt) {
+        (Some(result), attempt) if attempt.is_none_or(|attempt| attempt == result.attempt) => {
+            if result.stdout.is_none() {
+                ctx.printer.note(&format!("{}: nothing was run to its end, so that there is no output", how_it_ended(result)));
+            }
+            pursuit.finish(result).await;
+            Ok(())
+        }
+        (_, attempt) => {
+            let attempt = attempt.unwrap_or(view.attempt);
+            if attempt > view.attempt || (attempt == view.attempt && view.state != TaskState::Assigned) {
+                return Err(not_begun(&view, attempt));
+            }
+            search(client, &mut pursuit, &view, attempt).await
+        }
+    }
+}
+
+fn not_begun(view: &TaskView, attempt: u32) -> Failure {
+    let (task, state) = (&view.task, view.state);
+    let failure = Failure::error("not-started", format!("{task} is {state}: attempt {attempt} has not begun"));
+    if state.is_final() { failure } else { failure.hint(format!("wait for it with: bellwether logs -f {task}")) }
+}
+
+/// Asks the worker that has it, or had it; if nobody knows who that was, all of them.
+async fn search(client: &Client, pursuit: &mut Pursuit<'_>, view: &TaskView, attempt: u32) -> Result<(), Failure> {
+    let earlier = view.result.iter().flat_map(|result| &result.attempts).find(|record| record.attempt == attempt);
+    let worker = match earlier {
+        Some(record) => Some(&record.worker),
+        None => view.worker.as_ref().filter(|_| attempt == view.attempt),
+    };
+    let places: Vec<String> = match worker {
+        Some(worker) => client.pages_of(worker).await?.into_iter().collect(),
+        None => client.overview().await?.workers.into_iter().filter_map(|worker| worker.http).collect(),
+    };
+    let mut why = None;
+    for place in &places {
+        match pursuit.fetch(place, attempt).await {
+            Ok(()) => return Ok(()),
+            Err(error @ OutputError::Refused { status: 404, .. }) => why = why.or(Some(error)),
+            // More telling than that another worker does not know it.
+            Err(error) => why = Some(error),
+        }
+    }
+    Err(why.map_or_else(|| gone(view, attempt), Failure::from))
+}
+
+fn gone(view: &TaskView, attempt: u32) -> Failure {
+    let message = format!("no worker is registered that could have the output of attempt {attempt} of {}", view.task);
+    Failure::error("no-such-output", message).hint("see who is with: bellwether worker list")
+}
