@@ -18,6 +18,7 @@ mod look;
 mod outage;
 mod run;
 mod schedule;
+mod shipped;
 mod submit;
 mod terminal;
 mod wait;

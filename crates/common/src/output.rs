@@ -6,6 +6,8 @@
 //! Where pieces do not touch, what lay between them was dropped, because the output was longer than `worker.output_max`. A piece holds
 //! bytes of the output and nothing else.
 
+pub mod store;
+
 use std::fmt::{self, Write as _};
 use std::str::FromStr;
 

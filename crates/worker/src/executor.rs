@@ -15,6 +15,7 @@ mod pieces;
 mod run;
 mod serve;
 pub(crate) mod shelf;
+mod ship;
 mod split;
 mod stray;
 #[cfg(test)]
@@ -32,6 +33,7 @@ use nix::sys::stat::{Mode, umask};
 use tracing::warn;
 
 use crate::guardian::GuardianMode;
+use bellwether_common::output::store::OutputStore;
 use control::Control;
 use serve::{Workshop, serve};
 use shelf::Shelf;
@@ -120,7 +122,8 @@ impl Executor {
         }
         guardian.keep_alive(&runtime);
         let shelf = Shelf::new(settings.output_dir.clone());
-        let shop = Workshop { settings, environment: command::Environment::scrubbed(), guardian, sweeper, cgroups: None, shelf };
+        let shop =
+            Workshop { settings, environment: command::Environment::scrubbed(), guardian, sweeper, cgroups: None, shelf, store: None };
         Self { shop: Arc::new(shop), runs: Runs::default(), runtime, reports }
     }
 
@@ -129,6 +132,13 @@ impl Executor {
     #[must_use]
     pub fn with_cgroups(self, cgroups: Arc<Cgroups>) -> Self {
         let shop = Workshop { cgroups: Some(cgroups), ..Workshop::clone(&self.shop) };
+        Self { shop: Arc::new(shop), ..self }
+    }
+
+    /// The same, with a store to which the outputs of a run are shipped before its end is reported.
+    #[must_use]
+    pub fn with_store(self, store: OutputStore) -> Self {
+        let shop = Workshop { store: Some(store), ..Workshop::clone(&self.shop) };
         Self { shop: Arc::new(shop), ..self }
     }
 

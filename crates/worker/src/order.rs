@@ -71,9 +71,14 @@ fn place_of(ended: &RunEnded, http: &str) -> Option<OutputPlace> {
     let outputs = [&ended.stdout, &ended.stderr];
     let file = outputs.iter().find_map(|tail| tail.file.as_ref());
     let path = file.and_then(|file| file.parent()).map(|directory| directory.display().to_string());
-    let problems: Vec<&str> = outputs.iter().filter_map(|tail| tail.problem.as_deref()).collect();
+    let (store, not_shipped) = match &ended.shipped {
+        Some(Ok(place)) => (Some(place.clone()), None),
+        Some(Err(why)) => (None, Some(why.as_str())),
+        None => (None, None),
+    };
+    let problems: Vec<&str> = outputs.iter().filter_map(|tail| tail.problem.as_deref()).chain(not_shipped).collect();
     let problem = (!problems.is_empty()).then(|| problems.join("; "));
-    (path.is_some() || problem.is_some()).then(|| OutputPlace { http: path.as_ref().map(|_| http.to_owned()), path, problem, store: None })
+    (path.is_some() || problem.is_some()).then(|| OutputPlace { http: path.as_ref().map(|_| http.to_owned()), path, problem, store })
 }
 
 fn stream_of(tail: &Tail) -> Stream {
@@ -144,6 +149,7 @@ mod tests {
             id: RunId { task: TaskName::listed("t"), czxid: 7 },
             how: Ending::Exited(0),
             stdout: tail,
+            shipped: Some(Err("store full".into())),
             stderr: Tail { problem: Some("disk full".into()), ..Tail::default() },
             started: Timestamp::from_second(100).expect("a time"),
             ended: Timestamp::from_second(3).expect("a time"),
@@ -155,7 +161,7 @@ mod tests {
         let place = ran.output.expect("there was output");
         assert_eq!(
             (place.path.as_deref(), place.http.as_deref(), place.problem.as_deref()),
-            (Some("/o/t"), Some("w:9642"), Some("disk full"))
+            (Some("/o/t"), Some("w:9642"), Some("disk full; store full"))
         );
         assert_eq!((ran.stdout.tail.as_str(), ran.stdout.bytes), ("out", 5));
         assert!(ran.stdout.truncated && !ran.stderr.truncated);

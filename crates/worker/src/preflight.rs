@@ -6,6 +6,8 @@ use std::io;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
+use bellwether_common::output::store::{OutputStore, StoreError};
+
 use crate::executor::Settings;
 
 /// What is missing. The text names the key, its value and a way out.
@@ -30,6 +32,15 @@ pub(crate) enum Unfit {
         /// What the system says.
         source: io::Error,
     },
+    /// Outputs could not be shipped.
+    #[error("worker.output_store cannot be used: {0}")]
+    OutputStore(#[from] StoreError),
+}
+
+/// The store for outputs, if one is configured. Whether it can be written, the first attempt shows: a store that is away for a while is
+/// no reason not to work.
+pub(crate) fn open_store(place: &str) -> Result<Option<OutputStore>, Unfit> {
+    if place.is_empty() { Ok(None) } else { Ok(Some(OutputStore::open(place)?)) }
 }
 
 /// Looks at the shell, and writes a file into the directory for outputs, which is made if it is missing.

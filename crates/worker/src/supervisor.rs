@@ -31,6 +31,7 @@ use bellwether_common::boot;
 use bellwether_common::config::Settings;
 use bellwether_common::exit::Exit;
 use bellwether_common::http::Health;
+use bellwether_common::output::store::OutputStore;
 use bellwether_common::session::{Close, Needs, Reopen, SessionActor, SessionEvent, SessionSettings};
 use futures::FutureExt;
 use tokio::runtime::{Builder, Handle};
@@ -52,6 +53,13 @@ pub async fn run(context: boot::Context) -> Exit {
         error!("{unfit}");
         return Exit::Config;
     }
+    let store = match preflight::open_store(&context.settings.worker.output_store) {
+        Ok(store) => store,
+        Err(unfit) => {
+            error!("{unfit}");
+            return Exit::Config;
+        }
+    };
     let guardian = match Guardian::spawn() {
         Ok(guardian) => GuardianMode::Process(guardian),
         Err(error) => {
@@ -70,7 +78,7 @@ pub async fn run(context: boot::Context) -> Exit {
     let (exit, ended) = oneshot::channel();
     let shutdown = context.shutdown.clone();
     let mut reloads = context.reloads.clone();
-    let supervisor = Supervisor::start(context, guardian, cgroups.clone(), runs.handle().clone(), exit);
+    let supervisor = Supervisor::start(context, guardian, Furniture { cgroups: cgroups.clone(), store }, runs.handle().clone(), exit);
     let configured = supervisor.clone();
     actix::spawn(async move {
         loop {
@@ -108,6 +116,12 @@ fn establish(guardian: &GuardianMode) -> Option<Arc<Cgroups>> {
     }
 }
 
+/// What a worker may have, or not.
+struct Furniture {
+    cgroups: Option<Arc<Cgroups>>,
+    store: Option<OutputStore>,
+}
+
 struct Supervisor {
     session: Addr<SessionActor>,
     agent: Addr<AgentActor>,
@@ -143,7 +157,7 @@ impl Supervisor {
     fn start(
         context: boot::Context,
         guardian: GuardianMode,
-        cgroups: Option<Arc<Cgroups>>,
+        furniture: Furniture,
         runs: Handle,
         exit: oneshot::Sender<Exit>,
     ) -> Addr<Self> {
@@ -152,8 +166,12 @@ impl Supervisor {
             let address = own.address();
             let place = Context::<AgentActor>::new();
             let executor = Executor::new(executor_settings(&context.settings), guardian.clone(), runs, place.address().recipient());
-            let executor = match cgroups {
+            let executor = match furniture.cgroups {
                 Some(cgroups) => executor.with_cgroups(cgroups),
+                None => executor,
+            };
+            let executor = match furniture.store {
+                Some(store) => executor.with_store(store),
                 None => executor,
             };
             let http = &context.settings.http;

@@ -1,6 +1,7 @@
 //! `bellwether logs`: what a task wrote, the whole of it, from the worker that keeps it.
 
 use bellwether_client::{Awaited, Client, Error, OutputError, TaskState, TaskView};
+use bellwether_common::output::store::StoreError;
 use bellwether_core::protocol::TaskName;
 use bellwether_core::protocol::result::TaskResult;
 
@@ -101,6 +102,10 @@ async fn search(client: &Client, pursuit: &mut Pursuit<'_>, view: &TaskView, att
             // More telling than that another worker does not know it.
             Err(error) => why = Some(error),
         }
+    }
+    if let Some(place) = view.result.as_ref().and_then(|result| result.output.as_ref()?.store.as_ref()) {
+        let failed = |error: StoreError| Failure::error("unreachable", format!("the store cannot be read: {error}"));
+        return pursuit.fetch_shipped(place, attempt).await.map_err(failed);
     }
     Err(why.map_or_else(|| gone(view, attempt), Failure::from))
 }

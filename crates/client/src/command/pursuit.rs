@@ -11,6 +11,7 @@ use std::time::Duration;
 
 use bellwether_client::{Client, OutputError, OutputReader, TaskState};
 use bellwether_common::output::StreamName;
+use bellwether_common::output::store::{OutputStore, StoreError};
 use bellwether_core::protocol::result::{Stream, TaskResult};
 use bellwether_core::protocol::{TaskName, WorkerId};
 
@@ -169,12 +170,37 @@ impl<'a> Pursuit<'a> {
                 Err(error) => why = why.or(Some(error)),
             }
         }
+        match self.shipped(lane, result, stream, &kept).await {
+            Some(Ok(())) => return,
+            Some(Err(error)) => self.ctx.printer.note(&format!("{}: the store cannot be read: {error}", lane.name)),
+            None => {}
+        }
         let missing = lane.missing_before(&kept, stream.bytes);
         let (why, way) = why
             .as_ref()
             .map_or_else(|| ("its worker is gone".to_owned(), "what was kept there is served again when it is back".to_owned()), explain);
         self.ctx.printer.note(&format!("{}: {missing} bytes before the last {} cannot be read: {why}; {way}", lane.name, kept.len()));
         lane.show_kept(self.ctx, &kept, stream.bytes);
+    }
+
+    /// From the store that it was shipped to; `None` if it was not.
+    async fn shipped(&self, lane: &mut Lane, result: &TaskResult, stream: &Stream, kept: &[u8]) -> Option<Result<(), StoreError>> {
+        let place = result.output.as_ref()?.store.as_ref()?;
+        let read = async {
+            let store = OutputStore::open(place)?;
+            lane.read_store(self.ctx, &store, result.attempt, self.tail, stream.bytes, kept).await
+        };
+        Some(read.await)
+    }
+
+    /// Shows an earlier attempt from the store that the task was shipped to.
+    pub(crate) async fn fetch_shipped(&mut self, place: &str, attempt: u32) -> Result<(), StoreError> {
+        let store = OutputStore::open(place)?;
+        for lane in &mut self.lanes {
+            lane.read_store(self.ctx, &store, attempt, self.tail, u64::MAX, &[]).await?;
+            lane.end(self.ctx);
+        }
+        Ok(())
     }
 
     /// Where the whole may be served: by the worker as it is registered now, and as it was.

@@ -8,6 +8,7 @@ use bellwether_core::protocol::name;
 use super::keys;
 use super::schema::Settings;
 use super::values::ByteSize;
+use crate::output::store;
 
 /// Most slots of one worker.
 pub(super) const SLOTS_MAX: usize = bellwether_core::protocol::record::SLOTS_MAX as usize;
@@ -165,6 +166,9 @@ fn worker(settings: &Settings, broken: &mut Broken) {
     demand(broken, worker.shell.starts_with('/'), "worker.shell", "must be the absolute path of a shell, as \"/bin/sh\"");
     let absolute = worker.output_dir.is_empty() || worker.output_dir.starts_with('/');
     demand(broken, absolute, "worker.output_dir", "must be an absolute path, or empty for the state directory");
+    if let Some(why) = store::check(&worker.output_store).err().filter(|_| !worker.output_store.is_empty()) {
+        demand(broken, false, "worker.output_store", why);
+    }
 }
 
 /// Lower-case because environment variables arrive so: `BELLWETHER__WORKER__LABELS__ZONE` must mean what `zone` means in a file.

@@ -162,6 +162,8 @@ pub struct Worker {
     pub output_tail: ByteSize,
     /// Where the file of an output is cut off.
     pub output_max: ByteSize,
+    /// Where outputs are shipped to when an attempt has ended, as a URL; empty for nowhere.
+    pub output_store: String,
 }
 
 impl Default for Worker {
@@ -178,6 +180,7 @@ impl Default for Worker {
             output_dir: String::new(),
             output_tail: ByteSize::kib(16),
             output_max: ByteSize::mib(64),
+            output_store: String::new(),
         }
     }
 }

@@ -57,6 +57,8 @@ pub struct RunEnded {
     pub stdout: Tail,
     /// What it wrote to standard error.
     pub stderr: Tail,
+    /// Where its output was shipped to, or why not; `None` if nothing was to be shipped.
+    pub shipped: Option<Result<String, String>>,
     /// Wall clock at the start, for people.
     pub started: Timestamp,
     /// Wall clock at the end, for people.

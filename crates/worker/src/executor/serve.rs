@@ -8,6 +8,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bellwether_common::clock;
+use bellwether_common::output::store::OutputStore;
 use bellwether_common::output::{Piece, StreamName, escape};
 use jiff::Timestamp;
 use nix::errno::Errno;
@@ -24,6 +25,7 @@ use super::cgroup::Cgroups;
 use super::command::{Blame, CannotStart, Environment, spawn};
 use super::control::{Control, FAMILY, Signalling};
 use super::shelf::{Progress, Shelf};
+use super::ship::ship;
 use super::stray::Sweeper;
 use super::{Ending, Program, Report, Run, RunEnded, RunId, RunStarted, Settings};
 use crate::guardian::GuardianMode;
@@ -42,6 +44,7 @@ pub(super) struct Workshop {
     pub(super) sweeper: Option<Sweeper>,
     pub(super) cgroups: Option<Arc<Cgroups>>,
     pub(super) shelf: Shelf,
+    pub(super) store: Option<OutputStore>,
 }
 
 impl Workshop {
@@ -64,11 +67,13 @@ pub(super) async fn serve(shop: Arc<Workshop>, run: Run, control: Arc<Control>, 
     FAMILY.leave(serial);
     let (stdout, stderr) = (captures.0.finish(), captures.1.finish());
     shop.shelf.end(&id, attempt);
+    let shipped = ship(&shop, &id, attempt, &how, &control, stdout.file.as_ref().or(stderr.file.as_ref())).await;
     report(Report::Ended(Box::new(RunEnded {
         id,
         how,
         stdout,
         stderr,
+        shipped,
         started: started.0,
         ended: Timestamp::now(),
         took: started.1.elapsed(),

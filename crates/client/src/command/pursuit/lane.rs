@@ -4,7 +4,8 @@ use std::io::{self, IsTerminal};
 use std::time::Duration;
 
 use bellwether_client::{OpenOutput, OutputError, OutputId, OutputReader, ReadFrom};
-use bellwether_common::output::StreamName;
+use bellwether_common::output::store::{OutputStore, StoreError};
+use bellwether_common::output::{Piece, StreamName};
 use bellwether_core::protocol::TaskName;
 
 use crate::command::context::Context;
@@ -158,6 +159,37 @@ impl Lane {
         }
     }
 
+    /// Shows what lies in a store of an output of `total` bytes of which these are the last.
+    pub(crate) async fn read_store(
+        &mut self,
+        ctx: &Context,
+        store: &OutputStore,
+        attempt: u32,
+        tail: Option<u64>,
+        total: u64,
+        kept: &[u8],
+    ) -> Result<(), StoreError> {
+        let pieces = store.pieces(attempt, self.name).await?;
+        if let Some(lines) = tail.filter(|_| self.at == 0) {
+            let last = last_of_store(store, &pieces, lines).await?;
+            self.at = total - (last.len() as u64).min(total);
+            self.show(ctx, &last);
+            return Ok(());
+        }
+        for (piece, length) in pieces {
+            self.jump(ctx, piece.start);
+            while self.at < piece.start + length {
+                let bytes = store.read(piece, length, self.at - piece.start).await?;
+                self.show(ctx, &bytes);
+            }
+        }
+        if total < u64::MAX {
+            self.jump(ctx, total - (kept.len() as u64).min(total));
+            self.show_kept(ctx, kept, total);
+        }
+        Ok(())
+    }
+
     /// Shows the rest of `total` bytes of which these are the last, if they suffice, and says so.
     pub(crate) fn show_end(&mut self, ctx: &Context, kept: &[u8], total: u64, tail: Option<u64>) -> bool {
         if let Some(lines) = tail.filter(|_| self.at == 0) {
@@ -185,6 +217,29 @@ impl Lane {
         self.show(ctx, &kept[kept.len() - left..]);
         self.at = total;
     }
+}
+
+/// The last lines of what lies in a store, as far as they lie in one piece, or in those that touch it.
+async fn last_of_store(store: &OutputStore, pieces: &[(Piece, u64)], lines: u64) -> Result<Vec<u8>, StoreError> {
+    let mut last = Vec::new();
+    let mut begin = None;
+    for (piece, length) in pieces.iter().rev() {
+        if begin.is_some_and(|begin| piece.start + length != begin) || last.len() as u64 >= SPAN_MAX {
+            break;
+        }
+        let mut bytes = Vec::new();
+        while (bytes.len() as u64) < *length {
+            bytes.extend(store.read(*piece, *length, bytes.len() as u64).await?);
+        }
+        bytes.append(&mut last);
+        last = bytes;
+        begin = Some(piece.start);
+        let at = start_of_last(&last, lines);
+        if at > 0 || lines == 0 {
+            return Ok(last.split_off(at));
+        }
+    }
+    Ok(last)
 }
 
 async fn collect(open: &mut OpenOutput) -> Result<Vec<u8>, OutputError> {
