@@ -21,7 +21,8 @@ struct Terminal {
 impl Terminal {
     fn start(cluster: &Cluster, name: &str, args: &str) -> Self {
         let screen = cluster.dir().join(name);
-        let line = format!("{} -z {} {args}", place::binary("bellwether").display(), cluster.connect_string());
+        // The shell becomes it: otherwise Ctrl-C ends the shell, too, and its exit code is what is seen.
+        let line = format!("exec {} -z {} {args}", place::binary("bellwether").display(), cluster.connect_string());
         let mut script = Command::new("script");
         // Quiet, with the exit code of the command, and written at once.
         script.args(["-q", "-e", "-f", "-c", &line]).arg(&screen).current_dir(cluster.dir());
