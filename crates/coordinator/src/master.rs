@@ -21,6 +21,8 @@ use crate::timetable::{ReconcileEvery, TimetableActor};
 
 pub(crate) use asking::{known, names, reading};
 
+/// With at most so many tasks that wait, a debug build checks after each event whether what is believed is consistent.
+const CHECKED_MAX: usize = 500;
 /// How often the gauges are set.
 const GAUGES_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -132,7 +134,8 @@ impl MasterActor {
 
     fn feed_all(&mut self, events: Vec<Event>, context: &mut Context<Self>) {
         let effects = self.master.on_all(events, clock::now());
-        debug_assert_eq!(self.master.sanity_check(), Ok(()));
+        // It looks at everything: with a large backlog it would cost more than all the rest, in builds that check at all.
+        debug_assert_eq!(if self.master.view().tasks.len() > CHECKED_MAX { Ok(()) } else { self.master.sanity_check() }, Ok(()));
         self.observer.look_at(&self.master);
         self.run(effects, context);
     }
