@@ -1,5 +1,6 @@
 //! End to end: real processes on real ZooKeeper, one module per scenario.
 
+mod after;
 mod book;
 mod dashboards;
 mod dead;
@@ -20,6 +21,7 @@ mod fuzz;
 mod garbage;
 mod hand;
 mod harness;
+mod keys;
 mod load;
 mod master;
 mod metrics;

@@ -1,13 +1,15 @@
 //! The handle that programs hold.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use bellwether_common::store::{LayoutError, ReadError, Store};
 use bellwether_common::zk_runtime;
+use bellwether_core::protocol::key::{self, KeyRecord};
 use bellwether_core::protocol::result::TaskResult;
 use bellwether_core::protocol::schedule::ScheduleRecord;
 use bellwether_core::protocol::{Multi, Outcome, Refusal, ScheduleName, TaskName, Why, WorkerId, path};
-use bellwether_core::submission::Submittal;
+use bellwether_core::submission::{GroupStep, Guard, Submittal};
 use serde::Serialize;
 
 use crate::asking;
@@ -102,7 +104,8 @@ impl Client {
     }
 
     /// Submits tasks, all of them or none, and gives their names. Repeated until it is confirmed, and never doubled. Each task gets
-    /// a name of its own; all together must fit into one transaction of 900 KiB.
+    /// a name of its own; all together must fit into one transaction of 900 KiB. One with a [key](NewTask::key) is submitted alone, and if the
+    /// same was submitted under that key before, the name of that one is given.
     ///
     /// # Errors
     /// [`SubmitError`]. After all but [`SubmitError::Unconfirmed`] nothing was submitted.
@@ -123,29 +126,67 @@ impl Client {
     /// # Errors
     /// As [`submit`](Self::submit); a name that is taken is [`Failure::NameTaken`](bellwether_core::submission::Failure::NameTaken).
     pub async fn submit_as(&self, names: Vec<TaskName>, tasks: Vec<NewTask>) -> Result<Vec<TaskName>, SubmitError> {
-        let settings = &self.inner.settings;
-        let submittal = |(task, new): (&TaskName, NewTask)| {
-            let held = new.envelope.delay_ms > 0;
-            let payload = new.payload(&settings.submitter, settings.payload_max)?;
-            Ok::<_, SubmitError>(Submittal { task: task.clone(), payload, held, letter: None })
-        };
-        let submittals = names.iter().zip(tasks).map(submittal).collect::<Result<Vec<_>, _>>()?;
-        self.submit_all(submittals).await
+        let guard = self.guard_of(&names, &tasks)?;
+        let parents = tasks.iter().flat_map(|task| &task.envelope.after).filter(|parent| !names.contains(parent)).cloned();
+        let parents: BTreeSet<TaskName> = parents.collect();
+        let submittals = self.submittals(&names, tasks)?;
+        self.look_for_parents(parents).await?;
+        self.submit_all(guard, None, submittals).await
     }
 
-    async fn submit_all(&self, tasks: Vec<Submittal>) -> Result<Vec<TaskName>, SubmitError> {
+    fn submittals(&self, names: &[TaskName], tasks: Vec<NewTask>) -> Result<Vec<Submittal>, SubmitError> {
+        let settings = &self.inner.settings;
+        let submittal = |(task, new): (&TaskName, NewTask)| {
+            let held = new.is_held();
+            let payload = new.payload(&settings.submitter, settings.payload_max)?;
+            Ok(Submittal { task: task.clone(), payload, held, letter: None })
+        };
+        names.iter().zip(tasks).map(submittal).collect()
+    }
+
+    /// Of a single task with a key, that of the key.
+    fn guard_of(&self, names: &[TaskName], tasks: &[NewTask]) -> Result<Guard, SubmitError> {
+        let Some(task) = tasks.iter().find(|task| task.envelope.key.is_some()) else { return Ok(self.new_guard()) };
+        let (Some(key), [name], [_]) = (&task.envelope.key, names, tasks) else {
+            return Err(SubmitError::Contradictory("a key is for one task, and several are submitted together".to_owned()));
+        };
+        key::check(key)?;
+        Ok(Guard::Key(KeyRecord::new(key, name.clone(), &task.command, &task.envelope)))
+    }
+
+    fn new_guard(&self) -> Guard {
+        Guard::Once(self.inner.names.guard())
+    }
+
+    /// What a task waits for must be there when it is submitted.
+    async fn look_for_parents(&self, parents: BTreeSet<TaskName>) -> Result<(), SubmitError> {
+        for parent in parents {
+            let asked = parent.clone();
+            let found = self.ask(move |store| {
+                let asked = asked.clone();
+                // Twice: it may move while it is looked for.
+                async move { Ok(finding::exists(&store, &asked).await? || finding::exists(&store, &asked).await?) }
+            });
+            if !found.await? {
+                return Err(SubmitError::NoSuchParent(parent));
+            }
+        }
+        Ok(())
+    }
+
+    async fn submit_all(&self, guard: Guard, group: Option<GroupStep>, tasks: Vec<Submittal>) -> Result<Vec<TaskName>, SubmitError> {
         if tasks.is_empty() {
             return Ok(Vec::new());
         }
         let unsent_for = self.inner.settings.request_timeout;
         let names: Vec<TaskName> = tasks.iter().map(|submittal| submittal.task.clone()).collect();
-        let submit = Submit { guard: self.inner.names.guard(), tasks, unsent_for };
+        let submit = Submit { guard, group, tasks, unsent_for };
         let sent = self.inner.family.submissions.send(submit);
         // What was never sent is withdrawn first, so that it does not run behind the back of somebody who tries again.
         let patience = unsent_for + WITHDRAWAL;
         let answered = zk_runtime::spawn(async move { tokio::time::timeout(patience, sent).await });
         match answered.await {
-            Ok(Ok(Ok(answer))) => answer.map(|()| names),
+            Ok(Ok(Ok(answer))) => answer.map(|first| first.map_or(names, |first| vec![first])),
             Ok(Ok(Err(_))) | Err(_) => Err(ClosedBecause::Thread("it ended".to_owned()).into()),
             Ok(Err(_)) => Err(SubmitError::Unconfirmed { tasks: names, why: self.reason("it gave no answer in time") }),
         }
@@ -172,7 +213,8 @@ impl Client {
         });
         let payload = read.await?.ok_or_else(|| Error::NoSuchLetter(dead.clone()))??;
         let task = self.new_name();
-        self.submit_all(vec![Submittal { task: task.clone(), payload, held: false, letter: Some(dead.clone()) }]).await?;
+        let submittal = Submittal { task: task.clone(), payload, held: false, letter: Some(dead.clone()) };
+        self.submit_all(self.new_guard(), None, vec![submittal]).await?;
         Ok(task)
     }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bellwether_common::store::ReadError;
+use bellwether_core::protocol::key::BadKey;
 use bellwether_core::protocol::payload::Rejection;
 use bellwether_core::protocol::schedule::BadSchedule;
 use bellwether_core::protocol::{ScheduleName, TaskName};
@@ -120,6 +121,15 @@ pub enum SubmitError {
         /// What is known about the reason.
         why: String,
     },
+    /// Its key cannot be one. Nothing was sent.
+    #[error(transparent)]
+    BadKey(#[from] BadKey),
+    /// It is to be submitted in a way that makes no sense. Nothing was sent.
+    #[error("{0}")]
+    Contradictory(String),
+    /// It waits for a task that is nowhere. Nothing was sent.
+    #[error("--after {0}: there is no such task: it was never submitted, or its result was removed")]
+    NoSuchParent(TaskName),
     /// What it is made from could not be read. Nothing was sent.
     #[error(transparent)]
     Unread(#[from] Error),

@@ -43,6 +43,7 @@ mod supervisor;
 mod task;
 mod waiting;
 
+pub use bellwether_core::protocol::payload::AfterFailure;
 pub use client::{Cancel, Client};
 pub use error::{ClosedBecause, Error, SubmitError};
 pub use groups::Group;

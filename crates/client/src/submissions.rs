@@ -5,10 +5,10 @@ use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, ResponseFuture, WrapFuture};
 use bellwether_common::clock;
-use bellwether_common::store::{LayoutError, Store};
+use bellwether_common::store::{LayoutError, ReadError, Store};
 use bellwether_common::zk_runtime;
 use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, path};
-use bellwether_core::submission::{self, Effect, Event, Submittal};
+use bellwether_core::submission::{self, Effect, Event, GroupStep, Guard, Submittal};
 use futures::future::join_all;
 use tokio::sync::oneshot;
 use tracing::{debug, warn};
@@ -24,16 +24,21 @@ const CLEAN_WITHIN: Duration = Duration::from_secs(2);
 /// Submit these tasks together.
 #[derive(Debug)]
 pub(crate) struct Submit {
-    /// A name that no other submission has.
-    pub(crate) guard: String,
+    /// What stands for it: a name that no other submission has, or a key.
+    pub(crate) guard: Guard,
+    /// What it does to the record of a group.
+    pub(crate) group: Option<GroupStep>,
     /// Their payloads are checked.
     pub(crate) tasks: Vec<Submittal>,
     /// How long it may wait to be sent: what was not is withdrawn then, and certainly not submitted.
     pub(crate) unsent_for: Duration,
 }
 
+/// `Some`: the same task was submitted under this key before, as this one.
+type Answer = Result<Option<TaskName>, SubmitError>;
+
 impl Message for Submit {
-    type Result = Result<(), SubmitError>;
+    type Result = Answer;
 }
 
 /// Nothing more will be submitted: clear away the guards that are needed no more.
@@ -53,7 +58,7 @@ impl Message for Heard {
 }
 
 /// Who waits for a submission, and the names of its tasks.
-type Asker = (Vec<TaskName>, oneshot::Sender<Result<(), SubmitError>>);
+type Asker = (Vec<TaskName>, oneshot::Sender<Answer>);
 
 /// Submissions that wait for an answer, and whoever waits for them.
 #[derive(Debug)]
@@ -92,7 +97,9 @@ impl Submissions {
                     actor.feed(Event::Rang { connected }, ctx);
                 });
             }
-            Effect::Accepted(ticket) => self.answer(ticket, Ok(())),
+            Effect::ReadGuard(ticket, path) => self.read_guard(ticket, path, ctx),
+            Effect::Accepted(ticket) => self.answer(ticket, Ok(None)),
+            Effect::AcceptedBefore(ticket, first) => self.answer(ticket, Ok(Some(first))),
             Effect::Failed(ticket, failure) => self.answer(ticket, Err(failure.into())),
         }
     }
@@ -106,6 +113,23 @@ impl Submissions {
         let actor = ctx.address();
         // The window bounds how many such messages there can be at a time.
         zk_runtime::spawn(async move { actor.do_send(Heard(Event::WriteEnded { ticket, outcome: written.await })) });
+    }
+
+    fn read_guard(&self, ticket: u64, path: String, ctx: &Context<Self>) {
+        let actor = ctx.address();
+        let read = self.store.as_ref().map(|store| (store.sync(), store.get(&path)));
+        // One for each submission that is in the window.
+        zk_runtime::spawn(async move {
+            let unknown = Event::WriteEnded { ticket, outcome: Outcome::Unknown };
+            let Some((synced, read)) = read else { return actor.do_send(Heard(unknown)) };
+            let event = match (synced.await, read.await) {
+                (Ok(()), Ok(node)) => Event::GuardRead { ticket, found: node.map(|node| node.data) },
+                // It is there, and says nothing to us.
+                (Ok(()), Err(ReadError::NoAuth { .. })) => Event::GuardRead { ticket, found: Some(Vec::new()) },
+                (Err(_), _) | (_, Err(_)) => unknown,
+            };
+            actor.do_send(Heard(event));
+        });
     }
 
     fn mend_layout(&self, ctx: &Context<Self>) {
@@ -130,7 +154,7 @@ impl Submissions {
         async move { drop(join_all(removals).await) }
     }
 
-    fn answer(&mut self, ticket: u64, answer: Result<(), SubmitError>) {
+    fn answer(&mut self, ticket: u64, answer: Answer) {
         if let Some((_, asker)) = self.askers.remove(&ticket) {
             // Whoever asked may have gone away.
             let _ = asker.send(answer);
@@ -145,9 +169,9 @@ impl Submissions {
 }
 
 impl Handler<Submit> for Submissions {
-    type Result = ResponseFuture<Result<(), SubmitError>>;
+    type Result = ResponseFuture<Answer>;
 
-    fn handle(&mut self, Submit { guard, tasks, unsent_for }: Submit, ctx: &mut Self::Context) -> Self::Result {
+    fn handle(&mut self, Submit { guard, group, tasks, unsent_for }: Submit, ctx: &mut Self::Context) -> Self::Result {
         if let Some(because) = self.over.clone() {
             return Box::pin(async move { Err(because.into()) });
         }
@@ -156,7 +180,7 @@ impl Handler<Submit> for Submissions {
         let (asker, answer) = oneshot::channel();
         let names: Vec<TaskName> = tasks.iter().map(|submittal| submittal.task.clone()).collect();
         self.askers.insert(ticket, (names.clone(), asker));
-        self.feed(Event::Submitted { ticket, guard, tasks }, ctx);
+        self.feed(Event::Submitted { ticket, guard, group, tasks }, ctx);
         ctx.run_later(unsent_for, move |actor, ctx| actor.feed(Event::Withdrawn { ticket }, ctx));
         Box::pin(async move {
             let ended = SubmitError::Unconfirmed { tasks: names, why: "the client ended".to_owned() };

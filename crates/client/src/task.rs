@@ -6,7 +6,7 @@ use std::num::NonZeroU32;
 use std::str::FromStr;
 use std::time::Duration;
 
-use bellwether_core::protocol::payload::{self, Command, Envelope};
+use bellwether_core::protocol::payload::{self, AFTER_MAX, AfterFailure, Command, Envelope};
 use bellwether_core::protocol::result::{AttemptRecord, TaskOutcome, TaskResult};
 use bellwether_core::protocol::trace::TraceParent;
 use bellwether_core::protocol::{TaskName, WorkerId};
@@ -70,6 +70,21 @@ impl NewTask {
         self
     }
 
+    /// Does not run it before these tasks have ended. All of them must succeed; otherwise `failure` says what becomes of it.
+    #[must_use]
+    pub fn after(mut self, tasks: impl IntoIterator<Item = TaskName>, failure: AfterFailure) -> Self {
+        self.envelope.after.extend(tasks);
+        self.envelope.after_failure = failure;
+        self
+    }
+
+    /// Submits it at most once: whoever submits the same task under this key later gets the first one.
+    #[must_use]
+    pub fn key(mut self, key: impl Into<String>) -> Self {
+        self.envelope.key = Some(key.into());
+        self
+    }
+
     /// What people call it.
     #[must_use]
     pub fn name(mut self, name: impl Into<String>) -> Self {
@@ -86,6 +101,11 @@ impl NewTask {
 
     /// As each tick of a schedule submits it.
     pub(crate) fn envelope(self, submitter: &str, max: usize) -> Result<Envelope, SubmitError> {
+        if !self.envelope.after.is_empty() || self.envelope.key.is_some() {
+            return Err(SubmitError::Contradictory(
+                "a schedule makes a task at each tick: it cannot wait for others, or have a key".to_owned(),
+            ));
+        }
         let payload = self.payload(submitter, max)?;
         let mut envelope: Envelope = serde_json::from_slice(&payload).expect("it was made of one");
         // Each of the tasks begins a trace of its own.
@@ -93,9 +113,18 @@ impl NewTask {
         Ok(envelope)
     }
 
+    /// Whether it may not run yet.
+    pub(crate) fn is_held(&self) -> bool {
+        self.envelope.delay_ms > 0 || !self.envelope.after.is_empty()
+    }
+
     /// As it is written to ZooKeeper, if anybody can run it and it has at most `max` bytes.
     pub(crate) fn payload(mut self, submitter: &str, max: usize) -> Result<Vec<u8>, SubmitError> {
         payload::check_command(&self.command).map_err(SubmitError::Rejected)?;
+        if self.envelope.after.len() > AFTER_MAX {
+            let (number, most) = (self.envelope.after.len(), AFTER_MAX);
+            return Err(SubmitError::Contradictory(format!("the task waits for {number} others, at most {most} are taken")));
+        }
         (self.envelope.argv, self.envelope.shell, self.envelope.plain) = match self.command {
             Command::Argv(argv) => (Some(argv), None, None),
             Command::Shell(line) => (None, Some(line), None),
@@ -221,6 +250,9 @@ pub struct TaskView {
     /// Of a held task: when it may run, by ZooKeeper's clock.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub not_before: Option<jiff::Timestamp>,
+    /// Of a held task: the tasks that must end before it may run.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub after: Vec<TaskName>,
     /// The task whose dead letter it was made from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<TaskName>,
@@ -273,7 +305,8 @@ impl TaskView {
             attempt: envelope.attempt(),
             failures: envelope.failures,
             losses: envelope.losses,
-            not_before: (state == TaskState::Held).then(|| later(since, envelope.delay_ms)),
+            not_before: (state == TaskState::Held && envelope.delay_ms > 0).then(|| later(since, envelope.delay_ms)),
+            after: if state == TaskState::Held && envelope.waits_for_others() { envelope.after } else { Vec::new() },
             retry_of: envelope.retry_of,
             dead_letter: false,
             cancelling: false,
@@ -303,6 +336,7 @@ impl TaskView {
             failures: count(result.attempts.iter()).saturating_sub(losses + succeeded),
             losses,
             not_before: None,
+            after: Vec::new(),
             retry_of: None,
             dead_letter: false,
             cancelling: false,

@@ -5,7 +5,7 @@
 
 use jiff::Timestamp;
 
-use crate::protocol::payload::{self, ATTEMPTS_KEPT, Envelope, Rejection, Task};
+use crate::protocol::payload::{self, ATTEMPTS_KEPT, AfterFailure, Envelope, Rejection, Task};
 use crate::protocol::result::{AttemptRecord, OutputPlace, Recorded, Stream, TaskOutcome, TaskResult, record, rejected};
 use crate::protocol::{TaskName, WorkerId};
 
@@ -227,6 +227,23 @@ pub fn cancelled(name: &TaskName, data: &[u8], reason: Option<String>, runner: O
     result.worker = runner.map(|runner| runner.worker.clone());
     result.epoch = runner.and_then(|runner| runner.epoch);
     record(&result, task.as_ref())
+}
+
+/// What is written for a held task that never runs, because what it waited for did not come about: how it ends, its records, and the
+/// payload to keep as a dead letter.
+#[must_use]
+pub fn orphaned(name: &TaskName, data: &[u8], policy: AfterFailure, why: &str, now: Timestamp) -> (TaskOutcome, Recorded, Option<Vec<u8>>) {
+    match policy {
+        AfterFailure::Skip | AfterFailure::Run => {
+            (TaskOutcome::Cancelled, cancelled(name, data, Some(format!("skipped: {why}")), None, now), None)
+        }
+        AfterFailure::Dead => {
+            let task = payload::decode_assigned(data).ok();
+            let mut result = TaskResult::without_run(name.clone(), TaskOutcome::Dead, why.to_owned(), now);
+            result.submitter = task.as_ref().and_then(|task| task.envelope.submitter.clone());
+            (TaskOutcome::Dead, record(&result, task.as_ref()), Some(data.to_vec()))
+        }
+    }
 }
 
 /// What is written for a payload that is no task.

@@ -8,14 +8,17 @@
 //! * `survey`: lists, answers and changes become beliefs
 //! * `ground`, `clock`: what must be known before anything is assigned
 //! * `tasks`, `workers`, `cancels`: what follows from them
+//! * `parents`, `groups`: what held tasks wait for besides their time, and tasks that belong together
 //! * `vanished`: what somebody deleted by hand
 //! * `writing`: items become transactions, and outcomes become beliefs
 
 mod cancels;
 pub(crate) mod clock;
 mod ground;
+mod groups;
 pub mod items;
 mod numbers;
+mod parents;
 mod survey;
 mod tasks;
 mod vanished;
@@ -55,6 +58,8 @@ pub enum Event {
     HeldListed(Question, Vec<TaskName>),
     /// The names under `/bellwether/cancel`.
     CancelsListed(Question, Vec<TaskName>),
+    /// The names under `/bellwether/groups`.
+    GroupsListed(Question, Vec<TaskName>),
     /// What must be known before anything is assigned.
     GroundRead(Question, Ground),
     /// Which of these tasks are pending, held or ended.
@@ -71,6 +76,10 @@ pub enum Event {
     AssignmentRead(Question, WorkerId, TaskName, Reading),
     /// A cancellation mark.
     CancelRead(Question, TaskName, Reading),
+    /// A status.
+    StatusRead(Question, TaskName, Reading),
+    /// The record of a group.
+    GroupRead(Question, TaskName, Reading),
     /// A transaction ended.
     WriteEnded(u64, Outcome),
     /// What was missing of the layout is there again.
@@ -107,6 +116,8 @@ pub enum Effect {
     ListHeld(Question),
     /// List `/bellwether/cancel`.
     ListCancels(Question),
+    /// List `/bellwether/groups`.
+    ListGroups(Question),
     /// Read when the epoch was set, which transactions created `/tasks` and `/status`, and what `/bellwether/swept` says.
     ReadGround(Question),
     /// See which of these tasks are pending, held or ended.
@@ -123,6 +134,10 @@ pub enum Effect {
     ReadAssignment(Question, WorkerId, TaskName),
     /// Read a cancellation mark.
     ReadCancel(Question, TaskName),
+    /// Read a status.
+    ReadStatus(Question, TaskName),
+    /// Read the record of a group.
+    ReadGroup(Question, TaskName),
     /// Commit this behind the fence.
     Write(u64, Multi),
     /// Create what is missing of the layout.
@@ -255,6 +270,8 @@ pub struct Master {
     looked_at: BTreeMap<Lane, TaskName>,
     vanished: vanished::Vanished,
     cancels: BTreeMap<TaskName, cancels::Cancel>,
+    parents: parents::Parents,
+    groups: groups::Groups,
     todo: VecDeque<Item>,
     /// Items that wait for the layout.
     blocked: Vec<Item>,
@@ -288,6 +305,8 @@ impl Master {
             looked_at: BTreeMap::new(),
             vanished: vanished::Vanished::default(),
             cancels: BTreeMap::new(),
+            parents: parents::Parents::default(),
+            groups: groups::Groups::default(),
             todo: VecDeque::new(),
             blocked: Vec::new(),
             writes: BTreeMap::new(),
@@ -334,6 +353,7 @@ impl Master {
         self.end_survey(now);
         self.wake(now);
         self.ask_for_payloads();
+        self.ask_for_elements();
         self.place();
         self.write();
         std::mem::take(&mut self.effects)
@@ -354,16 +374,25 @@ impl Master {
             Event::LookedFor(question, found) => self.on_looked_for(question, &found),
             Event::ResultsListed(question, results) => self.on_results_listed(question, results),
             Event::CancelsListed(question, tasks) => self.on_cancels_listed(question, tasks),
+            Event::GroupsListed(question, groups) => self.on_groups_listed(question, groups),
             Event::WorkerRead(question, worker, reading) => self.on_worker_read(question, &worker, reading),
             Event::TaskRead(question, task, reading) => self.on_task_read(question, &Entry::pending(task), reading, now),
             Event::HeldRead(question, task, reading) => self.on_task_read(question, &Entry::held(task), reading, now),
             Event::AssignmentRead(question, worker, task, reading) => self.on_assignment_read(question, &worker, &task, reading, now),
             Event::CancelRead(question, task, reading) => self.on_cancel_read(question, &task, reading, now),
+            Event::StatusRead(question, task, reading) => self.on_status_read(question, &task, &reading, now),
+            Event::GroupRead(question, group, reading) => self.on_group_read(question, &group, reading, now),
             Event::WriteEnded(id, outcome) => self.on_write_ended(id, &outcome, now),
             Event::LayoutMended => self.on_layout_mended(),
             Event::Configured(settings) => self.settings = settings,
             // What is due is looked at after every event.
             Event::Rang => self.alarm = None,
+        }
+    }
+
+    fn on_status_read(&mut self, question: Question, task: &TaskName, reading: &Reading, now: Time) {
+        if question > self.floor && !self.on_element_read(question, reading) {
+            self.on_parent_read(question, task, reading, now);
         }
     }
 

@@ -15,6 +15,9 @@ pub use load::Load;
 /// Number of a question; its answer is believed only while no later question about the same name was asked.
 pub type Question = u64;
 
+/// When a task is due that waits for something else than its time.
+pub const UNTIL_TOLD: Duration = Duration::MAX;
+
 /// Where a task waits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Lane {
@@ -318,7 +321,34 @@ impl View {
     /// When the next resting task is due.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
-        self.resting.first().map(|(due, _)| *due)
+        self.resting.first().map(|(due, _)| *due).filter(|due| *due < UNTIL_TOLD)
+    }
+
+    /// Lets a task go that rested until it is told: it may be placed, but not before its time.
+    pub fn release(&mut self, entry: &Entry, due: Option<Duration>, now: Duration) {
+        let Some(Waiting::Resting { ready, .. }) = self.forget(entry) else { return };
+        match due.filter(|due| *due > now) {
+            Some(due) => self.rest(ready, due, usize::MAX),
+            None => self.file(Ready { seen: now, created_ms: None, ..ready }, usize::MAX),
+        }
+    }
+
+    /// Elements of a group that wait or are assigned.
+    #[must_use]
+    pub fn elements(&self, group: &TaskName) -> BTreeSet<TaskName> {
+        // In the order of names, all of them stand together.
+        let first = TaskName::listed(&format!("{group}."));
+        let prefix = first.as_str();
+        let of_lane = |lane: &BTreeMap<TaskName, Waiting>| {
+            let names = lane.range(first.clone()..).take_while(|(task, _)| task.as_str().starts_with(prefix));
+            names.map(|(task, _)| task.clone()).collect::<Vec<_>>()
+        };
+        let mut found: BTreeSet<TaskName> = of_lane(&self.tasks).into_iter().chain(of_lane(&self.held)).collect();
+        for worker in self.workers.values() {
+            found.extend(worker.load.names_from(&first).take_while(|task| task.as_str().starts_with(prefix)).cloned());
+        }
+        found.retain(|task| task.group().is_some_and(|(of, _)| of == *group));
+        found
     }
 
     /// Files those that are due.

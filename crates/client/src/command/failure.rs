@@ -101,9 +101,15 @@ impl From<SubmitError> for Failure {
         let message = error.to_string();
         match error {
             SubmitError::Rejected(_)
-            | SubmitError::BadSchedule(_)
             | SubmitError::TooLarge { .. }
+            | SubmitError::BadSchedule(_)
+            | SubmitError::BadKey(_)
+            | SubmitError::Contradictory(_)
             | SubmitError::Refused(Refused::TooLarge { .. }) => Self::usage(message),
+            SubmitError::NoSuchParent(_) => Self::error("no-such-task", message).hint("see what there is with: bellwether list"),
+            SubmitError::Refused(Refused::KeyTaken { task, .. }) => {
+                Self::error("key-taken", message).hint(format!("see the first with: bellwether status {task}"))
+            }
             SubmitError::Refused(Refused::Denied(_)) => Self::error("denied", message),
             SubmitError::Refused(Refused::NoLetter(_)) => {
                 Self::error("no-such-letter", message).hint("see what there is with: bellwether dead list")

@@ -64,6 +64,9 @@ fn print_task(ctx: &Context, view: &TaskView) {
     if let Some(at) = view.not_before {
         row("next try", format!("{} ({at})", ahead(at, now())));
     }
+    if !view.after.is_empty() {
+        row("after", view.after.iter().map(TaskName::as_str).collect::<Vec<_>>().join(" "));
+    }
     if let Some(dead) = &view.retry_of {
         row("retry of", dead.to_string());
     }

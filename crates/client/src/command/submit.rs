@@ -42,7 +42,8 @@ pub(crate) async fn submit(ctx: &Context, task: TaskArgs) -> Result<TaskName, Fa
     }
     let name = client.new_name();
     ctx.submitting(&name);
-    client.submit_as(vec![name.clone()], vec![task]).await?;
+    let submitted = client.submit_as(vec![name.clone()], vec![task]).await?;
+    let name = submitted.into_iter().next().unwrap_or(name);
     ctx.going_on(std::slice::from_ref(&name));
     Ok(name)
 }
@@ -87,7 +88,9 @@ fn new_task(task: TaskArgs, stdin_max: usize) -> Result<NewTask, Failure> {
     if let Some(delay) = task.delay {
         new = new.delay(delay);
     }
+    new = new.after(task.after, task.after_failure.unwrap_or_default().into());
     let envelope = &mut new.envelope;
+    envelope.key = task.key;
     envelope.retry_on = (!task.retry_on.is_empty()).then_some(task.retry_on);
     envelope.name = task.name;
     envelope.env = task.env.into_iter().collect();

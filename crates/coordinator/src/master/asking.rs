@@ -14,7 +14,7 @@ use tracing::{debug, warn};
 use super::{Answers, MasterActor, WatchesArmed};
 
 /// What a master watches, each with all that is below it. Not `/status`: the end of an assignment says that a slot is free.
-const WATCHED: [&str; 5] = [path::TASKS, path::ASSIGN, path::WORKERS, path::CANCEL, path::HELD];
+const WATCHED: [&str; 6] = [path::TASKS, path::ASSIGN, path::WORKERS, path::CANCEL, path::HELD, path::GROUPS];
 /// Most questions in flight, and most answers in one message.
 const WINDOW: usize = 256;
 /// How long to wait before a layout that could not be mended is tried again.
@@ -139,6 +139,9 @@ async fn answer(store: &Store, question: Effect) -> Option<Event> {
             Some(Event::AssignmentRead(q, worker, task, found))
         }
         Effect::ReadCancel(q, task) => reading(store.get(&path::cancel(&task)).await).map(|found| Event::CancelRead(q, task, found)),
+        Effect::ListGroups(q) => names(store, path::GROUPS, TaskName::listed).await.map(|groups| Event::GroupsListed(q, groups)),
+        Effect::ReadGroup(q, group) => reading(store.get(&path::group(&group)).await).map(|found| Event::GroupRead(q, group, found)),
+        Effect::ReadStatus(q, task) => reading(store.get(&path::status(&task)).await).map(|found| Event::StatusRead(q, task, found)),
         Effect::Write(..) | Effect::MendLayout | Effect::Arm(_) | Effect::Tell(_) => None,
     }
 }

@@ -21,6 +21,8 @@ pub(super) enum Cancel {
         reason: Option<String>,
         /// Whether the task was found nowhere once; only the second time counts.
         missed: bool,
+        /// Whether there is a mark, or its group is to be cancelled.
+        marked: bool,
     },
     /// The task is nowhere: the mark is being removed.
     Removing,
@@ -38,14 +40,15 @@ impl Master {
         if question > self.floor {
             let unknown: Vec<TaskName> = tasks.into_iter().filter(|task| !self.cancels.contains_key(task)).collect();
             unknown.into_iter().for_each(|task| self.read_mark(task));
+            self.list_groups();
         }
     }
 
     pub(super) fn on_cancel_appeared(&mut self, task: TaskName) {
         match self.cancels.get(&task) {
             // A question that was asked before this event may be answered from before it.
-            Some(Cancel::Asked(_)) | None => self.read_mark(task),
-            Some(Cancel::Wanted { .. } | Cancel::Removing) => {}
+            Some(Cancel::Asked(_) | Cancel::Wanted { marked: false, .. }) | None => self.read_mark(task),
+            Some(Cancel::Wanted { marked: true, .. } | Cancel::Removing) => {}
         }
     }
 
@@ -67,7 +70,7 @@ impl Master {
             Reading::Denied => None,
             Reading::Found(node) => serde_json::from_slice::<Mark>(&node.data).unwrap_or_default().reason,
         };
-        self.cancels.insert(task.clone(), Cancel::Wanted { reason, missed: false });
+        self.cancels.insert(task.clone(), Cancel::Wanted { reason, missed: false, marked: true });
         self.pursue_cancel(task, now);
     }
 
@@ -99,6 +102,8 @@ impl Master {
 
     /// The task moved: that it was found nowhere says nothing any more.
     pub(super) fn look_again(&mut self, task: &TaskName, now: Time) {
+        self.parent_moved(task);
+        self.element_moved(task);
         if let Some(Cancel::Wanted { missed, .. }) = self.cancels.get_mut(task) {
             *missed = false;
             self.pursue_cancel(task, now);
@@ -117,12 +122,25 @@ impl Master {
         }
     }
 
+    /// Whether a mark goes with the end of this task.
+    fn is_marked(&self, task: &TaskName) -> bool {
+        !matches!(self.cancels.get(task), Some(Cancel::Wanted { marked: false, .. }))
+    }
+
+    /// It ended by our hand, without a mark of its own.
+    pub(super) fn cancel_done(&mut self, task: &TaskName) {
+        if matches!(self.cancels.get(task), Some(Cancel::Wanted { marked: false, .. })) {
+            self.cancels.remove(task);
+        }
+    }
+
     fn cancel_waiting(&mut self, entry: &Entry, payload: &[u8], reason: Option<String>, now: Time) {
+        let marked = self.is_marked(&entry.task);
         let recorded = lifecycle::cancelled(&entry.task, payload, reason, None, now.wall);
         let Some(ready) = self.view.start_moving(entry) else { return };
         let version = Some(ready.version);
         let (from, outcome) = (entry.lane.into(), TaskOutcome::Cancelled);
-        self.todo.push_back(Item::End { task: entry.task.clone(), from, version, outcome, recorded, letter: None, marked: true });
+        self.todo.push_back(Item::End { task: entry.task.clone(), from, version, outcome, recorded, letter: None, marked });
     }
 
     fn cancel_elsewhere(&mut self, task: &TaskName) {
@@ -138,8 +156,13 @@ impl Master {
     /// The task neither waits nor is assigned. It may have moved while we looked, so it is looked for once more: whatever its worker
     /// made of it, it is where tasks wait, or has ended.
     fn cancel_nowhere(&mut self, task: &TaskName) {
-        let Some(Cancel::Wanted { missed, .. }) = self.cancels.get_mut(task) else { return };
+        let Some(Cancel::Wanted { missed, marked, .. }) = self.cancels.get_mut(task) else { return };
+        let marked = *marked;
         if std::mem::replace(missed, true) {
+            if !marked {
+                self.cancels.remove(task);
+                return;
+            }
             self.cancels.insert(task.clone(), Cancel::Removing);
             self.todo.push_back(Item::RemoveMark(task.clone()));
         } else {
@@ -162,7 +185,7 @@ impl Master {
             outcome: TaskOutcome::Cancelled,
             recorded: lifecycle::cancelled(task, node.map_or(&[], |node| &node.data), reason, Some(&runner), now.wall),
             letter: None,
-            marked: true,
+            marked: self.is_marked(task),
         };
         self.leave(worker, task, item);
     }

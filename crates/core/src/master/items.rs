@@ -87,8 +87,34 @@ pub enum Item {
     RemoveBox(WorkerId),
     /// Delete a result, or the details of one, that is older than `/tasks`.
     Sweep(String),
+    /// Set what clients read.
+    Publish {
+        /// What it is about.
+        what: Published,
+        /// Its new data.
+        data: Vec<u8>,
+        /// The version that was read; `None`: whatever it is.
+        version: Option<i32>,
+    },
+    /// Delete the record of a group in which nothing is left to do.
+    RemoveGroup(TaskName),
     /// Note that this was done for the `/tasks` that this transaction created.
     NoteSweep(i64),
+}
+
+/// What a master tells clients.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub enum Published {
+    /// How far a group is.
+    Group(TaskName),
+}
+
+impl Published {
+    fn path(&self) -> String {
+        match self {
+            Published::Group(group) => path::group(group),
+        }
+    }
 }
 
 /// What one operation of an item is about: decides what a refusal means.
@@ -120,6 +146,8 @@ pub enum Part {
     OldResult,
     /// It is noted that old results were swept.
     Note,
+    /// Something is told, or told no more.
+    Published,
 }
 
 impl Item {
@@ -148,6 +176,10 @@ impl Item {
             }
             Item::RemoveMark(task) => vec![(Part::Mark, delete(path::cancel(task), None))],
             Item::RemoveBox(worker) => vec![(Part::Box, delete(path::assign_box(worker), None))],
+            Item::Publish { what, data, version } => {
+                vec![(Part::Published, Op::Set { path: what.path(), data: data.clone(), version: *version })]
+            }
+            Item::RemoveGroup(group) => vec![(Part::Published, delete(path::group(group), None))],
             Item::Sweep(path) => vec![(Part::OldResult, delete(path.clone(), None))],
             Item::NoteSweep(czxid) => {
                 vec![(Part::Note, Op::Set { path: path::SWEPT.to_owned(), data: czxid.to_string().into_bytes(), version: None })]
@@ -162,7 +194,12 @@ impl Item {
             Item::Assign { entry, .. } => Some((&entry.task, entry.lane.into())),
             Item::TakeBack { task, worker, .. } => Some((task, Place::Assigned(worker.clone()))),
             Item::End { task, from, .. } | Item::Drop { task, from, .. } => Some((task, from.clone())),
-            Item::RemoveMark(_) | Item::RemoveBox(_) | Item::Sweep(_) | Item::NoteSweep(_) => None,
+            Item::RemoveMark(_)
+            | Item::RemoveBox(_)
+            | Item::Publish { .. }
+            | Item::RemoveGroup(_)
+            | Item::Sweep(_)
+            | Item::NoteSweep(_) => None,
         }
     }
 }

@@ -101,6 +101,8 @@ impl Master {
             }
         }
         self.cancels.clear();
+        self.parents.look_again();
+        self.groups.look_again();
         self.vanished.forget();
         self.survey = Survey { told: self.survey.told, ..Survey::default() };
         self.examine_ground();
@@ -284,6 +286,8 @@ impl Master {
         if !std::mem::replace(&mut self.survey.told, true) {
             self.tell(Fact::Surveyed(self.view.counts()));
         }
+        self.settle_groups(now);
+        self.pursue_parents(now);
         self.pursue_cancels(now);
     }
 
@@ -339,7 +343,8 @@ impl Master {
                 self.cancels.remove(&task);
             }
             Change::LayoutGone(node) => self.on_layout_gone(node),
-            Change::GroupChanged(_) | Change::GroupGone(_) => {}
+            Change::GroupChanged(group) => self.on_group_changed(&group),
+            Change::GroupGone(group) => self.on_group_gone(&group),
             Change::OfficeVacant
             | Change::OfficeTaken
             | Change::EpochMoved

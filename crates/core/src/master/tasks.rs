@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use super::ground::Sweep;
 use super::items::Item;
+use super::parents::Verdict;
 use super::{Effect, Master, PAYLOAD_BUDGET, READS_IN_FLIGHT, Reading};
 use crate::Time;
 use crate::lifecycle;
@@ -13,7 +14,7 @@ use crate::planner::{self, Requirement, Ticket};
 use crate::protocol::payload::{self, Rejection};
 use crate::protocol::result::TaskOutcome;
 use crate::protocol::{Node, Stat, Why, path};
-use crate::view::{Entry, Lane, Question, Ready, Registration, Slot, Waiting};
+use crate::view::{Entry, Lane, Question, Ready, Registration, Slot, UNTIL_TOLD, Waiting};
 
 impl Master {
     pub(super) fn on_task_appeared(&mut self, entry: Entry) {
@@ -43,6 +44,9 @@ impl Master {
 
     pub(super) fn forget_task(&mut self, entry: &Entry) {
         self.view.forget(entry);
+        if entry.lane == Lane::Held {
+            self.unbind(&entry.task);
+        }
         self.unread.remove(entry);
         self.wanted.remove(entry);
         self.rested.remove(entry);
@@ -89,6 +93,7 @@ impl Master {
             Reading::Denied => self.reject(entry, None, &Rejection::NoRight, now),
             Reading::Found(node) => self.understand(entry, node, now),
         }
+        self.pursue_parent(&entry.task);
         self.pursue_cancel(&entry.task, now);
     }
 
@@ -113,9 +118,18 @@ impl Master {
         let due = self.clock.due(stat.ctime_ms, delay, now).filter(|due| *due > now.mono);
         // Whose turn had come has rested enough, whatever the clocks say by now.
         let rests = entry.lane == Lane::Held && !self.rested.remove(entry);
-        match due.filter(|_| rests) {
-            Some(due) => self.view.rest(ready, due, budget),
-            None => self.view.file(ready, budget),
+        let verdict = match entry.lane {
+            Lane::Held => self.bind(&entry.task, &understood.envelope, due),
+            Lane::Pending => Verdict::Free,
+        };
+        match (verdict, due.filter(|_| rests)) {
+            (Verdict::Free, Some(due)) => self.view.rest(ready, due, budget),
+            (Verdict::Free, None) => self.view.file(ready, budget),
+            (Verdict::Waits, _) => self.view.rest(ready, UNTIL_TOLD, budget),
+            (Verdict::Ends(policy, why), _) => {
+                self.view.file(ready, usize::MAX);
+                self.end_child(entry, policy, &why, now);
+            }
         }
         // What rests may have come from its worker just now, before we heard that it left: that is looked at when it is due.
         let copy = if entry.lane == Lane::Pending { self.drop_copy(entry) } else { None };

@@ -4,8 +4,10 @@ mod assigning;
 mod cancelling;
 mod foreigners;
 mod ground;
+mod groups;
 mod held;
 mod losses;
+mod parents;
 mod refusals;
 mod repair;
 mod takeover;
@@ -70,7 +72,11 @@ impl World {
                     let counts = Counts { workers: names.len(), usable: names.len(), ..Counts::default() };
                     self.expect(Event::HeldListed(q, vec![]), &[Effect::Tell(Fact::Surveyed(counts))]);
                 }
-                Effect::ListCancels(q) => self.expect(Event::CancelsListed(q, vec![]), &[]),
+                Effect::ListCancels(q) => {
+                    let groups = self.q();
+                    self.expect(Event::CancelsListed(q, vec![]), &[Effect::ListGroups(groups)]);
+                    self.expect(Event::GroupsListed(groups, vec![]), &[]);
+                }
                 _ => {}
             }
         }

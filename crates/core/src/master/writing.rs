@@ -3,7 +3,7 @@
 //! One refused item is taken out of its transaction, and the others are sent again. An unknown outcome says nothing: the shell
 //! reports it to the election, which proves the office anew, and the following resync reads what is there.
 
-use super::items::{Batch, Item, Part, Place};
+use super::items::{Batch, Item, Part, Place, Published};
 use super::{Effect, Fact, Master, WRITES_IN_FLIGHT};
 use crate::Time;
 use crate::protocol::multi::BATCH_BYTES_MAX;
@@ -60,8 +60,9 @@ impl Master {
                 self.tell(Fact::TakenBack { task, worker });
             }
             Item::End { task, from, outcome, marked, .. } => {
-                if marked {
-                    self.unmarked(&task);
+                match marked {
+                    true => self.unmarked(&task),
+                    false => self.cancel_done(&task),
                 }
                 self.left_place(&from, &task);
                 self.look_again(&task, now);
@@ -74,8 +75,16 @@ impl Master {
             Item::RemoveMark(task) => self.unmarked(&task),
             // If its end was not told yet: there may be another one by now.
             Item::RemoveBox(worker) => self.list_box(&worker),
+            Item::Publish { what, .. } => self.published(&what, None),
+            Item::RemoveGroup(_) => {}
             Item::Sweep(_) => self.swept(true),
             Item::NoteSweep(_) => self.sweep_noted(),
+        }
+    }
+
+    fn published(&mut self, what: &Published, refused: Option<Why>) {
+        match what {
+            Published::Group(group) => self.group_noted(group, refused),
         }
     }
 
@@ -99,6 +108,8 @@ impl Master {
             }
         }
         self.tell(Fact::Assigned { task: task.clone(), worker, waited });
+        // It may have ended since: that was told when it was believed to wait still.
+        self.pursue_parent(task);
         self.pursue_cancel(task, now);
     }
 
@@ -145,6 +156,11 @@ impl Master {
             (Part::Box, _) => self.leave_box(&item, why),
             (Part::OldResult, Why::NoNode) => self.swept(false),
             (Part::Note, Why::NoNode) => self.block(item),
+            (Part::Published, _) => {
+                if let Item::Publish { what, .. } = &item {
+                    self.published(what, Some(why));
+                }
+            }
             _ => self.give_up(&item, part, why),
         }
     }
@@ -198,7 +214,13 @@ impl Master {
                 let because = path::status(&task);
                 self.todo.push_back(Item::Drop { task, from, version, because, otherwise: None });
             }
-            Item::Drop { .. } | Item::RemoveMark(_) | Item::RemoveBox(_) | Item::Sweep(_) | Item::NoteSweep(_) => {}
+            Item::Drop { .. }
+            | Item::RemoveMark(_)
+            | Item::RemoveBox(_)
+            | Item::Publish { .. }
+            | Item::RemoveGroup(_)
+            | Item::Sweep(_)
+            | Item::NoteSweep(_) => {}
         }
     }
 
@@ -234,7 +256,12 @@ impl Master {
                 self.left_place(from, task);
                 self.look_again(task, now);
             }
-            Item::RemoveMark(_) | Item::RemoveBox(_) | Item::Sweep(_) | Item::NoteSweep(_) => {}
+            Item::RemoveMark(_)
+            | Item::RemoveBox(_)
+            | Item::Publish { .. }
+            | Item::RemoveGroup(_)
+            | Item::Sweep(_)
+            | Item::NoteSweep(_) => {}
         }
     }
 
@@ -274,6 +301,8 @@ impl Master {
                 | Item::End { .. }
                 | Item::Drop { .. }
                 | Item::RemoveBox(_)
+                | Item::Publish { .. }
+                | Item::RemoveGroup(_)
                 | Item::Sweep(_)
                 | Item::NoteSweep(_),
                 _,
@@ -312,7 +341,13 @@ impl Master {
             Item::Assign { entry, worker, .. } => self.free(worker, &entry.task),
             Item::Sweep(_) => self.swept(false),
             Item::NoteSweep(_) => self.sweep_noted(),
-            Item::TakeBack { .. } | Item::End { .. } | Item::Drop { .. } | Item::RemoveMark(_) | Item::RemoveBox(_) => {}
+            Item::Publish { what, .. } => self.published(&what.clone(), Some(why)),
+            Item::TakeBack { .. }
+            | Item::End { .. }
+            | Item::Drop { .. }
+            | Item::RemoveMark(_)
+            | Item::RemoveBox(_)
+            | Item::RemoveGroup(_) => {}
         }
         match item.moved_task() {
             Some((task, Place::Pending)) => self.stick(&Entry::pending(task.clone()), why),

@@ -6,6 +6,7 @@
 
 pub mod change;
 pub mod group;
+pub mod key;
 pub mod layout;
 pub mod multi;
 pub mod name;

@@ -66,6 +66,11 @@ impl Load {
         self.slots.iter()
     }
 
+    /// Those whose names are not before this one, by name.
+    pub fn names_from(&self, first: &TaskName) -> impl Iterator<Item = &TaskName> {
+        self.slots.range(first.clone()..).map(|(task, _)| task)
+    }
+
     /// How far each of them is.
     pub fn values(&self) -> btree_map::Values<'_, TaskName, Slot> {
         self.slots.values()

@@ -191,6 +191,15 @@ impl Ruler {
                 let found = read(zookeeper, path::assignment(&worker, &task));
                 Event::AssignmentRead(q, worker, task, found)
             }
+            Request::Order(Effect::ListGroups(q)) => Event::GroupsListed(q, tasks(zookeeper.children(path::GROUPS).unwrap_or_default())),
+            Request::Order(Effect::ReadGroup(q, group)) => {
+                let found = read(zookeeper, path::group(&group));
+                Event::GroupRead(q, group, found)
+            }
+            Request::Order(Effect::ReadStatus(q, task)) => {
+                let found = read(zookeeper, path::status(&task));
+                Event::StatusRead(q, task, found)
+            }
             Request::Order(Effect::ReadCancel(q, task)) => {
                 let found = read(zookeeper, path::cancel(&task));
                 Event::CancelRead(q, task, found)

@@ -4,10 +4,34 @@ use std::num::NonZeroU32;
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::Args;
+use bellwether_client::AfterFailure;
+use bellwether_core::protocol::TaskName;
+use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
-use super::values::{backoff, duration, pair, resource, slots, time, variable};
+use super::values::{backoff, duration, pair, resource, slots, submission_key, time, variable};
+
+/// What becomes of a task when one that it waits for does not succeed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum OnFailure {
+    /// It ends as cancelled
+    #[default]
+    Skip,
+    /// It ends as dead, and its payload is kept as a dead letter
+    Dead,
+    /// It runs nevertheless
+    Run,
+}
+
+impl From<OnFailure> for AfterFailure {
+    fn from(what: OnFailure) -> Self {
+        match what {
+            OnFailure::Skip => Self::Skip,
+            OnFailure::Dead => Self::Dead,
+            OnFailure::Run => Self::Run,
+        }
+    }
+}
 
 /// What to run, and how.
 #[derive(Debug, Args)]
@@ -42,6 +66,15 @@ pub(crate) struct TaskArgs {
     /// Do not run it before this time, as 2026-11-22T07:00:00+01:00; by ZooKeeper's clock
     #[arg(long, value_name = "TIME", value_parser = time)]
     pub(crate) at: Option<Timestamp>,
+    /// Do not run it before this task has succeeded; may be given several times
+    #[arg(long, value_name = "ID", value_parser = TaskName::parse)]
+    pub(crate) after: Vec<TaskName>,
+    /// What becomes of it when one of those does not succeed: it is cancelled, dead-lettered, or run nevertheless [default: skip]
+    #[arg(long, value_enum, value_name = "WHAT", requires = "after")]
+    pub(crate) after_failure: Option<OnFailure>,
+    /// Submit it at most once: the same task under the same key is the first one, another one is refused
+    #[arg(long, value_name = "KEY", value_parser = submission_key)]
+    pub(crate) key: Option<String>,
     /// Higher goes first
     #[arg(long, value_name = "NUMBER", default_value_t = 0, allow_negative_numbers = true)]
     pub(crate) priority: i32,

@@ -40,6 +40,10 @@ pub(super) fn request_timeout(text: &str) -> Result<Duration, String> {
     if duration < Duration::from_secs(1) { Err("must be a second or more".to_owned()) } else { Ok(duration) }
 }
 
+pub(super) fn submission_key(text: &str) -> Result<String, String> {
+    bellwether_core::protocol::key::check(text).map(|()| text.to_owned()).map_err(|bad| bad.to_string())
+}
+
 pub(super) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((label, value)) if !label.is_empty() && !value.is_empty() => Ok((label.to_owned(), value.to_owned())),

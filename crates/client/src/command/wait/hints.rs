@@ -61,6 +61,10 @@ fn explain(view: &TaskView, overview: &Overview) -> Option<String> {
         let why = if view.failures > 0 { "rests after an attempt that failed" } else { "is to be run later" };
         return Some(format!("{task} {why}: attempt {} comes {}", view.attempt, ahead(at, clock::wall())));
     }
+    if let (TaskState::Held, [first, others @ ..]) = (view.state, view.after.as_slice()) {
+        let others = if others.is_empty() { String::new() } else { format!(" and {} more", others.len()) };
+        return Some(format!("{task} waits until {first}{others} has ended; see: bellwether status {first}"));
+    }
     if view.state != TaskState::Pending {
         return None;
     }
@@ -98,6 +102,7 @@ mod tests {
             failures: 0,
             losses: 0,
             not_before: None,
+            after: Vec::new(),
             retry_of: None,
             dead_letter: false,
             cancelling: false,

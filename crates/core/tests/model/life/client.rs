@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bellwether_core::protocol::{Multi, Outcome, TaskName, path};
 pub(crate) use bellwether_core::submission::Event;
-use bellwether_core::submission::{Effect, Submissions, Submittal};
+use bellwether_core::submission::{Effect, Guard, Submissions, Submittal};
 
 use super::link::Link;
 use super::now;
@@ -34,7 +34,8 @@ impl Client {
         let wanted: Vec<TaskName> = tasks.iter().map(|task| TaskName::listed(task)).collect();
         for (ticket, task) in wanted.iter().enumerate() {
             let tasks = vec![Submittal::pending(task.clone(), payload.as_bytes().to_vec())];
-            let effects = submissions.on(Event::Submitted { ticket: ticket as u64, guard: format!("g{ticket}"), tasks }, now());
+            let effects = submissions
+                .on(Event::Submitted { ticket: ticket as u64, guard: Guard::Once(format!("g{ticket}")), group: None, tasks }, now());
             assert!(effects.is_empty(), "there is no connection yet");
         }
         let (accepted, refused) = (BTreeSet::new(), BTreeSet::new());
@@ -60,7 +61,8 @@ impl Client {
                     let multi = variant.of_client(multi);
                     self.link.iter_mut().filter(|link| link.up).for_each(|link| link.requests.push_back((ticket, multi.clone())));
                 }
-                Effect::MendLayout => {}
+                // There are no keys here.
+                Effect::MendLayout | Effect::ReadGuard(..) | Effect::AcceptedBefore(..) => {}
                 Effect::RemoveGuards(guards) => {
                     let multi = guards.iter().fold(Multi::new(), |multi, guard| multi.delete(path::submitted(guard), None));
                     self.link.iter_mut().for_each(|link| link.requests.push_back((u64::MAX, multi.clone())));

@@ -3,6 +3,8 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use bellwether_core::protocol::group::{GroupRecord, GroupState};
+use bellwether_core::protocol::result::{Status, TaskOutcome, decode_status};
 use bellwether_core::protocol::{Multi, Op, TaskName, WorkerId, path, payload};
 
 use super::world::{Broken, World};
@@ -39,6 +41,9 @@ impl World {
                     {
                         wrong = Some(Broken::MovedOther);
                     }
+                    if assignment(path).is_some() && is_too_soon(data, before) {
+                        wrong = Some(Broken::RanTooSoon);
+                    }
                     if self.clients.iter().any(|client| client.sessions.contains(&session))
                         && let Some(task) = path.strip_prefix("/tasks/")
                     {
@@ -52,6 +57,22 @@ impl World {
         }
         wrong.into_iter().for_each(|broken| self.break_with(broken));
     }
+}
+
+/// Whether a task that waits for others has not waited long enough, or its group is not wholly submitted.
+fn is_too_soon(payload: &[u8], before: &ZooKeeper) -> bool {
+    let envelope = payload::decode_assigned(payload).expect("every payload here is a task").envelope;
+    let succeeded = |parent: &TaskName| {
+        before.znode(&path::status(parent)).is_some_and(|node| match decode_status(&node.data) {
+            Status::Full(result) => result.outcome == TaskOutcome::Succeeded,
+            Status::Plain { succeeded, .. } => succeeded,
+        })
+    };
+    let submitted = |group: &TaskName| {
+        let record = before.znode(&path::group(group)).and_then(|node| GroupRecord::decode(&node.data));
+        record.is_some_and(|record| record.state == GroupState::Submitted)
+    };
+    !envelope.after.iter().all(succeeded) || !envelope.group.iter().all(submitted)
 }
 
 /// What a payload asks for: what is compared with what was run.

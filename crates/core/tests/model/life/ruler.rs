@@ -195,6 +195,15 @@ impl Ruler {
                 let found = reading(&path::assignment(&worker, &task));
                 Event::AssignmentRead(q, worker, task, found)
             }
+            Effect::ListGroups(q) => Event::GroupsListed(q, tasks(&listed(path::GROUPS))),
+            Effect::ReadGroup(q, group) => {
+                let found = reading(&path::group(&group));
+                Event::GroupRead(q, group, found)
+            }
+            Effect::ReadStatus(q, task) => {
+                let found = variant.status_read(reading(&path::status(&task)));
+                Event::StatusRead(q, task, found)
+            }
             Effect::ReadCancel(q, task) => {
                 let found = reading(&path::cancel(&task));
                 Event::CancelRead(q, task, found)
@@ -255,6 +264,9 @@ fn number_of_effect(effect: &mut Effect, rename: Rename<'_>) {
         | Effect::ReadGround(q)
         | Effect::ListResults(q)
         | Effect::ListCancels(q)
+        | Effect::ListGroups(q)
+        | Effect::ReadGroup(q, _)
+        | Effect::ReadStatus(q, _)
         | Effect::ReadWorker(q, _)
         | Effect::ReadTask(q, _)
         | Effect::ReadAssignment(q, ..)
@@ -276,6 +288,9 @@ fn number_of_event(event: &mut Event, rename: Rename<'_>) {
         | Event::GroundRead(q, _)
         | Event::ResultsListed(q, _)
         | Event::CancelsListed(q, _)
+        | Event::GroupsListed(q, _)
+        | Event::GroupRead(q, ..)
+        | Event::StatusRead(q, ..)
         | Event::WorkerRead(q, ..)
         | Event::TaskRead(q, ..)
         | Event::AssignmentRead(q, ..)

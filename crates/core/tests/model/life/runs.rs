@@ -9,7 +9,7 @@ use super::budget::{Budget, Fault};
 use super::client::Client;
 use super::part::Part;
 use super::steps::Step;
-use super::strangers::{BOOK_HAND, BOOK_WORKER, RETRIED, TASK};
+use super::strangers::{BOOK_HAND, BOOK_WORKER, CHILD, RETRIED, TASK};
 use super::variant::Variant;
 use super::world::{Rules, SOMEBODY, World};
 use crate::report::{Kind, Report, Run};
@@ -30,6 +30,8 @@ pub(crate) struct Scenario {
     workers: &'static [u32],
     /// Tasks that are pending at the start, submitted just now.
     tasks: &'static [&'static str],
+    /// Tasks that are held at the start, because they wait for `t`.
+    children: &'static [&'static str],
     /// Tasks that a client process is about to submit.
     submits: &'static [&'static str],
     /// Whether a worker out of the book is registered, and may be given work.
@@ -50,6 +52,7 @@ const PLAIN: Scenario = Scenario {
     name: "",
     workers: &[1],
     tasks: &["t"],
+    children: &[],
     submits: &[],
     book_worker: false,
     ruled: true,
@@ -68,6 +71,9 @@ use Fault::{
 
 /// A command that may fail, and is tried again once.
 const TRIED_AGAIN: Scenario = Scenario { payload: RETRIED, exits: &[0, 3], ..PLAIN };
+
+/// One that runs only after another has succeeded.
+const CHILD_WAITS: Scenario = Scenario { children: &["c"], ..PLAIN };
 
 const fn plain(name: &'static str, budget: &'static [(Fault, u8)]) -> Scenario {
     Scenario { name, budget, ..PLAIN }
@@ -124,6 +130,13 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "tried again, the worker killed", budget: &[(CrashWorker, 1)], ..TRIED_AGAIN },
     Scenario { name: "tried again, the master killed", budget: &[(CrashMaster, 1), (Stand, 1)], ..TRIED_AGAIN },
     Scenario { name: "tried again, cancelled", budget: &[(Cancel, 1)], ..TRIED_AGAIN },
+    // What waits for others.
+    Scenario { name: "a child waits", exits: &[0, 3], ..CHILD_WAITS },
+    Scenario { name: "a child waits, the master unanswered", budget: &[(UnknownMaster, 1)], ..CHILD_WAITS },
+    Scenario { name: "a child waits, the master killed", budget: &[(CrashMaster, 1), (Stand, 1)], ..CHILD_WAITS },
+    Scenario { name: "a child waits, the parent cancelled", budget: &[(Cancel, 1)], ..CHILD_WAITS },
+    Scenario { name: "a child waits, the parent deleted", budget: &[(DeleteAssignment, 1)], ..CHILD_WAITS },
+    Scenario { name: "a child waits, the worker killed", budget: &[(CrashWorker, 1)], ..CHILD_WAITS },
     // The book.
     plain("a book master between", &[(DeleteMaster, 1), (BookMaster, 1), (BookAssign, 1), (Stand, 1)]),
     Scenario { workers: &[], book_worker: true, ..plain("a book worker", &[(CrashBookWorker, 1), (Hire, 1)]) },
@@ -164,6 +177,7 @@ pub(crate) const HOLES: &[Hole] = &[
     hole("9 another attempt", "in two transactions", Variant::GiveBackInTwo, "tried again, the worker killed"),
     hole("12 old statuses", "those older than /tasks are left", Variant::OldLeft, "tasks deleted, a name used again"),
     hole("13 doubles", "a task in both places is left there", Variant::DoublesLeft, "a book master between"),
+    hole("9 parents", "their status is not looked at", Variant::ParentUnread, "a child waits"),
     hole("15 moves", "at whatever version", Variant::MoveAnyVersion, "payload changed"),
 ];
 
@@ -243,6 +257,9 @@ impl Scenario {
         }
         for task in self.tasks {
             world.commit_by_hand(SOMEBODY, &Multi::new().create(format!("{}/{task}", path::TASKS), self.payload));
+        }
+        for task in self.children {
+            world.commit_by_hand(SOMEBODY, &Multi::new().create(format!("{}/{task}", path::HELD), CHILD));
         }
         if self.assigned {
             world.settle(rules);

@@ -1,7 +1,8 @@
 //! The rules with one of them taken out. The rules themselves know nothing of this: what they order and what they are told is rewritten
 //! between them and the toy.
 
-use bellwether_core::protocol::{Change, Multi, Op, Outcome, Refusal, Why, path};
+use bellwether_core::master::Reading;
+use bellwether_core::protocol::{Change, Multi, Node, Op, Outcome, Refusal, Stat, Why, path};
 use bellwether_core::{agent, master};
 
 use super::zookeeper::ZooKeeper;
@@ -58,6 +59,8 @@ pub(crate) enum Variant {
     DoublesLeft,
     /// The master moves a task at whatever version.
     MoveAnyVersion,
+    /// What a held task waits for is taken for done, without a look at its status.
+    ParentUnread,
 }
 
 impl Variant {
@@ -129,6 +132,14 @@ impl Variant {
             multi.ops.retain(|op| !op.path().starts_with(path::SUBMITTED));
         }
         multi
+    }
+
+    /// What a master reads of a status.
+    pub(crate) fn status_read(self, found: Reading) -> Reading {
+        match self {
+            Variant::ParentUnread => Reading::Found(Node { data: b"done".to_vec(), stat: Stat::default() }),
+            _ => found,
+        }
     }
 
     /// What a worker is told of an outcome.

@@ -43,6 +43,8 @@ pub(crate) enum Broken {
     MovedOther,
     /// One submission created its task twice, or a client was told what is not so.
     Submission(&'static str),
+    /// A task was assigned although one that it waits for had not succeeded.
+    RanTooSoon,
     /// P8: it does not end, or something is left over.
     NeverEnds(String),
     /// Beliefs that do not fit together.
@@ -59,6 +61,7 @@ impl Broken {
             Broken::RunsUnassigned => "a command that nobody assigned runs on".to_owned(),
             Broken::RecordedOther => "the result of another attempt is recorded".to_owned(),
             Broken::MovedOther => "what was assigned is not what was submitted".to_owned(),
+            Broken::RanTooSoon => "a task is assigned before those that it waits for succeeded".to_owned(),
             Broken::Submission(what) => (*what).to_owned(),
             Broken::NeverEnds(what) => format!("P8: {what}"),
             Broken::Insane(what) => format!("beliefs: {what}"),
