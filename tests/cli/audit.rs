@@ -504,3 +504,14 @@ fn json_and_table_have_every_timing() {
         assert!(table.contains(words), "{words:?} in {table}");
     }
 }
+
+#[test]
+fn a_result_that_somebody_waits_for_and_the_master_removed_is_convicted() {
+    let removed = |stage: &Stage| {
+        stage.client().create_ephemeral("/bellwether/waiters/somebody", "{}");
+        stage.assign();
+        stage.worker.commit(&stage.result());
+        stage.master.commit(&fence().delete("/status/t", None));
+    };
+    convicted(removed, &[("P11", "/status/t")]);
+}

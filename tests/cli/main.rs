@@ -12,6 +12,7 @@ mod dead;
 mod deploy;
 mod dev;
 mod documents;
+mod forget;
 mod interrupted;
 mod logs;
 mod look;

@@ -31,6 +31,7 @@ mod proof_of_life;
 mod python;
 mod races;
 mod reload;
+mod retention;
 mod retries;
 mod rights;
 mod rules;

@@ -15,6 +15,7 @@ use serde::Serialize;
 use crate::asking;
 use crate::error::{ClosedBecause, Error, SubmitError};
 use crate::finding;
+use crate::forgetting;
 use crate::groups::{self, Group};
 use crate::letters::{self, Letter};
 use crate::link;
@@ -26,7 +27,7 @@ use crate::settings::ClientSettings;
 use crate::submissions::Submit;
 use crate::supervisor::{self, Family, Leave};
 use crate::task::{NewTask, TaskView};
-use crate::waiting::Waiter;
+use crate::waiting::{Expect, Waiter};
 
 /// A client of one cluster. Clones are the same client; when the last is dropped, its session ends.
 #[derive(Debug, Clone)]
@@ -333,6 +334,28 @@ impl Client {
     /// Waits for tasks, however long they take; survives sessions. Each is answered once.
     pub async fn wait(&self, tasks: Vec<TaskName>) -> Waiter {
         Waiter::new(tasks, self.inner.family.waiting.clone())
+    }
+
+    /// Says that somebody waits from now on, before there is anything to wait for: what ends after this is not removed before it was
+    /// waited for. For whoever submits what he will wait for.
+    pub async fn expect(&self) {
+        // Without an answer in time it is said later, when somebody waits.
+        let said = self.inner.family.waiting.send(Expect);
+        let patience = self.inner.settings.request_timeout;
+        drop(zk_runtime::spawn(async move { tokio::time::timeout(patience, said).await }).await);
+    }
+
+    /// Removes the result of a task that has ended: from then on nobody knows of it. A dead letter stays.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTask`], [`Error::NotEnded`], or why there is no answer.
+    pub async fn forget(&self, task: &TaskName) -> Result<(), Error> {
+        let asked = task.clone();
+        let forgotten = self.ask(move |store| {
+            let asked = asked.clone();
+            async move { forgetting::forget(&store, &asked).await }
+        });
+        forgotten.await?
     }
 
     /// How a task ended; `None` if it has not.

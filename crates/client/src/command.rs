@@ -8,6 +8,7 @@ mod context;
 mod dead;
 mod dev;
 mod failure;
+mod forget;
 mod interrupts;
 mod list;
 mod logs;
@@ -81,7 +82,7 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
     }
     let ended = until_ended_or_left(&ctx, arguments.command).await;
     if let Some(client) = ctx.connected_client() {
-        // Too late is no harm: a client has no ephemerals.
+        // Too late is no harm: that it waited is said for a session timeout longer.
         let _ = tokio::time::timeout(CLOSE_WITHIN, client.close()).await;
     }
     ended
@@ -119,6 +120,7 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Master { command: MasterCommand::Status } => master::status(ctx).await,
         Command::Dead { command } => dead::run(ctx, &command).await,
         Command::Schedule { command } => schedule::run(ctx, command).await,
+        Command::Forget(forget) => forget::run(ctx, forget.tasks).await,
         Command::Cancel(cancel) => cancel::run(ctx, &cancel.tasks, cancel.reason.as_deref()).await,
         // These were run before there was anything to connect to.
         Command::Audit(_) | Command::Config(_) | Command::Dev(_) | Command::ZkExporter => Ok(0),

@@ -70,6 +70,9 @@ pub enum Error {
     /// There is no such task: it was never submitted, or its result was removed.
     #[error("there is no task {0}: it was never submitted, or its result was removed")]
     NoSuchTask(TaskName),
+    /// Only what has ended can be forgotten.
+    #[error("task {0} has not ended")]
+    NotEnded(TaskName),
     /// There is no such schedule.
     #[error("there is no schedule {0}")]
     NoSuchSchedule(ScheduleName),

@@ -28,6 +28,7 @@ mod asking;
 mod client;
 mod error;
 mod finding;
+mod forgetting;
 mod groups;
 mod letters;
 mod link;

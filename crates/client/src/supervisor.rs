@@ -93,7 +93,7 @@ impl Supervisor {
     fn start_family(settings: ClientSettings) -> (Addr<Self>, Addr<Submissions>, Addr<Waiting>, Links) {
         let (link, links) = watch::channel(Link::Opening(None));
         let submissions = Submissions::new(settings.submit_window).start();
-        let waiting = Waiting::new(links.clone(), settings.request_timeout).start();
+        let waiting = Waiting::new(links.clone(), settings.request_timeout, settings.submitter.clone()).start();
         let children = (submissions.clone(), waiting.clone());
         let supervisor = Self::create(|ctx| {
             let session = SessionActor::new(settings.session.clone(), ctx.address().recipient()).start();

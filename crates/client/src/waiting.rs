@@ -3,15 +3,17 @@
 use std::collections::HashMap;
 use std::time::Duration;
 
-use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, WrapFuture};
+use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
 use bellwether_common::clock;
 use bellwether_common::store::{Changed, ReadError, Store};
 use bellwether_common::zk_runtime;
+use bellwether_core::protocol::record::WaiterRecord;
 use bellwether_core::protocol::result::{Status, TaskResult, decode_status};
-use bellwether_core::protocol::{TaskName, path};
+use bellwether_core::protocol::{Multi, Outcome, PROTOCOL_VERSION, Refusal, TaskName, Why, path, record};
 use bellwether_core::waiting::{self, Effect, Event};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
+use tracing::debug;
 
 use crate::asking;
 use crate::error::{ClosedBecause, Error};
@@ -75,6 +77,13 @@ impl Message for Want {
     type Result = ();
 }
 
+/// Somebody is going to submit what he will wait for. The answer: it is said, or cannot be.
+pub(crate) struct Expect;
+
+impl Message for Expect {
+    type Result = ();
+}
+
 /// Somebody waits no more.
 struct Left;
 
@@ -112,6 +121,14 @@ pub(crate) struct Waiting {
     /// Counts connections; part of every question and answer.
     round: u64,
     waiters: HashMap<TaskName, Vec<mpsc::UnboundedSender<(TaskName, Awaited)>>>,
+    /// Who we are, for whoever looks at the nodes of those who wait.
+    submitter: String,
+    /// The node that says that we wait.
+    said: Option<String>,
+    /// Counts those nodes.
+    nodes: u64,
+    /// Who is to hear that it is said.
+    expecting: Vec<oneshot::Sender<()>>,
     /// Armed watches.
     looks: HashMap<TaskName, Look>,
     over: Option<ClosedBecause>,
@@ -132,7 +149,7 @@ impl Actor for Waiting {
 }
 
 impl Waiting {
-    pub(crate) fn new(links: Links, request_timeout: Duration) -> Self {
+    pub(crate) fn new(links: Links, request_timeout: Duration, submitter: String) -> Self {
         Self {
             rules: waiting::Waiting::new(LOOK_AGAIN_AFTER),
             links,
@@ -140,6 +157,10 @@ impl Waiting {
             store: None,
             round: 0,
             waiters: HashMap::new(),
+            submitter,
+            said: None,
+            nodes: 0,
+            expecting: Vec::new(),
             looks: HashMap::new(),
             over: None,
         }
@@ -153,6 +174,9 @@ impl Waiting {
 
     fn run(&mut self, effect: Effect, ctx: &mut Context<Self>) {
         match effect {
+            Effect::Register(named) => self.register(named, false, ctx),
+            Effect::Renew(named) => self.register(named, true, ctx),
+            Effect::Unregister => self.unregister(),
             Effect::Look(task) => self.look(task, ctx),
             Effect::Locate(task) => self.locate(task, ctx),
             Effect::Arm(at) => {
@@ -160,6 +184,35 @@ impl Waiting {
             }
             Effect::Ended(task, status) => self.ended(task, &status, ctx),
             Effect::Nowhere(task) => self.answer(task, Awaited::Nowhere),
+        }
+    }
+
+    /// Its name says whose it is: that it is there already means that it is ours.
+    fn register(&mut self, tasks: Vec<TaskName>, anew: bool, ctx: &Context<Self>) {
+        let Some(store) = self.store.clone() else { return };
+        let own = path::waiter(&format!("{:016x}-", store.session_id()));
+        let node = self.said.clone().filter(|said| !anew && said.starts_with(&own)).unwrap_or_else(|| {
+            self.nodes += 1;
+            format!("{own}{}", self.nodes)
+        });
+        let earlier = self.said.replace(node.clone()).filter(|earlier| *earlier != node);
+        let said = record::encode(&WaiterRecord { bellwether: PROTOCOL_VERSION, by: self.submitter.clone(), tasks });
+        let (actor, round) = (ctx.address(), self.round);
+        zk_runtime::spawn(async move {
+            if say(&store, &node, said).await {
+                // One per connection, and one every ten minutes.
+                actor.do_send(Heard { round, event: Event::Registered });
+                if let Some(earlier) = earlier {
+                    // If it stays, it goes with the session.
+                    let _ = store.commit(Multi::new().delete(earlier, None)).await;
+                }
+            }
+        });
+    }
+
+    fn unregister(&mut self) {
+        if let (Some(node), Some(store)) = (self.said.take(), self.store.clone()) {
+            zk_runtime::spawn(async move { store.commit(Multi::new().delete(node, None)).await });
         }
     }
 
@@ -220,6 +273,21 @@ impl Waiting {
         self.looks.remove(&task);
         for waiter in self.waiters.remove(&task).unwrap_or_default() {
             let _ = waiter.send((task.clone(), awaited.clone()));
+        }
+    }
+}
+
+/// Creates the node. Where that is forbidden we wait all the same; without an answer, it is asked again after the reconnect.
+async fn say(store: &Store, node: &str, said: Vec<u8>) -> bool {
+    loop {
+        match store.commit(Multi::new().create_ephemeral(node, said.clone())).await {
+            Outcome::Applied(_) | Outcome::Refused(Refusal::At { why: Why::NodeExists, .. }) => return true,
+            Outcome::Unknown | Outcome::Refused(Refusal::Whole(Why::NotSent)) => return false,
+            Outcome::Refused(Refusal::At { why: Why::NoNode, .. }) if store.ensure_layout().await.is_ok() => {}
+            Outcome::Refused(refusal) => {
+                debug!(node, %refusal, "cannot say that somebody waits: what he waits for may be removed");
+                return true;
+            }
         }
     }
 }
@@ -287,6 +355,23 @@ impl Handler<Want> for Waiting {
     }
 }
 
+impl Handler<Expect> for Waiting {
+    type Result = ResponseFuture<()>;
+
+    fn handle(&mut self, _: Expect, ctx: &mut Self::Context) -> Self::Result {
+        let (said, hears) = oneshot::channel();
+        if self.over.is_none() {
+            self.expecting.push(said);
+            self.feed(Event::Expected, ctx);
+            if self.rules.is_registered() {
+                self.expecting.clear();
+            }
+        }
+        // Dropped or sent, it is over.
+        Box::pin(async move { drop(hears.await) })
+    }
+}
+
 impl Handler<Left> for Waiting {
     type Result = ();
 
@@ -331,6 +416,7 @@ impl Handler<Turn> for Waiting {
                     self.answer(task, Awaited::Failed(because.clone().into()));
                 }
                 self.over = Some(because);
+                self.expecting.clear();
             }
         }
     }
@@ -341,6 +427,9 @@ impl Handler<Heard> for Waiting {
 
     fn handle(&mut self, Heard { round, event }: Heard, ctx: &mut Self::Context) {
         if round == self.round {
+            if event == Event::Registered {
+                self.expecting.clear();
+            }
             self.feed(event, ctx);
         }
     }

@@ -73,6 +73,14 @@ pub const TASK_QUEUE_DURATION_SECONDS: &str = "bellwether_task_queue_duration_se
 pub const TASK_ASSIGN_DURATION_SECONDS: &str = "bellwether_task_assign_duration_seconds";
 /// Results of an earlier life of `/tasks` that the master deleted.
 pub const SWEPT_RESULTS_TOTAL: &str = "bellwether_swept_results_total";
+/// Results that are kept, as the master's janitor knows them.
+pub const RESULTS: &str = "bellwether_results";
+/// Bytes of them.
+pub const RESULTS_BYTES: &str = "bellwether_results_bytes";
+/// Results that are kept although they are too many or too large, because somebody waits; 0 if they are not.
+pub const RESULTS_KEPT_IN_SPITE: &str = "bellwether_results_kept_in_spite";
+/// What the master's janitor removed: label [`label::WHAT`], see [`REMOVED`].
+pub const REMOVED_TOTAL: &str = "bellwether_removed_total";
 /// Schedules that wait for a tick.
 pub const SCHEDULES: &str = "bellwether_schedules";
 /// Ticks of schedules: label [`label::RESULT`], see [`SCHEDULE_RESULTS`].
@@ -155,6 +163,8 @@ pub mod label {
     pub const KIND: &str = "kind";
     /// A ZooKeeper server, `host:port` as configured.
     pub const SERVER: &str = "server";
+    /// What was removed.
+    pub const WHAT: &str = "what";
     /// The cluster's name: on every series.
     pub const CLUSTER: &str = "cluster";
 }
@@ -197,6 +207,8 @@ pub const RECOVERED_FROM: [&str; 4] = ["pending", "held", "assigned", "gone_work
 pub const TASK_STATES: [&str; 3] = ["held", "pending", "assigned"];
 /// How the master ends a task.
 pub const MASTER_ENDINGS: [&str; 3] = ["cancelled", "rejected", "dead"];
+/// What the janitor removes: results, details whose status was gone, guards of submissions, guards of keys.
+pub const REMOVED: [&str; 4] = ["results", "details", "submissions", "keys"];
 /// What became of a tick: a task, or none, because it was not made up for, the task before had not ended, or the name was taken.
 /// Ticks that are left out together count once.
 pub const SCHEDULE_RESULTS: [&str; 4] = ["fired", "missed", "overlap", "taken"];
@@ -331,6 +343,10 @@ pub const METRICS: &[Metric] = &[
     metric(Histogram, COORDINATOR, TASK_QUEUE_DURATION_SECONDS, &[], "time that tasks waited under /tasks before they were assigned, since they were submitted or given back"),
     metric(Histogram, COORDINATOR, TASK_ASSIGN_DURATION_SECONDS, &[], "time from the decision to assign to ZooKeeper's answer"),
     metric(Counter, COORDINATOR, SWEPT_RESULTS_TOTAL, &[], "results of an earlier life of /tasks that were deleted"),
+    metric(Gauge, COORDINATOR, RESULTS, &[], "results that are kept, as the janitor of the master knows them"),
+    metric(Gauge, COORDINATOR, RESULTS_BYTES, &[], "bytes of the results that are kept"),
+    metric(Gauge, COORDINATOR, RESULTS_KEPT_IN_SPITE, &[], "results that are kept although they are too many or too large, because somebody waits, else 0"),
+    metric(Counter, COORDINATOR, REMOVED_TOTAL, &[(label::WHAT, &REMOVED)], "what the janitor of the master removed"),
     metric(Gauge, COORDINATOR, SCHEDULES, &[], "schedules that wait for a tick"),
     metric(Counter, COORDINATOR, SCHEDULE_TICKS_TOTAL, &[(label::RESULT, &SCHEDULE_RESULTS)], "ticks of schedules, those that are left out together once"),
     metric(Histogram, COORDINATOR, SCHEDULE_LATENESS_SECONDS, &[], "time from a tick of a schedule to its task"),

@@ -380,6 +380,7 @@ fn stat_of(stat: &zookeeper_client::Stat) -> Stat {
         version: stat.version,
         ephemeral_owner: stat.ephemeral_owner,
         children: stat.num_children,
+        bytes: stat.data_length,
         ctime_ms: stat.ctime,
         mtime_ms: stat.mtime,
     }

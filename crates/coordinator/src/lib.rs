@@ -1,8 +1,10 @@
 //! The coordinator: a process that stands for election, and as the master assigns tasks to workers.
 //!
-//! Its rules are `bellwether_core::election`, `bellwether_core::master` and `bellwether_core::timetable`; here are the actors around them. `supervisor` is the
+//! Its rules are `bellwether_core::election`, `bellwether_core::master`, `bellwether_core::timetable` and
+//! `bellwether_core::janitor`; here are the actors around them. `supervisor` is the
 //! family tree: who lives when, and what a suspended or lost session means for each.
 
+mod janitor;
 mod master;
 mod observe;
 mod office;

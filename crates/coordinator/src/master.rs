@@ -4,17 +4,19 @@
 
 mod asking;
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, SpawnHandle};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, SpawnHandle};
 use bellwether_common::clock;
 use bellwether_common::config::{ClassicWorkers, Coordinator};
 use bellwether_common::pen::Pen;
 use bellwether_common::watch::{ChangesSeen, Watch};
 use bellwether_core::election;
 use bellwether_core::master::{Effect, Event, Master, Settings};
-use bellwether_core::protocol::{Outcome, Refusal, Why};
+use bellwether_core::protocol::{Outcome, Refusal, TaskName, Why};
 
+use crate::janitor::{self, JanitorActor};
 use crate::observe::{MasterObserver, TermClock};
 use crate::office::{Office, Told};
 use crate::timetable::{ReconcileEvery, TimetableActor};
@@ -23,6 +25,14 @@ pub(crate) use asking::{known, names, reading};
 
 /// With at most so many tasks that wait, a debug build checks after each event whether what is believed is consistent.
 const CHECKED_MAX: usize = 500;
+
+/// What held tasks wait for. The answer: `None` as long as not all of them are known.
+pub(crate) struct NamedByHeld;
+
+impl Message for NamedByHeld {
+    type Result = Option<BTreeSet<TaskName>>;
+}
+
 /// How often the gauges are set.
 const GAUGES_INTERVAL: Duration = Duration::from_millis(500);
 
@@ -65,6 +75,7 @@ impl Message for WatchesArmed {
 pub(crate) struct Configured {
     settings: Settings,
     reconcile_interval: Duration,
+    janitor: janitor::Configured,
 }
 
 impl Configured {
@@ -75,7 +86,7 @@ impl Configured {
             max_worker_losses: coordinator.max_worker_losses,
             classic_workers: coordinator.classic_workers == ClassicWorkers::Allow,
         };
-        Self { settings, reconcile_interval: coordinator.reconcile_interval }
+        Self { settings, reconcile_interval: coordinator.reconcile_interval, janitor: janitor::Configured::of(coordinator) }
     }
 }
 
@@ -90,6 +101,9 @@ pub(crate) struct MasterActor {
     office: Addr<Office>,
     /// Makes tasks of schedules, for as long as this one rules.
     timetable: Option<Addr<TimetableActor>>,
+    /// Removes what nobody needs, likewise.
+    janitor: Option<Addr<JanitorActor>>,
+    janitor_settings: janitor::Configured,
     observer: MasterObserver,
     reconcile_interval: Duration,
     reconciling: Option<SpawnHandle>,
@@ -102,12 +116,14 @@ pub(crate) struct MasterActor {
 
 impl MasterActor {
     pub(crate) fn new(epoch: i32, configured: Configured, pen: Pen, office: Addr<Office>, term: TermClock) -> Self {
-        let Configured { settings, reconcile_interval } = configured;
+        let Configured { settings, reconcile_interval, janitor: janitor_settings } = configured;
         Self {
             master: Master::new(epoch, settings),
             pen,
             office,
             timetable: None,
+            janitor: None,
+            janitor_settings,
             observer: MasterObserver::new(term),
             reconcile_interval,
             reconciling: None,
@@ -202,6 +218,8 @@ impl Actor for MasterActor {
 
     fn started(&mut self, context: &mut Context<Self>) {
         self.begin(context);
+        let settings = self.janitor_settings.clone();
+        self.janitor = Some(JanitorActor::new(self.pen.clone(), self.office.clone(), context.address(), settings).start());
         self.timetable = Some(TimetableActor::new(self.pen.clone(), self.office.clone(), self.reconcile_interval).start());
         context.run_interval(GAUGES_INTERVAL, |actor, _| actor.observer.gauges(&actor.master));
         self.reconcile_regularly(context);
@@ -236,6 +254,9 @@ impl Handler<Order> for MasterActor {
             // As few as come to us; the pen is open again before.
             timetable.do_send(order);
         }
+        if let Some(janitor) = &self.janitor {
+            janitor.do_send(order);
+        }
     }
 }
 
@@ -250,7 +271,19 @@ impl Handler<Configured> for MasterActor {
                 timetable.do_send(ReconcileEvery(self.reconcile_interval));
             }
         }
+        if let Some(janitor) = &self.janitor {
+            // One per SIGHUP.
+            janitor.do_send(configured.janitor);
+        }
         self.feed(Event::Configured(configured.settings), context);
+    }
+}
+
+impl Handler<NamedByHeld> for MasterActor {
+    type Result = MessageResult<NamedByHeld>;
+
+    fn handle(&mut self, _: NamedByHeld, _: &mut Context<Self>) -> Self::Result {
+        MessageResult(self.master.knows_all().then(|| self.master.named_by_held()))
     }
 }
 

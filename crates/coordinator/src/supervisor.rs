@@ -5,10 +5,11 @@
 //! ├── SessionActor      as long as the process; opens one session after the other
 //! └── Office            as long as the process; the election
 //!     └── MasterActor   as long as a term
-//!         └── TimetableActor   as long: makes tasks of schedules
+//!         ├── TimetableActor   as long: makes tasks of schedules
+//!         └── JanitorActor     as long: removes results that nobody needs
 //! ```
 //!
-//! | the session is | Office | MasterActor, TimetableActor |
+//! | the session is | Office | MasterActor, TimetableActor, JanitorActor |
 //! |---|---|---|
 //! | suspended | shows no leadership, proves nothing | stops writing, keeps its view |
 //! | resumed | proves the office | watches and reads again, then writes |

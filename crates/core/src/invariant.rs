@@ -15,6 +15,7 @@ mod rules;
 mod scene;
 #[cfg(test)]
 mod tests;
+mod waiters;
 
 pub use ledger::Ledger;
 pub use place::Place;
@@ -34,6 +35,8 @@ pub enum Promise {
     AssignedToTheLiving,
     /// On its way a task loses neither its payload nor its counts.
     PayloadKept,
+    /// A master removes no result that ended after somebody began to wait who waits still.
+    ResultKept,
 }
 
 impl Promise {
@@ -49,8 +52,10 @@ impl Promise {
     pub const P5: Self = Promise::AssignedToTheLiving;
     /// [`Promise::PayloadKept`]
     pub const P7: Self = Promise::PayloadKept;
+    /// [`Promise::ResultKept`]
+    pub const P11: Self = Promise::ResultKept;
     /// All of them, in order.
-    pub const ALL: [Self; 6] = [Self::P1, Self::P2, Self::P3, Self::P4, Self::P5, Self::P7];
+    pub const ALL: [Self; 7] = [Self::P1, Self::P2, Self::P3, Self::P4, Self::P5, Self::P7, Self::P11];
 
     /// The number under which the documents know it.
     #[must_use]
@@ -62,6 +67,7 @@ impl Promise {
             Promise::OneStatus => "P4",
             Promise::AssignedToTheLiving => "P5",
             Promise::PayloadKept => "P7",
+            Promise::ResultKept => "P11",
         }
     }
 
@@ -75,6 +81,7 @@ impl Promise {
             Promise::OneStatus => "a task has at most one status",
             Promise::AssignedToTheLiving => "a task is assigned only to a registered worker",
             Promise::PayloadKept => "a task keeps its payload and its counts",
+            Promise::ResultKept => "no master removes a result that somebody waits for",
         }
     }
 }

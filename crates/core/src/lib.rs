@@ -9,6 +9,7 @@ pub mod agent;
 pub mod cron;
 pub mod election;
 pub mod invariant;
+pub mod janitor;
 pub mod lifecycle;
 pub mod master;
 pub mod numbering;

@@ -1,5 +1,8 @@
 //! How a client waits for results: one-shot watches on statuses, never more than a fixed number armed, and a task that is nowhere
 //! is said to be nowhere instead of being waited for for ever.
+//!
+//! Whoever waits says so first, by an ephemeral node under `/bellwether/waiters`: what ends after its creation is not removed, nor is
+//! what it names. It is made anew now and then, so that somebody who always waits for something does not keep everything.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -18,6 +21,10 @@ pub enum Event {
     Connected,
     /// Requests cannot be sent.
     Disconnected,
+    /// Somebody is going to submit what he will wait for.
+    Expected,
+    /// The node is there that says that we wait.
+    Registered,
     /// A status was looked for, behind a watch for it.
     Looked {
         /// Whose.
@@ -43,6 +50,12 @@ pub enum Event {
 /// What the client orders its shell to do.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Effect {
+    /// Create a node that says that we wait, and that names these, unless this session has one; then [`Event::Registered`].
+    Register(Vec<TaskName>),
+    /// Create another such node, and then delete the earlier one.
+    Renew(Vec<TaskName>),
+    /// Delete that node.
+    Unregister,
     /// Look for a status and watch for it; then [`Event::Looked`], and [`Event::Stirred`] when the watch goes off.
     Look(TaskName),
     /// Look for a task everywhere, behind a `sync`; then [`Event::Located`].
@@ -57,6 +70,23 @@ pub enum Effect {
 
 /// Most watches armed at a time: what is beyond that waits for its turn.
 pub const WATCHES_MAX: usize = 2000;
+
+/// Most tasks that the node names: what is beyond that is kept because it ends later.
+const NAMED_MAX: usize = 1000;
+/// How old the node may be before it is made anew: what ended before is not kept any longer for those who have come since.
+const RENEW_AFTER: Duration = Duration::from_secs(600);
+
+/// Whether it is said that we wait.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+enum Said {
+    /// It is not.
+    #[default]
+    No,
+    /// It is being said: nothing is looked for before.
+    Asked,
+    /// It is, since then on the monotonic clock.
+    Since(Duration),
+}
 
 /// How often a task must be found nowhere before that is believed, when it has no status even then: it may move while it is looked for,
 /// and what moves comes to its end.
@@ -87,6 +117,9 @@ pub struct Waiting {
     idle: BTreeSet<TaskName>,
     busy: usize,
     connected: bool,
+    said: Said,
+    /// Whether somebody will come.
+    expecting: bool,
     look_again_after: Duration,
     /// Whether the timer is armed.
     ticking: bool,
@@ -103,6 +136,8 @@ impl Waiting {
             idle: BTreeSet::new(),
             busy: 0,
             connected: false,
+            said: Said::No,
+            expecting: false,
             look_again_after,
             ticking: false,
             located_last: None,
@@ -129,20 +164,63 @@ impl Waiting {
             Event::Unwanted(tasks) => tasks.iter().for_each(|task| self.forget(task)),
             Event::Connected => self.on_connected(),
             Event::Disconnected => self.connected = false,
+            Event::Expected => {
+                self.expecting = true;
+                self.tick(now, &mut effects);
+            }
+            Event::Registered if self.said == Said::Asked => self.said = Said::Since(now.mono),
+            Event::Registered => {}
             Event::Looked { task, found: Some(status) } => self.end(task, |task| Effect::Ended(task, status), &mut effects),
             Event::Looked { task, found: None } => self.on_looked_in_vain(task, &mut effects),
             Event::Stirred(task) | Event::Interrupted(task) => self.look_later(&task),
             Event::Located { task, somewhere } => self.on_located(task, somewhere),
             Event::Rang => self.on_rang(now, &mut effects),
         }
+        self.say(&mut effects);
         self.look(&mut effects);
         effects
     }
 
-    fn on_wanted(&mut self, tasks: Vec<TaskName>, now: Time, effects: &mut Vec<Effect>) {
+    /// First of all it is said that we wait.
+    fn say(&mut self, effects: &mut Vec<Effect>) {
+        if self.connected && self.said == Said::No && (self.expecting || !self.wishes.is_empty()) {
+            self.said = Said::Asked;
+            effects.push(Effect::Register(self.named()));
+        }
+    }
+
+    fn named(&self) -> Vec<TaskName> {
+        self.wishes.keys().take(NAMED_MAX).cloned().collect()
+    }
+
+    /// Nobody waits any more; or the node is so old that it keeps what nobody waits for.
+    fn say_anew(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        let Said::Since(since) = self.said else { return };
+        if self.wishes.is_empty() && !self.expecting {
+            self.said = Said::No;
+            effects.push(Effect::Unregister);
+        } else if self.connected && now.since(since) >= RENEW_AFTER && self.wishes.len() <= NAMED_MAX {
+            // The old one stands until the new one does.
+            self.said = Said::Since(now.mono);
+            effects.push(Effect::Renew(self.named()));
+        }
+    }
+
+    /// Whether it is said that somebody waits.
+    #[must_use]
+    pub fn is_registered(&self) -> bool {
+        matches!(self.said, Said::Since(_))
+    }
+
+    fn tick(&mut self, now: Time, effects: &mut Vec<Effect>) {
         if !std::mem::replace(&mut self.ticking, true) {
             effects.push(Effect::Arm(now.mono + self.look_again_after));
         }
+    }
+
+    fn on_wanted(&mut self, tasks: Vec<TaskName>, now: Time, effects: &mut Vec<Effect>) {
+        self.tick(now, effects);
+        self.expecting = false;
         for task in tasks {
             if self.wishes.insert(task.clone(), Wish::default()).is_none() {
                 self.idle.insert(task);
@@ -159,6 +237,8 @@ impl Waiting {
 
     fn on_connected(&mut self) {
         self.connected = true;
+        // It went with the session, or is asked for once more.
+        self.said = Said::No;
         self.busy = 0;
         for (task, wish) in &mut self.wishes {
             wish.stage = Stage::Idle;
@@ -205,7 +285,8 @@ impl Waiting {
     }
 
     fn on_rang(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        self.ticking = !self.wishes.is_empty();
+        self.say_anew(now, effects);
+        self.ticking = !self.wishes.is_empty() || self.said != Said::No;
         if !self.ticking {
             return;
         }
@@ -220,7 +301,7 @@ impl Waiting {
     }
 
     fn look(&mut self, effects: &mut Vec<Effect>) {
-        while self.connected && self.busy < WATCHES_MAX {
+        while self.connected && matches!(self.said, Said::Since(_)) && self.busy < WATCHES_MAX {
             let Some(task) = self.idle.pop_first() else { return };
             if let Some(wish) = self.wishes.get_mut(&task) {
                 wish.stage = Stage::Looking;
@@ -249,7 +330,8 @@ mod tests {
         let mut waiting = Waiting::new(Duration::from_secs(60));
         waiting.on(Event::Connected, now());
         let effects = waiting.on(Event::Wanted(vec![task(name)]), now());
-        assert_eq!(effects, [Effect::Arm(Duration::from_secs(60)), Effect::Look(task(name))]);
+        assert_eq!(effects, [Effect::Arm(Duration::from_secs(60)), Effect::Register(vec![task(name)])], "first of all");
+        assert_eq!(waiting.on(Event::Registered, now()), [Effect::Look(task(name))]);
         waiting
     }
 
@@ -298,7 +380,42 @@ mod tests {
         let mut waiting = waiting_for("t");
         nothing_yet(&mut waiting, "t");
         waiting.on(Event::Disconnected, now());
-        assert_eq!(waiting.on(Event::Connected, now()), [Effect::Look(task("t"))]);
+        assert_eq!(waiting.on(Event::Connected, now()), [Effect::Register(vec![task("t")])]);
+        assert_eq!(waiting.on(Event::Registered, now()), [Effect::Look(task("t"))]);
+    }
+
+    #[test]
+    fn it_is_said_that_somebody_waits_until_nobody_does() {
+        let mut waiting = waiting_for("t");
+        waiting.on(Event::Looked { task: task("t"), found: Some(vec![]) }, now());
+        let soon = Time::at(Duration::from_secs(1));
+        assert_eq!(waiting.on(Event::Wanted(vec![task("u")]), soon), [Effect::Look(task("u"))], "it still is");
+        waiting.on(Event::Looked { task: task("u"), found: Some(vec![]) }, soon);
+        assert_eq!(waiting.on(Event::Rang, Time::at(Duration::from_secs(60))), [Effect::Unregister]);
+        assert_eq!(waiting.on(Event::Rang, Time::at(Duration::from_secs(60))), []);
+        assert!(waiting.on(Event::Wanted(vec![task("v")]), soon).contains(&Effect::Register(vec![task("v")])));
+    }
+
+    #[test]
+    fn whoever_waits_for_long_says_so_anew_and_names_what_is_left() {
+        let mut waiting = waiting_for("t");
+        nothing_yet(&mut waiting, "t");
+        let mut effects = Vec::new();
+        for minute in 1..=10 {
+            effects = waiting.on(Event::Rang, Time::at(Duration::from_secs(60 * minute)));
+            assert_eq!(effects.contains(&Effect::Renew(vec![task("t")])), minute == 10, "{effects:?}");
+        }
+        assert!(!effects.contains(&Effect::Look(task("t"))), "its watch is armed");
+    }
+
+    #[test]
+    fn who_is_expected_is_told_of_before_he_comes() {
+        let mut waiting = Waiting::new(Duration::from_secs(60));
+        waiting.on(Event::Connected, now());
+        assert_eq!(waiting.on(Event::Expected, now()), [Effect::Arm(Duration::from_secs(60)), Effect::Register(vec![])]);
+        waiting.on(Event::Registered, now());
+        assert!(!waiting.on(Event::Rang, now()).contains(&Effect::Unregister), "he may come");
+        assert_eq!(waiting.on(Event::Wanted(vec![task("t")]), now()), [Effect::Look(task("t"))]);
     }
 
     #[test]
@@ -315,7 +432,7 @@ mod tests {
         assert_eq!((first.len(), second.len()), (16, 16));
         assert_eq!(second[..4], ["t16", "t17", "t18", "t19"].map(|name| Effect::Locate(task(name))));
         waiting.on(Event::Unwanted((0..20).map(|i| task(&format!("t{i:02}"))).collect()), now());
-        assert_eq!(waiting.on(Event::Rang, now()), [], "nothing to wait for, nothing to tick for");
+        assert_eq!(waiting.on(Event::Rang, now()), [Effect::Unregister], "nothing to wait for, nothing to tick for");
     }
 
     #[test]
@@ -323,7 +440,8 @@ mod tests {
         let mut waiting = Waiting::new(Duration::from_secs(60));
         waiting.on(Event::Connected, now());
         let all: Vec<TaskName> = (0..WATCHES_MAX + 10).map(|i| task(&format!("t{i:05}"))).collect();
-        let looks = waiting.on(Event::Wanted(all), now()).into_iter().filter(|e| matches!(e, Effect::Look(_))).count();
+        waiting.on(Event::Wanted(all), now());
+        let looks = waiting.on(Event::Registered, now()).into_iter().filter(|e| matches!(e, Effect::Look(_))).count();
         assert_eq!(looks, WATCHES_MAX);
         let effects = waiting.on(Event::Looked { task: task("t00000"), found: Some(vec![]) }, now());
         assert_eq!(effects, [Effect::Ended(task("t00000"), vec![]), Effect::Look(task(&format!("t{WATCHES_MAX:05}")))]);

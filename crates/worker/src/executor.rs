@@ -11,6 +11,7 @@ mod capture;
 pub(crate) mod cgroup;
 mod command;
 mod control;
+mod expiry;
 mod pieces;
 mod run;
 mod serve;
@@ -58,6 +59,10 @@ pub struct Settings {
     pub output_max: u64,
     /// Where outputs are written, in a directory for each task, as [pieces](bellwether_common::output::Piece); nowhere if `None`.
     pub output_dir: Option<PathBuf>,
+    /// How long outputs are kept after they were written last, …
+    pub output_retention: Duration,
+    /// … and how many bytes of them in all.
+    pub output_total: u64,
     /// Whether processes that escape from their run are adopted and killed. It makes this process a child subreaper, which reaps
     /// and kills children that it does not know, except those in its own process group. Without it, daemons outlive their task
     /// and end with the worker (through the guardian).
@@ -72,6 +77,8 @@ impl Default for Settings {
             output_tail: 16 * 1024,
             output_max: 64 * 1024 * 1024,
             output_dir: None,
+            output_retention: Duration::from_secs(7 * 24 * 3600),
+            output_total: 10 * 1024 * 1024 * 1024,
             adopt_orphans: true,
         }
     }
@@ -121,10 +128,15 @@ impl Executor {
             }
         }
         guardian.keep_alive(&runtime);
+        let runs = Runs::default();
+        if let Some(root) = settings.output_dir.clone() {
+            let limits = expiry::Limits { age: settings.output_retention, bytes: settings.output_total };
+            runtime.spawn(expiry::expire_regularly(root, limits, Arc::downgrade(&runs)));
+        }
         let shelf = Shelf::new(settings.output_dir.clone());
         let shop =
             Workshop { settings, environment: command::Environment::scrubbed(), guardian, sweeper, cgroups: None, shelf, store: None };
-        Self { shop: Arc::new(shop), runs: Runs::default(), runtime, reports }
+        Self { shop: Arc::new(shop), runs, runtime, reports }
     }
 
     /// The same, with a cgroup for each run, which nothing that it starts can leave. Without, what changes its session *and* clears its

@@ -229,6 +229,8 @@ pub(crate) fn executor_settings(settings: &Settings) -> executor::Settings {
         output_tail: worker.output_tail.as_usize(),
         output_max: worker.output_max.bytes(),
         output_dir: Some(settings.output_dir()),
+        output_retention: worker.output_retention,
+        output_total: worker.output_total.bytes(),
         adopt_orphans: true,
     }
 }

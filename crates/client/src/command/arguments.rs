@@ -6,6 +6,7 @@ mod cancel;
 mod config;
 mod dead;
 mod dev;
+mod forget;
 mod global;
 mod list;
 mod logs;
@@ -27,6 +28,7 @@ pub(crate) use self::cancel::CancelArgs;
 pub(crate) use self::config::{ConfigArgs, ConfigCommand, Template};
 pub(crate) use self::dead::{DeadArgs, DeadCommand, DeadListArgs};
 pub(crate) use self::dev::DevArgs;
+pub(crate) use self::forget::ForgetArgs;
 pub(crate) use self::global::{Color, Global};
 pub(crate) use self::list::ListArgs;
 pub(crate) use self::logs::LogsArgs;
@@ -89,6 +91,8 @@ pub(crate) enum Command {
     },
     /// Want tasks cancelled; the master does it
     Cancel(CancelArgs),
+    /// Remove results of tasks that have ended, before their time
+    Forget(ForgetArgs),
     /// Look at dead letters: tasks that cost too many workers, or failed with all their retries spent
     Dead {
         #[command(subcommand)]

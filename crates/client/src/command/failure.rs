@@ -87,6 +87,10 @@ impl From<Error> for Failure {
             }
             Error::Denied { .. } => Self::error("denied", message),
             Error::NoSuchTask(_) => Self::error("no-such-task", message).hint("see what there is with: bellwether list"),
+            Error::NotEnded(ref task) => {
+                let hint = format!("cancel it first with: bellwether cancel {task}");
+                Self::error("not-ended", message).hint(hint)
+            }
             Error::NoSuchSchedule(_) => Self::error("no-such-schedule", message).hint("see what there is with: bellwether schedule list"),
             Error::ScheduleExists(ref name) => Self { code: USAGE, ..Self::error("schedule-exists", message) }
                 .hint(format!("see it with: bellwether schedule show {name}; choose another --name, or delete that one first")),

@@ -11,6 +11,7 @@ use super::pursuit::Pursuit;
 use super::{submit, wait};
 
 pub(crate) async fn run(ctx: &Context, task: TaskArgs) -> Result<u8, Failure> {
+    ctx.client().await?.expect().await;
     let name = submit::submit(ctx, task).await?;
     ctx.watching(&name);
     if ctx.printer.output == Output::Name {

@@ -18,6 +18,9 @@ use super::wait;
 
 /// Prints the id, and with `wait` goes on as `bellwether wait`.
 pub(crate) async fn run(ctx: &Context, task: TaskArgs, wait: bool) -> Result<u8, Failure> {
+    if wait {
+        ctx.client().await?.expect().await;
+    }
     let name = submit(ctx, task).await?;
     match ctx.printer.output {
         Output::Json if wait => {}

@@ -121,7 +121,7 @@ impl Follower {
             (Place::Elsewhere, Change::Set { data, .. }) if relative == path::FAREWELL => {
                 self.farewell = serde_json::from_slice::<Farewell>(data).ok().map(|farewell| farewell.why);
             }
-            (Place::Elsewhere | Place::Letter(_), _) => return,
+            (Place::Elsewhere | Place::Letter(_) | Place::Waiter(_), _) => return,
             (Place::Master, Change::Create { data, ephemeral, .. }) => self.taken(record, data, *ephemeral),
             (Place::Master, Change::Delete { .. }) => self.vacated(record),
             (Place::Epoch, Change::Set { version, .. }) => {

@@ -7,11 +7,15 @@ use super::{Role, keys};
 
 /// Keys that a running service takes over. Everything else is part of what others know of it (its name, its slots, its address), or
 /// of the session, and needs a restart.
-pub const RELOADABLE: [&str; 10] = [
+pub const RELOADABLE: [&str; 14] = [
     "coordinator.assign_batch",
+    "coordinator.key_retention",
     "coordinator.lookahead",
     "coordinator.max_worker_losses",
     "coordinator.reconcile_interval",
+    "coordinator.status_bytes",
+    "coordinator.status_max",
+    "coordinator.status_retention",
     "log.level",
     "task.timeout",
     "worker.drain_timeout",

@@ -16,10 +16,11 @@ pub(super) const SLOTS_MAX: usize = bellwether_core::protocol::record::SLOTS_MAX
 const RESOURCE_MAX: u32 = bellwether_core::protocol::record::RESOURCE_MAX;
 
 /// Every number with the least and the most that makes sense.
-pub(super) const NUMBERS: [(&str, u32, u32); 6] = [
+pub(super) const NUMBERS: [(&str, u32, u32); 7] = [
     ("coordinator.assign_batch", 1, 10_000),
     ("coordinator.lookahead", 0, 1000),
     ("coordinator.max_worker_losses", 1, 1000),
+    ("coordinator.status_max", 1, 10_000_000),
     ("worker.slots", 0, SLOTS_MAX as u32),
     ("task.retries", 0, 1000),
     ("client.submit_window", 1, 10_000),
@@ -133,8 +134,11 @@ fn durations(settings: &Settings, broken: &mut Broken) {
     let bounded = [
         ("zookeeper.session_timeout", settings.zookeeper.session_timeout, second, HOUR),
         ("zookeeper.give_up_after", settings.zookeeper.give_up_after, second, YEAR),
+        ("coordinator.status_retention", settings.coordinator.status_retention, second, 10 * YEAR),
+        ("coordinator.key_retention", settings.coordinator.key_retention, second, 10 * YEAR),
         ("coordinator.reconcile_interval", settings.coordinator.reconcile_interval, second, 24 * HOUR),
         ("coordinator.standby_delay", settings.coordinator.standby_delay, Duration::ZERO, Duration::from_secs(60)),
+        ("worker.output_retention", settings.worker.output_retention, second, 10 * YEAR),
         ("worker.drain_timeout", settings.worker.drain_timeout, Duration::ZERO, YEAR),
         ("worker.kill_grace", settings.worker.kill_grace, Duration::ZERO, HOUR),
         ("task.timeout", settings.task.timeout, Duration::ZERO, YEAR),
@@ -189,6 +193,10 @@ fn sizes(settings: &Settings, broken: &mut Broken) {
     let (tail, whole) = (settings.worker.output_tail, settings.worker.output_max);
     demand(broken, tail <= ByteSize::kib(64), "worker.output_tail", "must not be more than 64KiB, because it is stored in ZooKeeper");
     demand(broken, whole >= tail, "worker.output_max", format!("must not be less than worker.output_tail, which is {tail}"));
+    let total = settings.worker.output_total >= whole;
+    demand(broken, total, "worker.output_total", format!("must not be less than worker.output_max, which is {whole}"));
+    let results = settings.coordinator.status_bytes >= ByteSize::kib(1);
+    demand(broken, results, "coordinator.status_bytes", "must be at least 1KiB");
     let payload = (ByteSize::kib(1)..=ByteSize::kib(512)).contains(&settings.task.payload_max);
     demand(broken, payload, "task.payload_max", "must be between 1KiB and 512KiB, which leaves room in ZooKeeper's 1 MiB");
 }

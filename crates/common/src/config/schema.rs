@@ -106,6 +106,18 @@ pub struct Coordinator {
     pub lookahead: u32,
     /// How many workers a task may take down with it before it is dead.
     pub max_worker_losses: u32,
+    /// How long results are kept.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
+    pub status_retention: Duration,
+    /// How many results are kept.
+    pub status_max: u32,
+    /// How many bytes of results are kept.
+    pub status_bytes: ByteSize,
+    /// How long the guards of submissions are kept.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
+    pub key_retention: Duration,
     /// How often everything is compared with ZooKeeper without a cause.
     #[serde(with = "duration")]
     #[schemars(with = "duration::Spelled")]
@@ -125,6 +137,10 @@ impl Default for Coordinator {
             assign_batch: 128,
             lookahead: 0,
             max_worker_losses: 3,
+            status_retention: Duration::from_secs(7 * 24 * 3600),
+            status_max: 200_000,
+            status_bytes: ByteSize::mib(256),
+            key_retention: Duration::from_secs(7 * 24 * 3600),
             reconcile_interval: Duration::from_secs(60),
             standby_delay: Duration::from_millis(300),
             classic_workers: ClassicWorkers::Deny,
@@ -164,6 +180,12 @@ pub struct Worker {
     pub output_max: ByteSize,
     /// Where outputs are shipped to when an attempt has ended, as a URL; empty for nowhere.
     pub output_store: String,
+    /// How long the files of outputs are kept.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
+    pub output_retention: Duration,
+    /// How much of them is kept in all.
+    pub output_total: ByteSize,
 }
 
 impl Default for Worker {
@@ -181,6 +203,8 @@ impl Default for Worker {
             output_tail: ByteSize::kib(16),
             output_max: ByteSize::mib(64),
             output_store: String::new(),
+            output_retention: Duration::from_secs(7 * 24 * 3600),
+            output_total: ByteSize::mib(10 * 1024),
         }
     }
 }

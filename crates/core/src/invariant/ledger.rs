@@ -7,8 +7,9 @@ use super::payload::Essence;
 use super::place::Place;
 use super::rules::Verdicts;
 use super::scene::{Office, Registrations, Scene, is_fenced, moves_epoch};
+use super::waiters::Waiters;
 use super::{Committed, Promise, Transaction, Violation};
-use crate::protocol::{TaskName, WorkerId};
+use crate::protocol::{TaskName, WorkerId, path as paths};
 
 /// What all transactions so far add up to.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -27,6 +28,7 @@ pub struct Ledger {
     /// Tasks that have a status now.
     pub(super) ended: BTreeSet<TaskName>,
     pub(super) letters: BTreeSet<TaskName>,
+    waiters: Waiters,
 }
 
 impl Default for Ledger {
@@ -41,6 +43,7 @@ impl Default for Ledger {
             living: BTreeMap::new(),
             ended: BTreeSet::new(),
             letters: BTreeSet::new(),
+            waiters: Waiters::default(),
         }
     }
 }
@@ -91,6 +94,8 @@ impl Ledger {
             Place::Letter(task) => {
                 self.letters.insert(task);
             }
+            // Whatever it waits for, it has waited for longer than what is seen from now on.
+            Place::Waiter(node) => self.waiters.come(node, 0, owner),
             Place::Elsewhere => {}
         }
     }
@@ -170,7 +175,7 @@ impl Ledger {
                 Place::Status(task) => {
                     self.ended.insert(task);
                 }
-                Place::Master | Place::Letter(_) | Place::Elsewhere => {}
+                Place::Master | Place::Letter(_) | Place::Waiter(_) | Place::Elsewhere => {}
             }
         }
     }
@@ -179,13 +184,14 @@ impl Ledger {
         match change {
             Committed::Create { path, ephemeral, data } => self.create(path, *ephemeral, data.as_deref(), scene, touched),
             Committed::Set { path, version } => self.set(path, *version, scene, verdicts),
-            Committed::Delete { path } => self.delete(path, scene, touched),
+            Committed::Delete { path } => self.delete(path, scene, touched, verdicts),
             Committed::Check { .. } => {}
             Committed::SessionEnded => {
                 if matches!(self.office, Office::Held { session, .. } if session == scene.session()) {
                     self.office = Office::Vacant;
                 }
                 self.workers.end_session(scene.session());
+                self.waiters.end_session(scene.session());
                 self.terms.retain(|_, session| *session != scene.session());
             }
         }
@@ -209,6 +215,7 @@ impl Ledger {
                 let touch = self.touch(&task, scene, touched);
                 touch.entered = true;
                 touch.ended = Some(data.map(<[u8]>::to_vec));
+                self.waiters.ended(&task, scene.transaction.zxid);
                 self.ended.insert(task);
             }
             Place::Letter(task) => {
@@ -218,6 +225,8 @@ impl Ledger {
                 touch.letter = data.map(|data| Essence::of(data, like));
                 self.letters.insert(task);
             }
+            Place::Waiter(node) => self.waiters.come(node, scene.transaction.zxid, owner),
+            Place::Elsewhere if path == paths::TASKS => self.waiters.start_over(),
             Place::Epoch | Place::Elsewhere => {}
         }
     }
@@ -255,7 +264,7 @@ impl Ledger {
                     life.essence = None;
                 }
             }
-            Place::Master | Place::Worker(_) | Place::Letter(_) | Place::Elsewhere => {}
+            Place::Master | Place::Worker(_) | Place::Letter(_) | Place::Waiter(_) | Place::Elsewhere => {}
         }
     }
 
@@ -271,7 +280,7 @@ impl Ledger {
         }
     }
 
-    fn delete(&mut self, path: &str, scene: &Scene<'_>, touched: &mut Touches) {
+    fn delete(&mut self, path: &str, scene: &Scene<'_>, touched: &mut Touches, verdicts: &mut Verdicts) {
         match Place::of(path) {
             Place::Master => self.office = Office::Vacant,
             // Whoever deletes it is told by the services.
@@ -288,10 +297,16 @@ impl Ledger {
             Place::Status(task) => {
                 self.touch(&task, scene, touched);
                 self.ended.remove(&task);
+                // Whoever removes it by hand knows what he does.
+                if let Some(since) = self.waiters.removed(&task).filter(|_| scene.rules && !scene.foreign) {
+                    let what = format!("the master removed the result of {task}, for which somebody may wait since {since:#x}");
+                    verdicts.add(Promise::ResultKept, path, what);
+                }
             }
             Place::Letter(task) => {
                 self.letters.remove(&task);
             }
+            Place::Waiter(node) => self.waiters.leave(&node),
             Place::Elsewhere => {}
         }
     }

@@ -21,6 +21,8 @@ pub enum Place {
     Status(TaskName),
     /// The payload of a task that ended as dead.
     Letter(TaskName),
+    /// Somebody waits for results since it is there.
+    Waiter(String),
     /// None of these.
     Elsewhere,
 }
@@ -39,6 +41,7 @@ impl Place {
             (Some("assign"), Some(worker), Some(task), None) => Place::Assigned(WorkerId::listed(worker), TaskName::listed(task)),
             (Some("status"), Some(task), None, _) => Place::Status(TaskName::listed(task)),
             (Some("bellwether"), Some("dead"), Some(task), None) => Place::Letter(TaskName::listed(task)),
+            (Some("bellwether"), Some("waiters"), Some(waiter), None) => Place::Waiter(waiter.to_owned()),
             _ => Place::Elsewhere,
         }
     }

@@ -391,5 +391,39 @@ fn a_violation_says_which_promise_when_and_where() {
     let violation = log.ledger.commit(&Transaction { zxid: 0x20, session: 9, changes: vec![epoch(5)] }).expect_err("it does not grow");
     let text = "P1: epochs only grow (transaction 0x20, /bellwether/epoch): epoch 5 follows epoch 5";
     assert_eq!(violation.to_string(), text);
-    assert_eq!(Promise::ALL.map(Promise::number), ["P1", "P2", "P3", "P4", "P5", "P7"]);
+    assert_eq!(Promise::ALL.map(Promise::number), ["P1", "P2", "P3", "P4", "P5", "P7", "P11"]);
+}
+
+fn waiter(node: &str) -> String {
+    format!("{}/{node}", path::WAITERS)
+}
+
+/// A cluster in which `t` ended, and somebody waited before that or came after it.
+fn awaited(before: bool) -> Log {
+    let mut log = Log::checked().with_an_assigned_task();
+    let come = |log: &mut Log| log.ok(CLIENT, vec![ephemeral(&waiter("x"))]);
+    if before {
+        come(&mut log);
+    }
+    log.ok(WORKER, vec![check("/workers/w"), delete("/assign/w/t"), create("/status/t")]);
+    if !before {
+        come(&mut log);
+    }
+    log
+}
+
+#[test]
+fn a_result_that_somebody_waits_for_is_removed_by_no_master() {
+    let removal = || fenced([delete("/status/t")]);
+    assert_eq!(awaited(true).commit(MASTER, removal()), [Promise::P11]);
+    assert_eq!(awaited(false).commit(MASTER, removal()), [], "it had ended before he came");
+    assert_eq!(awaited(true).commit(CLIENT, vec![delete("/status/t")]), [], "by hand");
+    for leaving in [vec![delete(&waiter("x"))], vec![Committed::SessionEnded]] {
+        let mut log = awaited(true);
+        log.ok(CLIENT, leaving);
+        assert_eq!(log.commit(MASTER, removal()), [], "he has gone");
+    }
+    let mut log = awaited(true);
+    log.ok(CLIENT, vec![delete("/tasks"), create("/tasks")]);
+    assert_eq!(log.commit(MASTER, removal()), [], "it is in the way of what counts anew");
 }

@@ -48,7 +48,7 @@ impl Clock {
     }
 
     /// How old a znode is; nothing, as long as nobody can say.
-    pub(super) fn age(&self, created_ms: i64, now: Time) -> Duration {
+    pub(crate) fn age(&self, created_ms: i64, now: Time) -> Duration {
         let (Some(began), Some(elected_ms)) = (self.began, self.elected_ms) else { return Duration::ZERO };
         let since_ms = i64::try_from(now.since(began).as_millis()).unwrap_or(i64::MAX);
         let age_ms = elected_ms.saturating_add(since_ms).saturating_sub(created_ms);

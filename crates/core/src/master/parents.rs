@@ -149,6 +149,12 @@ impl Master {
         self.parents.parents.contains_key(task)
     }
 
+    /// All tasks that held ones name.
+    #[must_use]
+    pub fn named_by_held(&self) -> BTreeSet<TaskName> {
+        self.parents.parents.keys().cloned().collect()
+    }
+
     /// A held task was read: what becomes of it.
     pub(super) fn bind(&mut self, task: &TaskName, envelope: &Envelope, due: Option<Duration>) -> Verdict {
         self.unbind(task);

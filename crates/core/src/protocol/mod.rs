@@ -39,6 +39,8 @@ pub struct Stat {
     pub ephemeral_owner: i64,
     /// How many children it has.
     pub children: i32,
+    /// How many bytes its data has.
+    pub bytes: i32,
     /// Wall-clock milliseconds of the creation, by ZooKeeper's leader.
     pub ctime_ms: i64,
     /// Wall-clock milliseconds of the last set, by ZooKeeper's leader.

@@ -120,6 +120,12 @@ pub fn key(hash: &str) -> String {
     join(KEYS, hash)
 }
 
+/// `/bellwether/waiters/<name>`
+#[must_use]
+pub fn waiter(name: &str) -> String {
+    join(WAITERS, name)
+}
+
 /// `/bellwether/schedules/<name>`
 #[must_use]
 pub fn schedule(name: &ScheduleName) -> String {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use jiff::Timestamp;
 use serde::{Deserialize, Serialize};
 
-use super::{PROTOCOL_VERSION, WorkerId};
+use super::{PROTOCOL_VERSION, TaskName, WorkerId};
 
 /// Who a coordinator is: in the queue of standbys and, with the epoch, in the office.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -65,6 +65,26 @@ pub struct WorkerRecord {
     /// When it registered, by its own clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+}
+
+/// Who waits for results, the data of `/bellwether/waiters/<name>`. What ends after the creation of that node is kept, and what it names.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct WaiterRecord {
+    /// Version of this format.
+    pub bellwether: u32,
+    /// Who, `user@host`.
+    pub by: String,
+    /// What it waited for when the node was created, or some of it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub tasks: Vec<TaskName>,
+}
+
+impl WaiterRecord {
+    /// What the data of such a node names; what does not decode names nothing.
+    #[must_use]
+    pub fn named(data: &[u8]) -> Vec<TaskName> {
+        serde_json::from_slice::<Self>(data).map(|record| record.tasks).unwrap_or_default()
+    }
 }
 
 /// One term of mastership.

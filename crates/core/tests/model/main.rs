@@ -1,4 +1,5 @@
-//! The rules, model-checked. Two models: who rules and what the fence holds back (`election`), and what becomes of tasks (`life`).
+//! The rules, model-checked. Three models: who rules and what the fence holds back (`election`), what becomes of tasks (`life`), and what a
+//! master does beside (`chores`).
 //!
 //! Each run explores every history of a small world within its budgets. With the rules as they are nothing may be found; with one rule
 //! taken out, the hole must be. The checker has no harness of its own: what was explored is printed at the end, as a table.
@@ -6,6 +7,7 @@
 //! `cargo test -p bellwether-core --test model -- WORDS` runs those whose name contains one of the words. With `MODEL_MORE=1` every
 //! fault of a life may happen once more than written: for one run at a time, over night.
 
+mod chores;
 mod election;
 mod life;
 mod report;
@@ -21,6 +23,7 @@ fn main() -> ExitCode {
     let words: Vec<String> = std::env::args().skip(1).filter(|word| !word.starts_with('-')).collect();
     let mut runs = election::runs();
     runs.extend(life::runs::runs());
+    runs.extend(chores::runs());
     runs.retain(|run| words.is_empty() || words.iter().any(|word| run.title().contains(word.as_str())));
     let began = Instant::now();
     let reports = explore(&runs);

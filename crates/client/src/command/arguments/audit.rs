@@ -10,6 +10,7 @@ pub(super) const AUDIT: &str = "\
 Reads only; ZooKeeper may be running. Give the directories of all servers where you can: they are merged.
 Promises: P1 epochs only grow · P2 nothing is written by who is not in office, or dead · P3 a task is in one place
   P4 a task has one status · P5 a task is assigned to registered workers only · P7 a task keeps payload and counts
+  P11 no master removes a result that somebody waits for
 Exit codes: 0 clean · 1 violated · 2 unusable: the logs are damaged, incomplete, or of something else
 
 With -o json, one object. Times are RFC 3339, zxids are text in hex, durations end in _ms:

@@ -1,0 +1,38 @@
+//! `bellwether forget`: removes results by hand.
+
+use bellwether_common::config::Output;
+use bellwether_core::protocol::TaskName;
+use serde::Serialize;
+
+use super::context::{Context, Versioned};
+use super::failure::Failure;
+
+#[derive(Serialize)]
+struct Forgotten {
+    forgotten: Vec<TaskName>,
+}
+
+/// Each of them, whatever becomes of the others; the last failure is the command's.
+pub(crate) async fn run(ctx: &Context, tasks: Vec<TaskName>) -> Result<u8, Failure> {
+    let client = ctx.client().await?;
+    let (mut forgotten, mut failed) = (Vec::new(), None);
+    for task in tasks {
+        match client.forget(&task).await {
+            Ok(()) => {
+                if ctx.printer.output != Output::Json {
+                    ctx.printer.line(task.as_str());
+                }
+                forgotten.push(task);
+            }
+            Err(error) => {
+                if let Some(earlier) = failed.replace(Failure::from(error)) {
+                    ctx.printer.failure(&earlier);
+                }
+            }
+        }
+    }
+    if ctx.printer.output == Output::Json {
+        ctx.printer.json(&Versioned::new(Forgotten { forgotten }));
+    }
+    failed.map_or(Ok(0), Err)
+}

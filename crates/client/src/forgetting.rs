@@ -1,0 +1,30 @@
+//! Results that somebody removes by hand.
+
+use bellwether_common::store::{ReadError, Store};
+use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, path};
+
+use crate::error::Error;
+use crate::finding;
+
+/// Removes a result with its details, in one transaction. Asked again after an unknown outcome: then it may be gone already.
+pub(crate) async fn forget(store: &Store, task: &TaskName) -> Result<Result<(), Error>, ReadError> {
+    store.sync().await?;
+    let (status, details) = (path::status(task), path::plain_result(task));
+    let (status_there, details_there) = (store.stat(&status), store.stat(&details));
+    if status_there.await?.is_none() {
+        let lives = finding::find(store, task).await?.is_some_and(|view| !view.state.is_final());
+        return Ok(Err(if lives { Error::NotEnded(task.clone()) } else { Error::NoSuchTask(task.clone()) }));
+    }
+    let mut multi = Multi::new().delete(status, None);
+    if details_there.await?.is_some() {
+        multi = multi.delete(details, None);
+    }
+    match store.commit(multi).await {
+        Outcome::Applied(_) => Ok(Ok(())),
+        // Somebody else was quicker with one of them: what is there is looked at again.
+        Outcome::Refused(Refusal::At { why: Why::NoNode, .. }) => Err(ReadError::Interrupted),
+        Outcome::Unknown | Outcome::Refused(Refusal::Whole(Why::NotSent)) => Err(ReadError::Interrupted),
+        Outcome::Refused(Refusal::At { why: Why::NoAuth, .. }) => Ok(Err(Error::Denied { what: format!("delete below {}", path::STATUS) })),
+        Outcome::Refused(refusal) => Ok(Err(Error::Refused(format!("to forget {task}, at {refusal}")))),
+    }
+}

@@ -1,0 +1,110 @@
+//! What the janitor asks of ZooKeeper, as tasks on ZooKeeper's runtime.
+
+use std::collections::HashSet;
+
+use actix::{Addr, AsyncContext, Context};
+use bellwether_common::store::Store;
+use bellwether_common::zk_runtime;
+use bellwether_core::election;
+use bellwether_core::janitor::{Effect, Event, Measure, Needs, Place};
+use bellwether_core::protocol::record::WaiterRecord;
+use bellwether_core::protocol::{TaskName, path};
+use futures::stream::{self, StreamExt};
+
+use super::{Answer, JanitorActor};
+use crate::master::{MasterActor, NamedByHeld, known, names};
+use crate::office::Told;
+
+/// Most requests in flight: few enough to leave room for what is urgent.
+const WINDOW: usize = 32;
+
+impl JanitorActor {
+    /// An answer that was cut off is no answer: the office proves itself anew.
+    pub(super) fn ask(&self, question: Effect, context: &Context<Self>) {
+        let (own, store, master) = (context.address(), self.pen.store().clone(), self.master.clone());
+        let (office, serial) = (self.office.clone(), self.serial());
+        zk_runtime::spawn(async move {
+            match answer(&store, &master, question).await {
+                Some(event) => own.do_send(Answer(event)),
+                None => office.do_send(Told { serial, event: election::Event::WriteUnknown }),
+            }
+        });
+    }
+}
+
+async fn answer(store: &Store, master: &Addr<MasterActor>, question: Effect) -> Option<Event> {
+    match question {
+        Effect::ReadClock(q) => known(store.stat(path::EPOCH).await).map(|stat| Event::ClockRead(q, stat.map(|stat| stat.mtime_ms))),
+        Effect::Count(q) => {
+            let children = known(store.stat(path::STATUS).await)?.map_or(0, |stat| stat.children);
+            Some(Event::Counted(q, usize::try_from(children).unwrap_or(0)))
+        }
+        Effect::List(q, Place::Results) => {
+            // Details come with their status, in one transaction: those that were listed first and whose status is not there later have
+            // lost it.
+            let details = names(store, path::RESULTS, TaskName::listed).await?;
+            let results = names(store, path::STATUS, TaskName::listed).await?;
+            let there: HashSet<&TaskName> = results.iter().collect();
+            let orphans = details.into_iter().filter(|task| !there.contains(task)).collect();
+            Some(Event::Listed(q, results, orphans))
+        }
+        Effect::List(q, place) => names(store, place.parent(), TaskName::listed).await.map(|names| Event::Listed(q, names, Vec::new())),
+        Effect::Measure(q, place, names) => measure(store, place, names).await.map(|measured| Event::Measured(q, measured)),
+        Effect::AskNeeds(q) => needs(store, master).await.map(|needs| Event::Asked(q, needs)),
+        Effect::Verify(q, place, names) => verify(store, place, names).await.map(|verified| Event::Verified(q, verified)),
+        Effect::Write(..) | Effect::Tell(_) => None,
+    }
+}
+
+async fn measure(store: &Store, place: Place, names: Vec<TaskName>) -> Option<Vec<(TaskName, Option<Measure>)>> {
+    let looks = stream::iter(names).map(|name| {
+        let details = (place == Place::Results).then(|| store.stat(&path::plain_result(&name)));
+        let stat = store.stat(&place.path(&name));
+        async move {
+            let details = match details {
+                Some(details) => known(details.await)?,
+                None => None,
+            };
+            let bytes = |stat: &bellwether_core::protocol::Stat| u64::try_from(stat.bytes).unwrap_or(0);
+            let measure = known(stat.await)?.map(|stat| Measure {
+                czxid: stat.czxid,
+                created_ms: stat.ctime_ms,
+                bytes: bytes(&stat) + details.as_ref().map_or(0, bytes),
+                details: details.is_some(),
+            });
+            Some((name, measure))
+        }
+    });
+    let measured: Vec<Option<_>> = looks.buffered(WINDOW).collect().await;
+    measured.into_iter().collect()
+}
+
+async fn verify(store: &Store, place: Place, names: Vec<TaskName>) -> Option<Vec<(TaskName, Option<i64>)>> {
+    let looks = stream::iter(names).map(|name| {
+        let stat = store.stat(&place.path(&name));
+        async move { known(stat.await).map(|stat| (name, stat.map(|stat| stat.czxid))) }
+    });
+    let verified: Vec<Option<_>> = looks.buffered(WINDOW).collect().await;
+    verified.into_iter().collect()
+}
+
+/// Behind a barrier: whoever had begun to wait before this was asked is seen.
+async fn needs(store: &Store, master: &Addr<MasterActor>) -> Option<Option<Needs>> {
+    store.sync().await.ok()?;
+    // Without a master that knows all, nobody knows what held tasks wait for.
+    let Some(mut named) = master.send(NamedByHeld).await.ok().flatten() else { return Some(None) };
+    let waiters = names(store, path::WAITERS, path::waiter).await?;
+    // The state of a node may be read by everybody, so that one counts whose data may not.
+    let looks = stream::iter(waiters).map(|waiter| {
+        let (stat, data) = (store.stat(&waiter), store.get(&waiter));
+        async move { (stat.await, data.await) }
+    });
+    let mut looks = looks.buffered(WINDOW);
+    let mut since: Option<i64> = None;
+    while let Some((stat, data)) = looks.next().await {
+        let Some(stat) = known(stat)? else { continue };
+        since = Some(since.map_or(stat.czxid, |since| since.min(stat.czxid)));
+        named.extend(known(data)?.iter().flat_map(|node| WaiterRecord::named(&node.data)));
+    }
+    Some(Some(Needs { since, named }))
+}
