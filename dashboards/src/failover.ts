@@ -116,7 +116,7 @@ const durations = bars({
   thresholds: [[0, 'green'], [1, 'yellow'], [5, 'red']],
   mappings: [nothing('none')],
   noValue: 'none',
-  ask: ([['p50', 0.5], ['p95', 0.95], ['worst', ask.WORST]] as [string, number][]).map(([name, q]) => ({
+  ask: ([['p50', 0.5], ['p95', 0.95], ['worst', 1]] as [string, number][]).map(([name, q]) => ({
     expr: ask.quantileInRange(q, DURATION, ['phase']),
     legend: `{{phase}} ${name}`,
   })),

@@ -39,13 +39,10 @@ export function quantile(q: number, histogram: string, by: string[] = [], ...mat
   return `histogram_quantile(${q}, sum by (${['le', ...by].join(', ')}) (${rate(of(`${histogram}_bucket`, ...matchers))}))`;
 }
 
-// The upper bound of the bucket in which the worst lies, but for rounding. Not 1: sums over processes differ in their last digits from
-// bucket to bucket, and 1 would find something in a bucket in which nothing lies.
-export const WORST = 0.9999;
-
-// A quantile within the dashboard's range.
+// A quantile within the dashboard's range; 1 is the upper bound of the bucket in which the worst lies. Prometheus extrapolates each bucket
+// by itself: unless they are rounded, 1 finds a thousandth of something in a bucket in which nothing lies.
 export function quantileInRange(q: number, histogram: string, by: string[]): string {
-  return `histogram_quantile(${q}, sum by (${['le', ...by].join(', ')}) (increase(${of(`${histogram}_bucket`)}[$__range])))`;
+  return `histogram_quantile(${q}, sum by (${['le', ...by].join(', ')}) (round(increase(${of(`${histogram}_bucket`)}[$__range]))))`;
 }
 
 // The mean of a histogram over time.
