@@ -22,6 +22,13 @@ fn a_wrong_command_line_is_usage() {
     refused(&cluster, &["submit", "--timeout", "99999y", "true"], 2, "must be a year at most");
     refused(&cluster, &["submit", "--label", "x", "true"], 2, "must look as label=value");
     refused(&cluster, &["wait", "a/b"], 2, "must not contain '/'");
+    refused(&cluster, &["cancel", "a.."], 2, "a range has two ends");
+    refused(&cluster, &["cancel", "b..a"], 2, "b does not come before a");
+    refused(&cluster, &["wait", "-l", "x=1", "task-1"], 2, "task-1 is named already");
+    refused(&cluster, &["wait", "-l", "x=1"], 125, "nothing-matches: there is no task that matches -l x=1; see what there is with");
+    refused(&cluster, &["cancel", "all"], 125, "there is no task that has not ended that matches all");
+    refused(&cluster, &["wait", "last"], 125, "no last submission to ");
+    refused(&cluster, &["status", "a..b"], 125, "there is no task that matches a..b");
     refused(&cluster, &["list", "--state", "running"], 2, "the states are assigned, pending");
     refused(&cluster, &["frobnicate"], 2, "frobnicate");
     refused(&cluster, &["run", "--stdin", "/does/not/exist", "cat"], 2, "/does/not/exist: cannot be read");
@@ -84,10 +91,11 @@ fn errors_are_json_for_whoever_asked_for_json() {
         (&["-o", "json", "status", "task-nope"][..], 125, "no-such-task"),
         (&["submit", "-o", "json", "--", ""][..], 2, "usage"),
         (&["submit", "-o", "json"][..], 2, "usage"),
+        (&["-ojsonl", "submit"][..], 2, "usage"),
         (&["--set", "client.colour=x", "-o", "json", "status"][..], 78, "bad-configuration"),
     ] {
         let output = cluster.cli(args).code(code);
-        let json: serde_json::Value = serde_json::from_str(&output.stderr).unwrap_or_else(|error| panic!("{error}: {output:#?}"));
+        let json = output.error();
         assert_eq!(json["error"]["code"], word, "{json}");
         assert!(json["error"]["message"].is_string() && json["error"].get("hint").is_some(), "{json}");
     }

@@ -52,11 +52,11 @@ fn letters_are_purged_by_name_by_label_and_all() {
     let (first, second) = (fail(&cluster), fail(&cluster));
     let purged = cluster.cli(&["dead", "purge", &first, "task-nope"]).code(125);
     assert!(purged.lines() == [&first] && purged.stderr.contains("there is no dead letter of task-nope"), "{purged:#?}");
-    assert!(cluster.cli(&["dead", "purge", "-l", "job=b"]).code(125).stderr.contains("no dead letter has these labels"));
+    assert!(cluster.cli(&["dead", "purge", "-l", "job=b"]).code(125).stderr.contains("there is no dead letter that matches -l job=b"));
     let json = cluster.cli(&["dead", "purge", "-o", "json", "-l", "job=a"]).success().json();
     assert_eq!(json["purged"], serde_json::json!([second]));
     assert!(cluster.cli(&["dead", "list"]).success().stderr.contains("no dead letters"));
-    assert!(cluster.cli(&["dead", "purge", "all"]).code(125).stderr.contains("there are no dead letters"));
+    assert!(cluster.cli(&["dead", "purge", "all"]).code(125).stderr.contains("there is no dead letter that matches all"));
     assert_eq!(cluster.cli(&["result", &second]).success().code, 0, "the result stays");
 }
 

@@ -19,9 +19,11 @@ mod look;
 mod outage;
 mod run;
 mod schedule;
+mod selectors;
 mod shipped;
 mod submit;
 mod terminal;
+mod top;
 mod wait;
 
 use bellwether_tests::{Cluster, Process};

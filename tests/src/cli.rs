@@ -11,10 +11,13 @@ use nix::sys::signal::Signal;
 
 use crate::place::{self, Dir};
 use crate::process;
+use crate::published;
 
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct CliOutput {
+    /// What was typed after its name.
+    pub args: Vec<String>,
     /// Its exit code; 128 + N if signal N ended it.
     pub code: i32,
     /// What it printed.
@@ -56,17 +59,47 @@ impl CliOutput {
     /// Its output as JSON.
     ///
     /// # Panics
-    /// It is not JSON.
+    /// It is not JSON, or not what the published schema says of this command.
     #[must_use]
     #[track_caller]
     pub fn json(&self) -> serde_json::Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|error| panic!("not JSON ({error}): {self:#?}"))
+        self.checked(&self.stdout)
+    }
+
+    /// Each line of its output as JSON.
+    ///
+    /// # Panics
+    /// As [`json`](Self::json).
+    #[must_use]
+    #[track_caller]
+    pub fn json_lines(&self) -> Vec<serde_json::Value> {
+        self.stdout.lines().map(|line| self.checked(line)).collect()
+    }
+
+    /// Its error as JSON.
+    ///
+    /// # Panics
+    /// It is not JSON, or not what the published schema says of errors.
+    #[must_use]
+    #[track_caller]
+    pub fn error(&self) -> serde_json::Value {
+        let json = serde_json::from_str(&self.stderr).unwrap_or_else(|error| panic!("not JSON ({error}): {self:#?}"));
+        published::check_as("error", &json);
+        json
+    }
+
+    #[track_caller]
+    fn checked(&self, printed: &str) -> serde_json::Value {
+        let json = serde_json::from_str(printed).unwrap_or_else(|error| panic!("not JSON ({error}): {self:#?}"));
+        published::check(&self.args, &json);
+        json
     }
 }
 
 /// A command that runs. It is killed with this handle.
 #[derive(Debug)]
 pub struct CliRun {
+    args: Vec<String>,
     leash: Leash,
     begun: Instant,
     stdout: PathBuf,
@@ -97,11 +130,14 @@ impl CliRun {
         let mut command = Command::new(program);
         command.args(args).current_dir(dir.path());
         process::scrub(&mut command);
+        // What was submitted last is remembered there.
+        command.env("XDG_STATE_HOME", dir.path());
         command.envs(variables.iter().copied());
         let begun = Instant::now();
         let streams = Streams { input, output: stdout.clone(), errors: stderr.clone() };
         let leash = Leash::spawn(&command, &streams).unwrap_or_else(|error| panic!("cannot start {}: {error}", program.display()));
-        Self { leash, begun, stdout, stderr, _dir: dir }
+        let args = args.iter().map(|arg| arg.as_ref().to_string_lossy().into_owned()).collect();
+        Self { args, leash, begun, stdout, stderr, _dir: dir }
     }
 
     /// Its process id.
@@ -137,7 +173,7 @@ impl CliRun {
         let Some(code) = self.leash.wait(limit) else {
             panic!("not ended after {limit:?}; stdout: {:?}; stderr: {:?}", self.stdout(), self.stderr())
         };
-        CliOutput { code, stdout: self.stdout(), stderr: self.stderr(), elapsed: self.begun.elapsed() }
+        CliOutput { code, stdout: self.stdout(), stderr: self.stderr(), elapsed: self.begun.elapsed(), args: self.args }
     }
 }
 

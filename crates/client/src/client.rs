@@ -13,10 +13,14 @@ use bellwether_core::submission::{GroupStep, Guard, Submittal};
 use serde::Serialize;
 
 use crate::asking;
+use crate::diagnosing::{self, Finding, Fix};
 use crate::error::{ClosedBecause, Error, SubmitError};
+use crate::explaining::{self, Explanation, Surroundings};
 use crate::finding;
+use crate::follow::{self, Follow};
 use crate::forgetting;
 use crate::groups::{self, Group};
+use crate::history::{self, OfficeHistory, TaskHistory};
 use crate::letters::{self, Letter};
 use crate::link;
 use crate::listing::{self, Filter, Listing};
@@ -26,7 +30,7 @@ use crate::schedules::{self, ScheduleView, Scheduled};
 use crate::settings::ClientSettings;
 use crate::submissions::Submit;
 use crate::supervisor::{self, Family, Leave};
-use crate::task::{NewTask, TaskView};
+use crate::task::{NewTask, TaskState, TaskView};
 use crate::waiting::{Expect, Waiter};
 
 /// A client of one cluster. Clones are the same client; when the last is dropped, its session ends.
@@ -217,6 +221,99 @@ impl Client {
         let submittal = Submittal { task: task.clone(), payload, held: false, letter: Some(dead.clone()) };
         self.submit_all(self.new_guard(), None, vec![submittal]).await?;
         Ok(task)
+    }
+
+    /// Submits what an ended task did as a new task, from the beginning. A dead letter goes with it, so that a task is run again once;
+    /// one without a letter is run again as often as it is asked for.
+    ///
+    /// # Errors
+    /// [`SubmitError`]; [`Error::NoSuchTask`], [`Error::NotEnded`], and [`Error::NotKept`] if its result does not say what it did.
+    pub async fn retry(&self, task: &TaskName) -> Result<TaskName, SubmitError> {
+        match self.retry_dead(task).await {
+            Err(SubmitError::Unread(Error::NoSuchLetter(_))) => {}
+            retried => return retried,
+        }
+        let result = self.result(task).await?.ok_or_else(|| Error::NotEnded(task.clone()))?;
+        let payload = result.request_again().ok_or_else(|| Error::NotKept(task.clone()))?;
+        let again = self.new_name();
+        let submittal = Submittal { task: again.clone(), payload, held: false, letter: None };
+        self.submit_all(self.new_guard(), None, vec![submittal]).await?;
+        Ok(again)
+    }
+
+    /// Why a task does not run.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTask`], or why there is no answer.
+    pub async fn explain(&self, task: &TaskName) -> Result<Explanation, Error> {
+        let (view, overview) = (self.status(task).await?, self.overview().await?);
+        let assigned = self.list(Filter { states: vec![TaskState::Assigned], ..Filter::default() }).await?.tasks;
+        let around = Surroundings { obstacle: self.obstacle(task).await?, assigned };
+        Ok(explaining::explain(&view, &overview, &around))
+    }
+
+    /// What became of a task, step by step.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTask`], or why there is no answer.
+    pub async fn history(&self, task: &TaskName) -> Result<TaskHistory, Error> {
+        let asked = task.clone();
+        let steps = self.ask(move |store| {
+            let asked = asked.clone();
+            async move { history::of_task(&store, &asked).await }
+        });
+        match steps.await? {
+            Some(steps) => Ok(TaskHistory { task: task.clone(), steps }),
+            None => Err(Error::NoSuchTask(task.clone())),
+        }
+    }
+
+    /// What happens from now on.
+    #[must_use]
+    pub fn follow(&self) -> Follow {
+        follow::start(self.inner.family.links.clone(), self.inner.family.supervisor.clone())
+    }
+
+    /// What is wrong with the cluster, as far as its tree and its clock tell.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn diagnose(&self) -> Result<Vec<Finding>, Error> {
+        let asked = self.inner.settings.session.session_timeout;
+        let mut findings = self.ask(move |store| async move { diagnosing::look(&store, asked).await }).await?;
+        match self.zookeeper_time().await {
+            Ok(time) => findings.push(diagnosing::clock(time, bellwether_common::clock::wall())),
+            Err(Error::Denied { what }) => {
+                findings.push(Finding::broken(
+                    "rights",
+                    format!("no right to {what}"),
+                    "check the ACLs and the credentials in [zookeeper]".to_owned(),
+                ));
+            }
+            Err(error) => return Err(error),
+        }
+        Ok(findings)
+    }
+
+    /// Mends what a finding says, if it is as it was seen.
+    ///
+    /// # Errors
+    /// Why it could not be mended.
+    pub async fn mend(&self, fix: &Fix) -> Result<(), Error> {
+        let fix = fix.clone();
+        let mended = self.ask(move |store| {
+            let fix = fix.clone();
+            async move { diagnosing::mend(&store, &fix).await }
+        });
+        mended.await?
+    }
+
+    /// Who ruled when.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn terms(&self) -> Result<OfficeHistory, Error> {
+        self.ask(|store| async move { history::of_office(&store).await }).await
     }
 
     /// Removes a dead letter: nobody can retry it any more.

@@ -3,28 +3,38 @@
 mod arguments;
 mod audit;
 mod cancel;
+mod completion;
 mod config;
 mod context;
 mod dead;
 mod dev;
+mod doctor;
+mod events;
+mod explain;
 mod failure;
 mod forget;
+mod history;
 mod interrupts;
 mod list;
 mod logs;
 mod master;
+mod memory;
 mod printer;
 mod pursuit;
 mod question;
 #[cfg(test)]
 mod reference_test;
 mod result;
+mod retry;
 mod run;
 mod schedule;
+mod schema;
 mod screen;
+mod selector;
 mod status;
 mod submit;
 mod table;
+mod top;
 mod wait;
 mod worker;
 mod zk_exporter;
@@ -37,6 +47,7 @@ use context::Context;
 use failure::Failure;
 use interrupts::Interrupts;
 use printer::Printer;
+use selector::{Scope, SelectorArgs};
 
 /// How long the end may wait for ZooKeeper to close the session.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
@@ -69,6 +80,15 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
     if let Command::Config(config) = &arguments.command {
         return config::run(config, &arguments.global);
     }
+    if let Command::Completion { shell } = &arguments.command {
+        return Ok(completion::script(*shell, &arguments.global));
+    }
+    if let Command::Man(asked) = &arguments.command {
+        return completion::man(asked.dir.as_deref(), &arguments.global);
+    }
+    if let Command::Schema = &arguments.command {
+        return schema::run(&arguments.global);
+    }
     if let Command::Audit(options) = &arguments.command {
         return audit::run(options, &arguments.global);
     }
@@ -100,6 +120,14 @@ async fn until_ended_or_left(ctx: &Context, command: Command) -> Result<u8, Fail
     }
 }
 
+/// One after the other; the first that has not ended ends the command.
+async fn result_of_each(ctx: &Context, which: &SelectorArgs) -> Result<u8, Failure> {
+    for task in selector::resolve(ctx, which, Scope::Ended).await? {
+        result::run(ctx, &task).await?;
+    }
+    Ok(0)
+}
+
 async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
     match command {
         Command::Submit(submit) => {
@@ -110,19 +138,38 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
             }
         }
         Command::Run(run) => run::run(ctx, run.task).await,
-        Command::Wait(wait) => wait::run(ctx, &wait.tasks, wait.any).await,
-        Command::Status { task: Some(task) } => status::task(ctx, &task).await,
+        Command::Wait(wait) => {
+            let tasks = selector::resolve(ctx, &wait.select, Scope::Awaited).await?;
+            wait::run_showing(ctx, &tasks, wait.any, wait.progress).await
+        }
+        Command::Status { task: Some(task) } => status::task(ctx, &selector::resolve_one(ctx, &task).await?).await,
         Command::Status { task: None } => status::cluster(ctx).await,
         Command::List(filter) => list::run(ctx, filter).await,
-        Command::Result { task } => result::run(ctx, &task).await,
+        Command::Result(which) => result_of_each(ctx, &which).await,
         Command::Logs(options) => logs::run(ctx, &options).await,
         Command::Worker { command: WorkerCommand::List } => worker::list(ctx).await,
         Command::Master { command: MasterCommand::Status } => master::status(ctx).await,
+        Command::Master { command: MasterCommand::History } => history::office(ctx).await,
+        Command::Explain { task } => explain::run(ctx, &selector::resolve_one(ctx, &task).await?).await,
+        Command::History { task } => history::task(ctx, &selector::resolve_one(ctx, &task).await?).await,
+        Command::Events(asked) => events::run(ctx, &asked).await,
+        Command::Top => top::run(ctx).await,
+        Command::Doctor(asked) => doctor::run(ctx, asked.fix, asked.yes).await,
+        Command::Retry(which) => retry::run(ctx, &which).await,
         Command::Dead { command } => dead::run(ctx, &command).await,
         Command::Schedule { command } => schedule::run(ctx, command).await,
         Command::Forget(forget) => forget::run(ctx, forget.tasks).await,
-        Command::Cancel(cancel) => cancel::run(ctx, &cancel.tasks, cancel.reason.as_deref()).await,
+        Command::Cancel(cancel) => {
+            let tasks = selector::resolve(ctx, &cancel.select, Scope::Living).await?;
+            cancel::run(ctx, &tasks, cancel.reason.as_deref()).await
+        }
         // These were run before there was anything to connect to.
-        Command::Audit(_) | Command::Config(_) | Command::Dev(_) | Command::ZkExporter => Ok(0),
+        Command::Audit(_)
+        | Command::Config(_)
+        | Command::Dev(_)
+        | Command::Completion { .. }
+        | Command::Man(_)
+        | Command::Schema
+        | Command::ZkExporter => Ok(0),
     }
 }

@@ -70,7 +70,7 @@ pub enum Error {
     /// There is no such task: it was never submitted, or its result was removed.
     #[error("there is no task {0}: it was never submitted, or its result was removed")]
     NoSuchTask(TaskName),
-    /// Only what has ended can be forgotten.
+    /// Only what has ended can be forgotten, or run again.
     #[error("task {0} has not ended")]
     NotEnded(TaskName),
     /// There is no such schedule.
@@ -79,6 +79,9 @@ pub enum Error {
     /// There is one of this name, which asks for something else.
     #[error("there is a schedule {0} already, and it asks for something else")]
     ScheduleExists(ScheduleName),
+    /// Its result does not say what it did.
+    #[error("the result of {0} does not say what it did: it was no task, too long to be kept, or recorded by an older version")]
+    NotKept(TaskName),
     /// There is no such dead letter.
     #[error("there is no dead letter of {0}: it never was dead, or the letter was retried or purged")]
     NoSuchLetter(TaskName),

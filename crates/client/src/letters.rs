@@ -8,6 +8,7 @@ use bellwether_core::protocol::payload;
 use bellwether_core::protocol::result::AttemptRecord;
 use bellwether_core::protocol::{Multi, Node, Outcome, Refusal, TaskName, Why, path};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::Error;
@@ -17,7 +18,7 @@ use crate::finding::created;
 const COMMAND_WIDTH: usize = 200;
 
 /// A dead letter as it is shown: its JSON is what `bellwether dead list` prints.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Letter {
     /// The task that it is of.
     pub task: TaskName,

@@ -26,10 +26,14 @@
 
 mod asking;
 mod client;
+mod diagnosing;
 mod error;
+mod explaining;
 mod finding;
+mod follow;
 mod forgetting;
 mod groups;
+mod history;
 mod letters;
 mod link;
 mod listing;
@@ -46,8 +50,12 @@ mod waiting;
 
 pub use bellwether_core::protocol::payload::AfterFailure;
 pub use client::{Cancel, Client};
+pub use diagnosing::{Finding, Fix, Severity};
 pub use error::{ClosedBecause, Error, SubmitError};
+pub use explaining::{Explanation, Reason, Verdict, Why};
+pub use follow::{Follow, Happening};
 pub use groups::Group;
+pub use history::{OfficeHistory, Step, TaskHistory, TermView};
 pub use letters::Letter;
 pub use listing::{Filter, Listing};
 pub use output::{OpenOutput, OutputError, OutputId, OutputReader, ReadFrom};

@@ -6,6 +6,7 @@ use bellwether_common::reader;
 use bellwether_common::store::{ReadError, Store};
 use bellwether_core::protocol::result::{Status, decode_status};
 use bellwether_core::protocol::{Node, TaskName, WorkerId, path};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::finding::created;
@@ -17,14 +18,16 @@ use crate::task::{TaskState, TaskView};
 pub struct Filter {
     /// In one of these states; in any if there is none. Whose payload is kept as a dead letter is dead, too, however it ended.
     pub states: Vec<TaskState>,
-    /// With all of these labels. Results carry none, so that only tasks that have not ended can match.
+    /// With all of these labels.
     pub labels: BTreeMap<String, String>,
+    /// With a name between these two, both included.
+    pub between: Option<(TaskName, TaskName)>,
     /// At most so many; all if there is none.
     pub limit: Option<usize>,
 }
 
 /// Tasks, in this order: assigned, pending and held ones by name, then ended ones, the last name first.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Listing {
     /// Those that passed the filter, up to the limit.
     pub tasks: Vec<TaskView>,
@@ -50,7 +53,11 @@ impl Filter {
     }
 
     fn wants_ended(&self) -> bool {
-        self.labels.is_empty() && TaskState::ALL.into_iter().any(|state| state.is_final() && self.wants(state))
+        TaskState::ALL.into_iter().any(|state| state.is_final() && self.wants(state))
+    }
+
+    fn has(&self, task: &TaskName) -> bool {
+        self.between.as_ref().is_none_or(|(from, to)| (from..=to).contains(&task))
     }
 
     fn passes(&self, view: &TaskView) -> bool {
@@ -109,6 +116,7 @@ async fn places(store: &Store, filter: &Filter) -> Result<Vec<Place>, ReadError>
         let tasks = sorted(store.children(path::STATUS).await?).into_iter().rev();
         places.extend(tasks.map(|task| Place { state: None, worker: None, path: path::status(&task), task }));
     }
+    places.retain(|place| filter.has(&place.task));
     Ok(places)
 }
 
@@ -162,11 +170,16 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_filter_by_labels_never_looks_at_results() {
+    fn an_ended_task_is_found_by_the_labels_of_its_result() {
         let mut filter = Filter::default();
         assert!(filter.wants_ended() && filter.wants(TaskState::Held));
+        let result = br#"{"bellwether":1,"task":"t","outcome":"failed","attempt":1,"ended":"1970-01-01T00:00:00Z","labels":{"job":"a"}}"#;
+        let place = Place { state: None, task: TaskName::listed("t"), worker: None, path: String::new() };
+        let view = view(&place, &Node { data: result.to_vec(), stat: Stat::default() });
         filter.labels.insert("job".into(), "a".into());
-        assert!(!filter.wants_ended());
+        assert!(filter.wants_ended() && filter.passes(&view));
+        filter.labels.insert("job".into(), "b".into());
+        assert!(!filter.passes(&view));
         let filter = Filter { states: vec![TaskState::Failed], ..Filter::default() };
         assert!(filter.wants_ended() && !filter.wants(TaskState::Pending));
     }

@@ -7,10 +7,11 @@ use bellwether_common::store::{ReadError, Store};
 use bellwether_core::protocol::record::{CoordinatorRecord, WorkerData, decode_worker};
 use bellwether_core::protocol::{Node, WorkerId, path};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 /// The cluster at a glance. Its JSON is what `bellwether status` prints.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Overview {
     /// Servers and root that were asked.
     pub zookeeper: String,
@@ -25,7 +26,7 @@ pub struct Overview {
 }
 
 /// The master in office.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Master {
     /// What the operator called it; unknown of a foreign one.
     pub name: Option<String>,
@@ -44,7 +45,7 @@ pub struct Master {
 }
 
 /// A registered worker.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct WorkerView {
     /// Its incarnation.
     pub worker: WorkerId,
@@ -71,7 +72,7 @@ pub struct WorkerView {
 }
 
 /// How much there is of what.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Queue {
     /// Tasks that wait for a free slot.
     pub pending: u32,
@@ -83,6 +84,23 @@ pub struct Queue {
     pub ended: u32,
     /// Dead letters that are kept.
     pub dead: u32,
+}
+
+impl Overview {
+    /// A cluster without anybody.
+    #[must_use]
+    pub fn empty(zookeeper: String) -> Self {
+        Self { zookeeper, master: None, standbys: Vec::new(), workers: Vec::new(), queue: Queue::default() }
+    }
+}
+
+impl WorkerView {
+    /// A worker that says nothing of itself.
+    #[must_use]
+    pub fn foreign(worker: WorkerId, since: Timestamp) -> Self {
+        let (labels, resources) = (BTreeMap::new(), BTreeMap::new());
+        Self { worker, name: None, host: None, pid: None, slots: 0, assigned: 0, labels, resources, http: None, since, foreign: true }
+    }
 }
 
 /// Reads all of it.
@@ -177,10 +195,7 @@ fn worker_of(worker: WorkerId, assigned: u32, node: &Node) -> WorkerView {
             since,
             foreign: false,
         },
-        WorkerData::Foreign => {
-            let (labels, resources, slots) = (BTreeMap::new(), BTreeMap::new(), 0);
-            WorkerView { worker, name: None, host: None, pid: None, slots, assigned, labels, resources, http: None, since, foreign: true }
-        }
+        WorkerData::Foreign => WorkerView { assigned, ..WorkerView::foreign(worker, since) },
     }
 }
 

@@ -5,6 +5,7 @@ use bellwether_common::store::{LayoutError, ReadError, Store};
 use bellwether_core::protocol::schedule::{Missed, Overlap, Rhythm, ScheduleRecord, Tick};
 use bellwether_core::protocol::{Multi, Node, Outcome, Refusal, ScheduleName, TaskName, Why, path};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::Error;
@@ -12,7 +13,7 @@ use crate::finding::created;
 use crate::task::shown_command;
 
 /// A schedule as it is shown: its JSON is what `bellwether schedule list` prints.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct ScheduleView {
     /// Its name.
     pub schedule: ScheduleName,

@@ -10,6 +10,7 @@ use bellwether_core::protocol::payload::{self, AFTER_MAX, AfterFailure, Command,
 use bellwether_core::protocol::result::{AttemptRecord, TaskOutcome, TaskResult};
 use bellwether_core::protocol::trace::TraceParent;
 use bellwether_core::protocol::{TaskName, WorkerId};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use crate::error::SubmitError;
@@ -144,7 +145,7 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// Where a task is in its life.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskState {
     /// A worker has it.
@@ -233,7 +234,7 @@ impl From<TaskOutcome> for TaskState {
 }
 
 /// A task as it is shown: its JSON is what `bellwether status ID` and `bellwether list` print.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct TaskView {
     /// Its id.
     pub task: TaskName,
@@ -262,13 +263,13 @@ pub struct TaskView {
     pub cancelling: bool,
     /// What people call it.
     pub name: Option<String>,
-    /// What it runs, in one line; unknown once it ended.
+    /// What it runs, in one line; of an ended one, if its result says.
     pub command: Option<String>,
     /// Who submitted it.
     pub submitter: Option<String>,
     /// Higher goes first; unknown once it ended.
     pub priority: Option<i32>,
-    /// Its labels; a result carries none.
+    /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// What its worker must have; unknown once it ended.
     pub require: BTreeMap<String, String>,
@@ -340,13 +341,16 @@ impl TaskView {
             retry_of: None,
             dead_letter: false,
             cancelling: false,
-            name: None,
-            command: None,
+            name: result.name.clone(),
+            command: result
+                .request_again()
+                .and_then(|payload| payload::decode(&payload).ok())
+                .map(|task| task.command.display(COMMAND_WIDTH)),
             submitter: result.submitter.clone(),
             priority: None,
             slots: None,
             resources: BTreeMap::new(),
-            labels: BTreeMap::new(),
+            labels: result.labels.clone(),
             require: BTreeMap::new(),
             since,
             result: Some(Box::new(result)),

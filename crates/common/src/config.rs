@@ -29,7 +29,9 @@ pub use json_schema::json_schema;
 pub use layers::{Origins, Sources};
 pub use problem::{ConfigError, Origin, Problem};
 pub use reload::{RELOADABLE, Reload, reload};
-pub use schema::{ClassicWorkers, Client, Coordinator, Http, Log, LogFormat, LogLevel, OnDoubt, Output, Settings, Task, Worker, Zookeeper};
+pub use schema::{
+    ClassicWorkers, Client, Coordinator, Format, Http, Log, LogFormat, LogLevel, OnDoubt, Output, Settings, Task, Worker, Zookeeper,
+};
 pub use values::{ByteSize, Secret};
 
 /// What a process is in the cluster.

@@ -28,6 +28,8 @@ pub struct Election {
     highest_epoch: i32,
     /// The name of our node in the queue, as last read.
     queue_node: Option<String>,
+    /// Since when nobody rules, if we saw that begin: for the history alone, so that it is no part of what we may do next.
+    vacant_since: Option<Duration>,
     /// Whether the office was ever read: only the first look may refuse to start.
     looked: bool,
 }
@@ -35,7 +37,7 @@ pub struct Election {
 /// What an election may do next; the settings never change and need not be hashed.
 impl Hash for Election {
     fn hash<H: Hasher>(&self, hasher: &mut H) {
-        let Self { settings: _, session, stage, office, nonce, highest_epoch, queue_node, looked } = self;
+        let Self { settings: _, session, stage, office, nonce, highest_epoch, queue_node, looked, vacant_since: _ } = self;
         (session, stage, office, nonce, highest_epoch, queue_node, looked).hash(hasher);
     }
 }
@@ -127,7 +129,8 @@ impl Election {
     /// A coordinator without a session.
     #[must_use]
     pub fn new(settings: Settings) -> Self {
-        Self { settings, session: None, stage: Stage::Outside, office: None, nonce: 0, highest_epoch: 0, queue_node: None, looked: false }
+        let (stage, highest_epoch, looked) = (Stage::Outside, 0, false);
+        Self { settings, session: None, stage, office: None, nonce: 0, highest_epoch, queue_node: None, vacant_since: None, looked }
     }
 
     /// Who stands.
@@ -287,6 +290,7 @@ impl Election {
     }
 
     fn on_office_vacant(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        self.vacant_since.get_or_insert(now.mono);
         match &mut self.stage {
             Stage::StandingBy { position: 1, patience, .. } if *patience == Patience::Idle => {
                 *patience = Patience::Waiting;
@@ -305,6 +309,9 @@ impl Election {
     fn on_office_read(&mut self, office: Office, now: Time, effects: &mut Vec<Effect>) {
         self.notice_reset(&office, effects);
         let holder = office.holder.clone();
+        if holder.is_some() {
+            self.vacant_since = None;
+        }
         let epoch = office.epoch.clone();
         self.office = Some(office);
         let first_look = !std::mem::replace(&mut self.looked, true);
@@ -371,6 +378,7 @@ impl Election {
             session: format!("{:#x}", session.id),
             since: now.wall,
             previous_ended: self.why_previous_ended(version, &history),
+            vacant_ms: self.vacant_since.and_then(|since| u64::try_from(now.since(since).as_millis()).ok()),
         };
         let record = CoordinatorRecord { epoch: Some(version + 1), since: Some(now.wall), ..self.settings.candidate.clone() };
         self.stage = Stage::Standing { sent: now.mono, ended: false };

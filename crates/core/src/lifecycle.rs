@@ -135,7 +135,7 @@ pub fn result_of_run(name: &TaskName, task: &Task, runner: &Runner, ran: &Ran) -
     result.attempt = task.envelope.attempt();
     result.worker = Some(runner.worker.clone());
     result.epoch = runner.epoch;
-    result.submitter = task.envelope.submitter.clone();
+    result.note_request(task);
     result.started = Some(ran.started);
     result.stdout = Some(ran.stdout.clone());
     result.stderr = Some(ran.stderr.clone());
@@ -196,7 +196,7 @@ pub fn after_loss(name: &TaskName, data: &[u8], runner: &Runner, budget: u32, no
     result.attempt = attempt;
     result.worker = Some(runner.worker.clone());
     result.epoch = runner.epoch;
-    result.submitter = task.envelope.submitter.clone();
+    result.note_request(&task);
     result.attempts = task.envelope.attempts.clone();
     Fate::Ended { outcome: TaskOutcome::Dead, recorded: record(&result, Some(&task)), letter: Some(task.encode()) }
 }
@@ -220,7 +220,7 @@ pub fn cancelled(name: &TaskName, data: &[u8], reason: Option<String>, runner: O
     let reason = reason.unwrap_or_else(|| "somebody cancelled it".to_owned());
     let mut result = TaskResult::without_run(name.clone(), TaskOutcome::Cancelled, reason, now);
     if let Some(task) = &task {
-        result.submitter = task.envelope.submitter.clone();
+        result.note_request(task);
         result.attempts = task.envelope.attempts.clone();
         result.attempt = if runner.is_some() { task.envelope.attempt() } else { task.envelope.attempts_made() };
     }

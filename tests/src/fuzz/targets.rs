@@ -227,6 +227,7 @@ fn history_is_read(input: &[u8]) -> bool {
         session: "0x9".into(),
         since: Timestamp::UNIX_EPOCH,
         previous_ended: "x".into(),
+        vacant_ms: None,
     };
     let history = History::decode(input).with(term);
     assert!(history.terms.len() <= TERMS_KEPT && history.terms.last().is_some_and(|term| term.epoch == 9));

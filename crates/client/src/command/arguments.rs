@@ -10,28 +10,31 @@ mod forget;
 mod global;
 mod list;
 mod logs;
+mod looking;
 mod master;
 mod schedule;
 mod submit;
 mod task;
 #[cfg(test)]
 mod tests;
-mod values;
+pub(super) mod values;
 mod wait;
 mod worker;
 
-use bellwether_core::protocol::TaskName;
 use clap::{Parser, Subcommand};
+
+use super::selector::{Selector, SelectorArgs};
 
 pub(crate) use self::audit::AuditArgs;
 pub(crate) use self::cancel::CancelArgs;
 pub(crate) use self::config::{ConfigArgs, ConfigCommand, Template};
-pub(crate) use self::dead::{DeadArgs, DeadCommand, DeadListArgs};
+pub(crate) use self::dead::{DeadCommand, DeadListArgs};
 pub(crate) use self::dev::DevArgs;
 pub(crate) use self::forget::ForgetArgs;
-pub(crate) use self::global::{Color, Global};
-pub(crate) use self::list::ListArgs;
+pub(crate) use self::global::{Color, Global, Times};
+pub(crate) use self::list::{ListArgs, Sort};
 pub(crate) use self::logs::LogsArgs;
+pub(crate) use self::looking::{DoctorArgs, EventsArgs, ManArgs};
 pub(crate) use self::master::MasterCommand;
 pub(crate) use self::schedule::{RhythmArgs, ScheduleCommand, SchedulesArgs};
 pub(crate) use self::submit::{RunArgs, SubmitArgs};
@@ -65,18 +68,14 @@ pub(crate) enum Command {
     Wait(WaitArgs),
     /// Show the cluster, or where a task is
     Status {
-        /// Id of a task
-        #[arg(value_name = "ID", value_parser = TaskName::parse)]
-        task: Option<TaskName>,
+        /// Id of a task, or last
+        #[arg(value_name = "TASK", value_parser = Selector::parse)]
+        task: Option<Selector>,
     },
     /// List tasks: assigned, pending and held ones by id, then ended ones, the latest id first
     List(ListArgs),
-    /// Show how a task ended, with the end of its output
-    Result {
-        /// Id of a task
-        #[arg(value_name = "ID", value_parser = TaskName::parse)]
-        task: TaskName,
-    },
+    /// Show how tasks ended, with the end of their output
+    Result(SelectorArgs),
     /// Show what a task wrote, the whole of it
     Logs(LogsArgs),
     /// Look at workers
@@ -93,6 +92,22 @@ pub(crate) enum Command {
     Cancel(CancelArgs),
     /// Remove results of tasks that have ended, before their time
     Forget(ForgetArgs),
+    /// Submit ended tasks once more, each as a new task from the beginning; prints the new ids
+    ///
+    /// A range, a label and `all` mean those that ended otherwise than well.
+    Retry(SelectorArgs),
+    /// Say why a task does not run: every reason, and for each worker what excludes it
+    Explain {
+        /// Id of a task, or last
+        #[arg(value_name = "TASK", value_parser = Selector::parse)]
+        task: Selector,
+    },
+    /// Show what became of a task, step by step
+    History {
+        /// Id of a task, or last
+        #[arg(value_name = "TASK", value_parser = Selector::parse)]
+        task: Selector,
+    },
     /// Look at dead letters: tasks that cost too many workers, or failed with all their retries spent
     Dead {
         #[command(subcommand)]
@@ -108,6 +123,22 @@ pub(crate) enum Command {
     Audit(AuditArgs),
     /// Check or show the configuration
     Config(ConfigArgs),
+    /// Tell what happened of late, and with -f what happens
+    Events(EventsArgs),
+    /// Look at the cluster live: who rules, who works, what waits, what happens; q ends it
+    Top,
+    /// Look for what is wrong with the cluster, and say how to mend it; exits with 1 if something is broken
+    Doctor(DoctorArgs),
+    /// Print the script that completes command lines in a shell
+    Completion {
+        /// The shell
+        #[arg(value_enum)]
+        shell: clap_complete::Shell,
+    },
+    /// Print the manual
+    Man(ManArgs),
+    /// Print the JSON Schema of what each command prints with -o json
+    Schema,
     /// Run a whole cluster on this machine, with a ZooKeeper of its own, until Ctrl-C
     Dev(DevArgs),
     /// Serve ZooKeeper's own figures to Prometheus, until it is asked to stop

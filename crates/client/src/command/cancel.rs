@@ -3,18 +3,19 @@
 use bellwether_client::Cancel;
 use bellwether_common::config::Output;
 use bellwether_core::protocol::TaskName;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::context::{Context, Versioned};
 use super::failure::Failure;
 
-#[derive(Serialize)]
-struct Wishes {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Wishes {
     tasks: Vec<Wish>,
 }
 
-#[derive(Serialize)]
-struct Wish {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Wish {
     task: TaskName,
     /// `asked`, `obstructed` if the master cannot do it yet, or how it had ended.
     cancel: String,

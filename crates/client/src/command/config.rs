@@ -4,7 +4,8 @@ use std::fs::OpenOptions;
 use std::io::Write;
 use std::path::{Path, PathBuf};
 
-use bellwether_common::config::{Origin, Origins, Output, Settings, json_schema};
+use bellwether_common::config::{Format, Origin, Origins, Output, Settings, json_schema};
+use schemars::JsonSchema;
 use serde::Serialize;
 use serde_json::Value;
 
@@ -13,15 +14,20 @@ use super::context::Versioned;
 use super::failure::{CONFIG, Failure};
 use super::printer::Printer;
 
-#[derive(Serialize)]
-struct Checked<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Checked<'a> {
     valid: bool,
     files: &'a [PathBuf],
 }
 
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Traced {
+    settings: Vec<Shown>,
+}
+
 /// One key as `show --origin` prints it.
-#[derive(Debug, Serialize, PartialEq, Eq)]
-struct Shown {
+#[derive(Debug, Serialize, JsonSchema, PartialEq, Eq)]
+pub(super) struct Shown {
     key: String,
     value: Value,
     origin: String,
@@ -43,7 +49,7 @@ pub(crate) fn run(config: &ConfigArgs, global: &Global) -> Result<u8, Failure> {
 }
 
 fn printer(global: &Global) -> Printer {
-    Printer::new(global, Output::Table)
+    Printer::new(global, Format::Table)
 }
 
 fn load(files: &[PathBuf], global: &Global) -> Result<(Vec<PathBuf>, Settings, Origins), Failure> {
@@ -68,7 +74,7 @@ fn show(with_origin: bool, files: &[PathBuf], global: &Global) -> Result<(), Fai
     let (_, settings, origins) = load(files, global)?;
     let printer = Printer::new(global, settings.client.output);
     match (printer.output, with_origin) {
-        (Output::Json, true) => printer.json(&Versioned::new(serde_json::json!({ "settings": shown(&settings, &origins)? }))),
+        (Output::Json, true) => printer.json(&Versioned::new(Traced { settings: shown(&settings, &origins)? })),
         (Output::Json, false) => printer.json(&Versioned::new(&settings)),
         (Output::Table | Output::Name, true) => printer.bytes(lines_of(&shown(&settings, &origins)?).as_bytes()),
         (Output::Table | Output::Name, false) => printer.bytes(toml_of(&settings)?.as_bytes()),

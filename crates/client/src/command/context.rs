@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use bellwether_client::{Client, ClientSettings};
 use bellwether_common::config::Settings;
 use bellwether_core::protocol::TaskName;
+use schemars::JsonSchema;
 use serde::Serialize;
 use tracing_subscriber::EnvFilter;
 
@@ -47,7 +48,8 @@ enum AtStake {
 }
 
 /// Any result as it is printed in JSON: an object that says which version of the format it is.
-#[derive(Debug, Serialize)]
+#[derive(Debug, Serialize, JsonSchema)]
+#[schemars(rename = "Versioned.{T}")]
 pub(crate) struct Versioned<T> {
     bellwether: u32,
     #[serde(flatten)]
@@ -68,6 +70,11 @@ impl Context {
         start_log(&global);
         let (request_timeout, named_zookeeper) = (global.request_timeout, global.zookeeper.is_some());
         Ok(Self { settings, printer, interrupts, named_zookeeper, request_timeout, client: OnceLock::new(), at_stake: Mutex::default() })
+    }
+
+    /// Servers and root, as people type them.
+    pub(crate) fn address(&self) -> String {
+        ClientSettings::of(&self.settings, self.request_timeout).address()
     }
 
     /// A client with a session. While there is none, says so.

@@ -1,34 +1,38 @@
 //! `bellwether dead`: letters of tasks that are dead, until somebody retries or purges them.
 
-use bellwether_client::{Client, Letter};
+use bellwether_client::Letter;
 use bellwether_common::clock::wall as now;
 use bellwether_common::config::Output;
 use bellwether_core::protocol::TaskName;
+use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::arguments::{DeadArgs, DeadCommand, DeadListArgs};
+use super::arguments::{DeadCommand, DeadListArgs};
 use super::context::{Context, Versioned};
 use super::failure::Failure;
+use super::selector::{self, Scope, SelectorArgs};
 use super::table::{Table, ago, or_dash};
 
-#[derive(Serialize)]
-struct Letters {
-    letters: Vec<Letter>,
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Letters<'a> {
+    letters: &'a [Letter],
 }
 
-#[derive(Serialize)]
-struct Retries {
-    retries: Vec<Retry>,
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Retries {
+    pub(super) retries: Vec<Retry>,
 }
 
-#[derive(Serialize)]
-struct Retry {
-    dead: TaskName,
-    task: TaskName,
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Retry {
+    /// The one that had ended.
+    pub(super) dead: TaskName,
+    /// The new one.
+    pub(super) task: TaskName,
 }
 
-#[derive(Serialize)]
-struct Purged {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Purged {
     purged: Vec<TaskName>,
 }
 
@@ -43,7 +47,7 @@ pub(crate) async fn run(ctx: &Context, command: &DeadCommand) -> Result<u8, Fail
 async fn list(ctx: &Context, asked: &DeadListArgs) -> Result<u8, Failure> {
     let letters = labelled(ctx.client().await?.dead_letters().await?, &asked.label);
     match ctx.printer.output {
-        Output::Json => ctx.printer.json(&Versioned::new(Letters { letters })),
+        Output::Json => ctx.printer.json_list(&Versioned::new(Letters { letters: &letters }), letters.iter().map(Versioned::new)),
         Output::Name => letters.iter().for_each(|letter| ctx.printer.line(letter.task.as_str())),
         Output::Table if letters.is_empty() => ctx.printer.note("no dead letters"),
         Output::Table => print(ctx, &letters),
@@ -67,29 +71,15 @@ fn labelled(mut letters: Vec<Letter>, labels: &[(String, String)]) -> Vec<Letter
     letters
 }
 
-/// The ids that are meant. That a description matches nothing is said, because it may be a slip of the pen.
-async fn chosen(client: &Client, which: &DeadArgs) -> Result<Vec<TaskName>, Failure> {
-    let all = matches!(which.tasks.as_slice(), [only] if only.as_str() == "all");
-    if !all && which.label.is_empty() {
-        return Ok(which.tasks.clone());
-    }
-    let letters = labelled(client.dead_letters().await?, &which.label);
-    if letters.is_empty() {
-        let failure = Failure::error("no-such-letter", if all { "there are no dead letters" } else { "no dead letter has these labels" });
-        return Err(failure.hint("see what there is with: bellwether dead list"));
-    }
-    Ok(letters.into_iter().map(|letter| letter.task).collect())
-}
-
 /// Each of them, whatever becomes of the others; the last failure is the command's.
-async fn retry(ctx: &Context, which: &DeadArgs) -> Result<u8, Failure> {
+async fn retry(ctx: &Context, which: &SelectorArgs) -> Result<u8, Failure> {
     let client = ctx.client().await?;
     let (mut retries, mut failures) = (Vec::new(), Failures::default());
-    for dead in chosen(client, which).await? {
+    for dead in selector::resolve(ctx, which, Scope::Letters).await? {
         match client.retry_dead(&dead).await {
             Ok(task) => {
                 if ctx.printer.output != Output::Json {
-                    ctx.printer.line(task.as_str());
+                    ctx.printer.id(task.as_str());
                 }
                 retries.push(Retry { dead, task });
             }
@@ -105,10 +95,10 @@ async fn retry(ctx: &Context, which: &DeadArgs) -> Result<u8, Failure> {
     failures.end()
 }
 
-async fn purge(ctx: &Context, which: &DeadArgs) -> Result<u8, Failure> {
+async fn purge(ctx: &Context, which: &SelectorArgs) -> Result<u8, Failure> {
     let client = ctx.client().await?;
     let (mut purged, mut failures) = (Vec::new(), Failures::default());
-    for dead in chosen(client, which).await? {
+    for dead in selector::resolve(ctx, which, Scope::Letters).await? {
         match client.purge_dead(&dead).await {
             Ok(()) => {
                 if ctx.printer.output != Output::Json {
@@ -127,16 +117,16 @@ async fn purge(ctx: &Context, which: &DeadArgs) -> Result<u8, Failure> {
 
 /// What went wrong with some of several: told as it comes, but for the last one, which ends the command.
 #[derive(Default)]
-struct Failures(Option<Failure>);
+pub(super) struct Failures(Option<Failure>);
 
 impl Failures {
-    fn add(&mut self, ctx: &Context, failure: impl Into<Failure>) {
+    pub(super) fn add(&mut self, ctx: &Context, failure: impl Into<Failure>) {
         if let Some(earlier) = self.0.replace(failure.into()) {
             ctx.printer.failure(&earlier);
         }
     }
 
-    fn end(self) -> Result<u8, Failure> {
+    pub(super) fn end(self) -> Result<u8, Failure> {
         self.0.map_or(Ok(0), Err)
     }
 }

@@ -5,7 +5,7 @@
 
 mod plan;
 mod service;
-mod show;
+pub(super) mod show;
 
 use std::time::{Duration, Instant};
 

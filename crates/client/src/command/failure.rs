@@ -5,7 +5,8 @@ use std::io::Write;
 use bellwether_client::{ClosedBecause, Error, SubmitError};
 use bellwether_common::config::ConfigError;
 use bellwether_core::submission::Failure as Refused;
-use serde_json::json;
+use schemars::JsonSchema;
+use serde::Serialize;
 
 /// Bellwether itself, or ZooKeeper, failed.
 pub(crate) const FAILED: u8 = 125;
@@ -13,6 +14,22 @@ pub(crate) const FAILED: u8 = 125;
 pub(crate) const USAGE: u8 = 2;
 /// The configuration is.
 pub(crate) const CONFIG: u8 = 78;
+
+/// A failure as JSON, in one line on stderr.
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Problem<'a> {
+    error: Explained<'a>,
+}
+
+#[derive(Serialize, JsonSchema)]
+struct Explained<'a> {
+    /// What happened, in one word.
+    code: &'a str,
+    /// What happened, to what.
+    message: &'a str,
+    /// What to do or to type next.
+    hint: Option<&'a str>,
+}
 
 /// The end of a command that is not a task's own.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -59,7 +76,8 @@ impl Failure {
 
     /// For programs, in one line.
     pub(crate) fn json(&self) -> String {
-        json!({"error": {"code": self.word, "message": self.message, "hint": self.hint}}).to_string()
+        let problem = Problem { error: Explained { code: self.word, message: &self.message, hint: self.hint.as_deref() } };
+        serde_json::to_string(&problem).expect("texts are JSON")
     }
 }
 
@@ -94,6 +112,7 @@ impl From<Error> for Failure {
             Error::NoSuchSchedule(_) => Self::error("no-such-schedule", message).hint("see what there is with: bellwether schedule list"),
             Error::ScheduleExists(ref name) => Self { code: USAGE, ..Self::error("schedule-exists", message) }
                 .hint(format!("see it with: bellwether schedule show {name}; choose another --name, or delete that one first")),
+            Error::NotKept(_) => Self::error("not-kept", message).hint("submit it again"),
             Error::NoSuchLetter(_) => Self::error("no-such-letter", message).hint("see what there is with: bellwether dead list"),
             Error::Refused(_) => Self::error("refused", message),
         }
@@ -172,15 +191,24 @@ pub(crate) fn usage(error: &clap::Error) -> u8 {
 fn asks_for_json() -> bool {
     let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
     let arguments: Vec<String> = arguments.take_while(|argument| argument != "--").collect();
-    let flag = |pair: &[String]| matches!(pair[0].as_str(), "-o" | "--output") && pair[1] == "json";
-    let joined = arguments.iter().any(|argument| matches!(argument.as_str(), "-ojson" | "-o=json" | "--output=json"));
-    joined || arguments.windows(2).any(flag) || std::env::var_os("BELLWETHER_OUTPUT").is_some_and(|output| output == "json")
+    let flag = |pair: &[String]| matches!(pair[0].as_str(), "-o" | "--output") && is_json(&pair[1]);
+    let joined = |argument: &String| {
+        let value = argument.strip_prefix("--output=").or_else(|| argument.strip_prefix("-o="));
+        value.or_else(|| argument.strip_prefix("-o")).is_some_and(is_json)
+    };
+    let variable = std::env::var_os("BELLWETHER_OUTPUT").and_then(|output| output.into_string().ok());
+    arguments.iter().any(joined) || arguments.windows(2).any(flag) || variable.is_some_and(|output| is_json(&output))
+}
+
+fn is_json(output: &str) -> bool {
+    matches!(output, "json" | "jsonl")
 }
 
 #[cfg(test)]
 mod tests {
     use bellwether_core::protocol::TaskName;
     use bellwether_core::protocol::payload::Rejection;
+    use serde_json::json;
 
     use super::*;
 

@@ -2,13 +2,14 @@
 
 use bellwether_common::config::Output;
 use bellwether_core::protocol::TaskName;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::context::{Context, Versioned};
 use super::failure::Failure;
 
-#[derive(Serialize)]
-struct Forgotten {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Forgotten {
     forgotten: Vec<TaskName>,
 }
 

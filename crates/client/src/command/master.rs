@@ -3,6 +3,7 @@
 use bellwether_client::{Master, Overview};
 use bellwether_common::config::Output;
 use bellwether_core::protocol::record::CoordinatorRecord;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::context::{Context, Versioned};
@@ -10,8 +11,8 @@ use super::failure::Failure;
 use super::table::{Table, ago, or_dash};
 use bellwether_common::clock::wall as now;
 
-#[derive(Serialize)]
-struct Office<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Office<'a> {
     master: &'a Option<Master>,
     standbys: &'a [CoordinatorRecord],
     dead_letters: u32,

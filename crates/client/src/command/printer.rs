@@ -3,11 +3,12 @@
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
 
-use bellwether_common::config::Output;
+use bellwether_common::config::{Format, Output};
 use serde::Serialize;
 
 use super::arguments::{Color, Global};
 use super::failure::Failure;
+use super::table;
 
 /// Why stdout could not be written, and the first line that was to stand there.
 static LOST: OnceLock<(String, String)> = OnceLock::new();
@@ -15,28 +16,38 @@ static LOST: OnceLock<(String, String)> = OnceLock::new();
 /// Prints in the form that was asked for.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Printer {
-    /// The form of results.
+    /// What results are made of.
     pub(crate) output: Output,
+    /// Whether tables have more columns.
+    pub(crate) wide: bool,
     /// Whether words of states are coloured.
     pub(crate) colored: bool,
+    /// Whether JSON has one line per object.
+    lines: bool,
+    /// Whether nothing is printed that could be asked for again.
+    silent: bool,
     quiet: bool,
 }
 
 impl Printer {
     /// Before the configuration was read.
     pub(crate) fn early(global: &Global) -> Self {
-        Self::new(global, Output::default())
+        Self::new(global, Format::default())
     }
 
     /// `configured` is what is printed unless a flag says otherwise.
-    pub(crate) fn new(global: &Global, configured: Output) -> Self {
+    pub(crate) fn new(global: &Global, configured: Format) -> Self {
+        table::show_times(global.time);
         let no_color = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
         let colored = match global.color {
             Color::Always => true,
             Color::Never => false,
             Color::Auto => !no_color && io::stdout().is_terminal(),
         };
-        Self { output: global.output.unwrap_or(configured), colored, quiet: global.quiet }
+        let format = global.output.unwrap_or(configured);
+        let silent = format == Format::Quiet;
+        let (wide, lines) = (format == Format::Wide, format == Format::Jsonl);
+        Self { output: format.output(), wide, colored, lines, silent, quiet: global.quiet || silent }
     }
 
     /// A line of the result.
@@ -44,8 +55,16 @@ impl Printer {
         self.bytes(format!("{line}\n").as_bytes());
     }
 
+    /// The id of something that was made: the one thing that whoever wants to hear nothing must know.
+    pub(crate) fn id(&self, id: &str) {
+        Self { silent: false, ..*self }.line(id);
+    }
+
     /// Bytes of the result, as they are.
     pub(crate) fn bytes(&self, bytes: &[u8]) {
+        if self.silent {
+            return;
+        }
         let mut stdout = io::stdout().lock();
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Ok(()) => {}
@@ -67,9 +86,23 @@ impl Printer {
 
     /// The whole result for programs.
     pub(crate) fn json(&self, result: &impl Serialize) {
-        match serde_json::to_string_pretty(result) {
+        let json = if self.lines { serde_json::to_string(result) } else { serde_json::to_string_pretty(result) };
+        match json {
             Ok(json) => self.line(&json),
             Err(error) => self.error_line(&format!("cannot be printed as JSON: {error}")),
+        }
+    }
+
+    /// An object for programs in one line, as a stream has them.
+    pub(crate) fn json_line(&self, result: &impl Serialize) {
+        Self { lines: true, ..*self }.json(result);
+    }
+
+    /// A list for programs: the whole of it, or its elements line by line.
+    pub(crate) fn json_list<T: Serialize>(&self, whole: &impl Serialize, elements: impl IntoIterator<Item = T>) {
+        match self.lines {
+            true => elements.into_iter().for_each(|element| self.json(&element)),
+            false => self.json(whole),
         }
     }
 

@@ -7,6 +7,7 @@ use bellwether_common::clock::wall as now;
 use bellwether_common::config::Output;
 use bellwether_core::protocol::ScheduleName;
 use bellwether_core::protocol::schedule::ScheduleRecord;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::arguments::{RhythmArgs, ScheduleCommand, SchedulesArgs};
@@ -14,8 +15,8 @@ use super::context::{Context, Versioned};
 use super::failure::Failure;
 use super::table::{Table, ago, ahead, or_dash};
 
-#[derive(Serialize)]
-struct Schedules<T> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Schedules<T> {
     schedules: Vec<T>,
 }
 

@@ -9,12 +9,13 @@ use bellwether_common::config::Output;
 use bellwether_core::protocol::TaskName;
 use bellwether_core::protocol::trace::TraceParent;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::arguments::TaskArgs;
 use super::context::{Context, Versioned};
 use super::failure::Failure;
-use super::wait;
+use super::{memory, wait};
 
 /// Prints the id, and with `wait` goes on as `bellwether wait`.
 pub(crate) async fn run(ctx: &Context, task: TaskArgs, wait: bool) -> Result<u8, Failure> {
@@ -25,13 +26,13 @@ pub(crate) async fn run(ctx: &Context, task: TaskArgs, wait: bool) -> Result<u8,
     match ctx.printer.output {
         Output::Json if wait => {}
         Output::Json => ctx.printer.json(&Versioned::new(Submitted { tasks: &[&name] })),
-        Output::Table | Output::Name => ctx.printer.line(name.as_str()),
+        Output::Table | Output::Name => ctx.printer.id(name.as_str()),
     }
     if wait { wait::run(ctx, &[name], false).await } else { Ok(0) }
 }
 
-#[derive(Serialize)]
-struct Submitted<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Submitted<'a> {
     tasks: &'a [&'a TaskName],
 }
 
@@ -47,6 +48,7 @@ pub(crate) async fn submit(ctx: &Context, task: TaskArgs) -> Result<TaskName, Fa
     ctx.submitting(&name);
     let submitted = client.submit_as(vec![name.clone()], vec![task]).await?;
     let name = submitted.into_iter().next().unwrap_or(name);
+    memory::remember(&ctx.address(), std::slice::from_ref(&name));
     ctx.going_on(std::slice::from_ref(&name));
     Ok(name)
 }

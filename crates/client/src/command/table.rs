@@ -1,11 +1,22 @@
 //! Columns for people: no borders, no escapes from foreign names, the same on a terminal and in a pipe but for colours.
 
+use std::sync::OnceLock;
 use std::time::Duration;
 
 use comfy_table::{Cell, Color, ContentArrangement, Table as Grid, presets};
 use jiff::Timestamp;
 
+use super::arguments::Times;
 use super::printer::Printer;
+
+/// How this process shows times; relative unless told otherwise.
+static TIMES: OnceLock<Times> = OnceLock::new();
+
+/// From now on times are shown so.
+pub(super) fn show_times(times: Times) {
+    // Said twice at most, with the same arguments.
+    let _ = TIMES.set(times);
+}
 
 /// Rows below a header.
 #[derive(Debug)]
@@ -69,16 +80,37 @@ pub(crate) fn or_dash(value: Option<impl ToString>) -> String {
     value.map_or_else(|| "-".to_owned(), |value| value.to_string())
 }
 
-/// How long ago, in one unit.
+/// A time in the form that was asked for; `None`: relative to now.
+fn absolute(then: Timestamp, times: Times) -> Option<String> {
+    match times {
+        Times::Relative => None,
+        Times::Iso => Some(then.to_string()),
+        Times::Unix => Some(format!("{}.{:03}", then.as_millisecond().div_euclid(1000), then.as_millisecond().rem_euclid(1000))),
+    }
+}
+
+fn times() -> Times {
+    TIMES.get().copied().unwrap_or(Times::Relative)
+}
+
+/// How long ago, in one unit, unless times are asked for in another form.
 pub(crate) fn ago(then: Timestamp, now: Timestamp) -> String {
+    absolute(then, times()).unwrap_or_else(|| relative(then, now))
+}
+
+fn relative(then: Timestamp, now: Timestamp) -> String {
     match u64::try_from(now.as_second() - then.as_second()) {
         Ok(0) | Err(_) => "just now".to_owned(),
         Ok(seconds) => format!("{} ago", short(Duration::from_secs(seconds))),
     }
 }
 
-/// How far ahead, in one unit.
+/// How far ahead, in one unit, unless times are asked for in another form.
 pub(crate) fn ahead(then: Timestamp, now: Timestamp) -> String {
+    absolute(then, times()).map_or_else(|| remaining(then, now), |at| format!("at {at}"))
+}
+
+fn remaining(then: Timestamp, now: Timestamp) -> String {
     match u64::try_from(then.as_millisecond().saturating_sub(now.as_millisecond())) {
         Ok(0) | Err(_) => "now".to_owned(),
         Ok(millis) => format!("in {}", short(Duration::from_millis(millis))),
@@ -126,6 +158,14 @@ mod tests {
         assert_eq!(ago(Timestamp::from_second(10).expect("a time"), Timestamp::UNIX_EPOCH), "just now");
         assert_eq!(ahead(Timestamp::UNIX_EPOCH, Timestamp::from_second(10).expect("a time")), "now");
         assert_eq!(ahead(Timestamp::from_second(10).expect("a time"), Timestamp::UNIX_EPOCH), "in 10s");
+    }
+
+    #[test]
+    fn times_have_the_form_that_was_asked_for() {
+        let then = Timestamp::from_millisecond(-1_500).expect("a time");
+        assert_eq!(absolute(then, Times::Relative), None);
+        assert_eq!(absolute(then, Times::Iso).as_deref(), Some("1969-12-31T23:59:58.5Z"));
+        assert_eq!(absolute(then, Times::Unix).as_deref(), Some("-2.500"));
     }
 
     #[test]

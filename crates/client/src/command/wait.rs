@@ -6,6 +6,8 @@ use bellwether_client::Awaited;
 use bellwether_common::config::Output;
 use bellwether_core::protocol::TaskName;
 use bellwether_core::protocol::result::{TaskOutcome, TaskResult};
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::context::{Context, Versioned};
@@ -17,20 +19,32 @@ use super::table::{or_dash, printable, short};
 /// How many lines of a failed task's stderr are shown.
 const LAST_LINES: usize = 10;
 
-#[derive(Serialize)]
-struct Waited<'a> {
-    results: Vec<&'a TaskResult>,
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Waited<'a> {
+    results: &'a [&'a TaskResult],
     missing: Vec<&'a TaskName>,
 }
 
+/// Without a bar.
 pub(crate) async fn run(ctx: &Context, tasks: &[TaskName], any: bool) -> Result<u8, Failure> {
+    run_showing(ctx, tasks, any, false).await
+}
+
+/// With a bar on stderr, if that is wanted and stderr is a terminal.
+pub(crate) async fn run_showing(ctx: &Context, tasks: &[TaskName], any: bool, progress: bool) -> Result<u8, Failure> {
+    let bar = bar(tasks.len(), progress);
     ctx.going_on(tasks);
     let alone = tasks.len() == 1;
-    let ended = until_ended(ctx, tasks, any, |task, awaited| report(ctx, task, awaited, alone)).await?;
+    let ended = until_ended(ctx, tasks, any, |task, awaited| {
+        bar.suspend(|| report(ctx, task, awaited, alone));
+        bar.inc(1);
+    });
+    let ended = ended.await?;
+    bar.abandon();
     if ctx.printer.output == Output::Json {
-        let results = ended.iter().filter_map(|(_, awaited)| result_of(awaited)).collect();
+        let results: Vec<&TaskResult> = ended.iter().filter_map(|(_, awaited)| result_of(awaited)).collect();
         let missing = ended.iter().filter(|(_, awaited)| result_of(awaited).is_none()).map(|(task, _)| task).collect();
-        ctx.printer.json(&Versioned::new(Waited { results, missing }));
+        ctx.printer.json_list(&Versioned::new(Waited { results: &results, missing }), &results);
     }
     match ended.as_slice() {
         [(_, Awaited::Ended(result))] => {
@@ -44,6 +58,17 @@ pub(crate) async fn run(ctx: &Context, tasks: &[TaskName], any: bool) -> Result<
             Ok(u8::from(!succeeded))
         }
     }
+}
+
+/// Draws nothing where nobody sees it.
+fn bar(tasks: usize, progress: bool) -> ProgressBar {
+    if !progress {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} ended, {elapsed}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let bar = ProgressBar::with_draw_target(Some(tasks as u64), ProgressDrawTarget::stderr()).with_style(style);
+    bar.tick();
+    bar
 }
 
 fn result_of(awaited: &Awaited) -> Option<&TaskResult> {

@@ -2,6 +2,7 @@
 
 use bellwether_client::WorkerView;
 use bellwether_common::config::Output;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::context::{Context, Versioned};
@@ -9,8 +10,8 @@ use super::failure::Failure;
 use super::table::{Table, ago, or_dash, pairs};
 use bellwether_common::clock::wall as now;
 
-#[derive(Serialize)]
-struct Workers<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Workers<'a> {
     workers: &'a [WorkerView],
 }
 
@@ -18,7 +19,9 @@ struct Workers<'a> {
 pub(crate) async fn list(ctx: &Context) -> Result<u8, Failure> {
     let overview = ctx.client().await?.overview().await?;
     match ctx.printer.output {
-        Output::Json => ctx.printer.json(&Versioned::new(Workers { workers: &overview.workers })),
+        Output::Json => {
+            ctx.printer.json_list(&Versioned::new(Workers { workers: &overview.workers }), overview.workers.iter().map(Versioned::new))
+        }
         Output::Name => overview.workers.iter().for_each(|worker| ctx.printer.line(worker.worker.as_str())),
         Output::Table if overview.workers.is_empty() => {
             ctx.printer.note(&format!("no worker is registered; start one with: bellwether-worker {}", overview.zookeeper));
@@ -31,9 +34,13 @@ pub(crate) async fn list(ctx: &Context) -> Result<u8, Failure> {
 /// In columns.
 pub(crate) fn print(ctx: &Context, workers: &[WorkerView]) {
     let now = now();
-    let mut table = Table::new(&["WORKER", "STATE", "SLOTS", "ASSIGNED", "HOST", "HTTP", "SINCE", "LABELS"], &ctx.printer);
+    let wide = ctx.printer.wide;
+    let mut header = vec!["WORKER", "STATE", "SLOTS", "ASSIGNED", "HOST", "HTTP", "SINCE", "LABELS"];
+    header.extend(["NAME", "PID"].into_iter().filter(|_| wide));
+    let mut table = Table::new(&header, &ctx.printer);
     for worker in workers {
-        table.row([
+        let more = [or_dash(worker.name.as_ref()), or_dash(worker.pid)];
+        let cells = [
             worker.worker.to_string(),
             state(worker).to_owned(),
             worker.slots.to_string(),
@@ -42,7 +49,8 @@ pub(crate) fn print(ctx: &Context, workers: &[WorkerView]) {
             or_dash(worker.http.as_ref()),
             ago(worker.since, now),
             pairs(&worker.labels),
-        ]);
+        ];
+        table.row(cells.into_iter().chain(more.into_iter().filter(|_| wide)));
     }
     table.print(&ctx.printer);
 }

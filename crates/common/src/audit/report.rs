@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bellwether_core::invariant::{Promise, Violation};
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Serialize, Serializer};
 
 use crate::txnlog::{Coverage, Damage, Gap};
 
 /// The whole of it.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct Report {
     /// All in a word.
     pub verdict: Verdict,
@@ -34,7 +35,7 @@ pub struct Report {
 }
 
 /// All in a word.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum Verdict {
     /// No promise was broken.
@@ -46,10 +47,11 @@ pub enum Verdict {
 }
 
 /// A transaction.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Moment {
     /// Its number, printed in hex.
     #[serde(serialize_with = "hex")]
+    #[schemars(with = "String")]
     pub zxid: i64,
     /// When, by the wall clock of ZooKeeper's leader.
     pub time: Timestamp,
@@ -72,7 +74,7 @@ fn hexes<S: Serializer>(numbers: &[i64], to: S) -> Result<S::Ok, S::Error> {
 }
 
 /// Where the audit begins.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 #[serde(rename_all = "kebab-case", tag = "at")]
 pub enum Begin {
     /// With ZooKeeper's first transaction: nothing can have been before.
@@ -81,6 +83,7 @@ pub enum Begin {
     Snapshot {
         /// What it holds at least.
         #[serde(serialize_with = "hex")]
+        #[schemars(with = "String")]
         zxid: i64,
         /// The file.
         path: PathBuf,
@@ -90,12 +93,13 @@ pub enum Begin {
     Midway {
         /// The first transaction there is.
         #[serde(serialize_with = "hex")]
+        #[schemars(with = "String")]
         zxid: i64,
     },
 }
 
 /// What was read.
-#[derive(Debug, Clone, Serialize)]
+#[derive(Debug, Clone, Serialize, JsonSchema)]
 pub struct LogFound {
     /// How many servers' directories.
     pub servers: usize,
@@ -117,9 +121,11 @@ pub struct LogFound {
     pub missing: Vec<Missing>,
     /// Transactions of which servers have different versions.
     #[serde(serialize_with = "hexes")]
+    #[schemars(with = "Vec<String>")]
     pub disagreements: Vec<i64>,
     /// Transactions that a leader wrote down and that were never committed: left out.
     #[serde(serialize_with = "hexes")]
+    #[schemars(with = "Vec<String>")]
     pub never_committed: Vec<i64>,
     /// Places that cannot be read.
     pub damages: Vec<Unreadable>,
@@ -128,13 +134,15 @@ pub struct LogFound {
 }
 
 /// Transactions that are in none of the logs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Missing {
     /// The last one before them.
     #[serde(serialize_with = "hex")]
+    #[schemars(with = "String")]
     pub after: i64,
     /// The first one after them.
     #[serde(serialize_with = "hex")]
+    #[schemars(with = "String")]
     pub before: i64,
 }
 
@@ -145,7 +153,7 @@ impl From<Gap> for Missing {
 }
 
 /// A place in a file.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Unreadable {
     /// The file.
     pub path: PathBuf,
@@ -194,7 +202,7 @@ impl LogFound {
 }
 
 /// A term of mastership.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Term {
     /// Its epoch; none for a master that knows of no epochs.
     pub epoch: Option<i32>,
@@ -202,6 +210,7 @@ pub struct Term {
     pub name: Option<String>,
     /// The session that ruled.
     #[serde(serialize_with = "hex")]
+    #[schemars(with = "String")]
     pub session: i64,
     /// Since when.
     pub since: Moment,
@@ -214,7 +223,7 @@ pub struct Term {
 }
 
 /// What became of all tasks.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct TasksFound {
     /// How many lives of tasks began.
     pub submitted: u64,
@@ -233,7 +242,7 @@ pub struct TasksFound {
 }
 
 /// How long something took, in milliseconds, each time.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, JsonSchema)]
 pub struct Quantiles {
     /// How often it was measured.
     pub count: u64,
@@ -255,7 +264,7 @@ impl Quantiles {
 }
 
 /// How long things took.
-#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Default, Serialize, JsonSchema)]
 pub struct Timings {
     /// From a master's end to the next one's begin.
     pub vacancy: Quantiles,
@@ -272,7 +281,7 @@ pub struct Timings {
 }
 
 /// A broken promise.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Broken {
     /// Its number, `P1`.
     pub promise: &'static str,

@@ -276,14 +276,14 @@ pub struct Log {
 #[serde(default, deny_unknown_fields)]
 pub struct Client {
     /// What the command prints.
-    pub output: Output,
+    pub output: Format,
     /// Most submissions in flight at once.
     pub submit_window: u32,
 }
 
 impl Default for Client {
     fn default() -> Self {
-        Self { output: Output::Table, submit_window: 256 }
+        Self { output: Format::Table, submit_window: 256 }
     }
 }
 
@@ -360,12 +360,41 @@ pub enum LogFormat {
 /// What the command prints.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema, clap::ValueEnum)]
 #[serde(rename_all = "lowercase")]
-pub enum Output {
+pub enum Format {
     /// Columns, for people.
     #[default]
     Table,
+    /// More columns.
+    Wide,
     /// JSON, for programs.
     Json,
+    /// JSON, one object per line; of a list, one per element.
+    Jsonl,
     /// Names alone, one per line, for pipes.
     Name,
+    /// Errors, and the ids of what was submitted: nothing that could be asked for again.
+    Quiet,
+}
+
+/// What a [`Format`] is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Output {
+    /// Text for people.
+    Table,
+    /// JSON for programs.
+    Json,
+    /// Names for pipes.
+    Name,
+}
+
+impl Format {
+    /// What it is made of. What is quiet would be text.
+    #[must_use]
+    pub const fn output(self) -> Output {
+        match self {
+            Self::Table | Self::Wide | Self::Quiet => Output::Table,
+            Self::Json | Self::Jsonl => Output::Json,
+            Self::Name => Output::Name,
+        }
+    }
 }

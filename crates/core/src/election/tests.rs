@@ -134,7 +134,7 @@ fn inauguration(epoch: i32, sent: Duration, sequence: usize) -> Vec<Effect> {
 
 fn term(epoch: i32) -> Term {
     let (name, host, session, previous_ended) = ("c2".into(), "h2".into(), "0x22".into(), "there was none".into());
-    Term { epoch, name, host, session, since: Time::at(Duration::ZERO).wall, previous_ended }
+    Term { epoch, name, host, session, since: Time::at(Duration::ZERO).wall, previous_ended, vacant_ms: None }
 }
 
 /// The terms that a ballot would write.

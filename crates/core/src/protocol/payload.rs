@@ -187,6 +187,14 @@ impl Envelope {
         envelope
     }
 
+    /// Says what is run, in place of what was said before.
+    pub fn set_command(&mut self, command: &Command) {
+        (self.argv, self.shell, self.plain) = match command {
+            Command::Argv(argv) => (Some(argv.clone()), None, None),
+            Command::Shell(line) => (None, Some(line.clone()), None),
+        };
+    }
+
     fn empty() -> Self {
         Self {
             bellwether: PROTOCOL_VERSION,

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{PROTOCOL_VERSION, TaskName, WorkerId};
 
 /// Who a coordinator is: in the queue of standbys and, with the epoch, in the office.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct CoordinatorRecord {
     /// Version of this format.
     pub bellwether: u32,
@@ -88,7 +89,7 @@ impl WaiterRecord {
 }
 
 /// One term of mastership.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
 pub struct Term {
     /// The epoch.
     pub epoch: i32,
@@ -102,6 +103,9 @@ pub struct Term {
     pub since: Timestamp,
     /// Why the term before this one ended, as far as this one knows.
     pub previous_ended: String,
+    /// How long nobody had ruled before, in milliseconds, as far as this one saw; unknown if it did not see the vacancy begin.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub vacant_ms: Option<u64>,
 }
 
 /// The data of `/bellwether/epoch`.
@@ -185,6 +189,7 @@ mod tests {
             session: "0x1".into(),
             since: Timestamp::UNIX_EPOCH,
             previous_ended: "session ended".into(),
+            vacant_ms: None,
         };
         let history = (1..=100).fold(History::decode(b"garbage"), |history, epoch| history.with(term(epoch)));
         assert_eq!(history.terms.len(), TERMS_KEPT);

@@ -1,17 +1,20 @@
 //! How a task ended: what stands in `/status/<task>`, and for plain tasks in `/bellwether/results/<task>`.
 
+use std::collections::BTreeMap;
 use std::fmt;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use jiff::Timestamp;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use super::payload::{Dialect, Rejection, Task};
+use super::payload::{Dialect, Envelope, Rejection, Task};
 use super::{PROTOCOL_VERSION, TaskName, WorkerId};
 
 /// How a task ended. Each is final.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum TaskOutcome {
     /// It exited with 0.
@@ -42,7 +45,7 @@ impl fmt::Display for TaskOutcome {
 }
 
 /// What is kept of one output stream.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub struct Stream {
     /// The last bytes, as text or in base64.
     pub tail: String,
@@ -55,7 +58,7 @@ pub struct Stream {
 }
 
 /// How a [`Stream::tail`] is to be read.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 pub enum Encoding {
     /// The text itself.
     #[default]
@@ -90,7 +93,7 @@ impl Stream {
 }
 
 /// Where the whole output of an attempt lies.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(from = "WrittenPlace")]
 pub struct OutputPlace {
     /// Where its worker serves it, `host:port`.
@@ -108,7 +111,7 @@ pub struct OutputPlace {
 }
 
 /// [`OutputPlace`] as it is written; once it was the directory alone.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(untagged)]
 enum WrittenPlace {
     Path(String),
@@ -134,7 +137,7 @@ impl From<WrittenPlace> for OutputPlace {
 }
 
 /// One attempt that is over.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct AttemptRecord {
     /// Its ordinal, from 1.
@@ -154,7 +157,7 @@ pub struct AttemptRecord {
 }
 
 /// A result, version 1. Times are by the clock of the machine that wrote them.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 pub struct TaskResult {
     /// Version of this format.
     pub bellwether: u32,
@@ -202,7 +205,19 @@ pub struct TaskResult {
     /// All attempts, the last one last, at most [`super::payload::ATTEMPTS_KEPT`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptRecord>,
+    /// What people called it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub name: Option<String>,
+    /// The labels that it is found by.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub labels: BTreeMap<String, String>,
+    /// What was asked, if it is short: an envelope without what stands elsewhere in the result. It can be asked again.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub request: Option<Value>,
 }
+
+/// The longest request that a result carries along, in bytes: results outlive payloads, and there are many.
+pub const REQUEST_BYTES_MAX: usize = 4 * 1024;
 
 impl TaskResult {
     /// A result of a task on which no command was run to its end.
@@ -226,7 +241,32 @@ impl TaskResult {
             output: None,
             reason: Some(reason),
             attempts: Vec::new(),
+            name: None,
+            labels: BTreeMap::new(),
+            request: None,
         }
+    }
+
+    /// Notes what was asked, and by whom.
+    pub fn note_request(&mut self, task: &Task) {
+        let mut asked = task.envelope.clone();
+        self.submitter = asked.submitter.take();
+        self.name = asked.name.take();
+        self.labels = std::mem::take(&mut asked.labels);
+        asked.start_over();
+        (asked.trace, asked.retry_of) = (None, None);
+        asked.set_command(&task.command);
+        let short = asked.encode().len() <= REQUEST_BYTES_MAX;
+        self.request = if short { serde_json::to_value(asked).ok() } else { None };
+    }
+
+    /// The payload of a new task that does what this one did, from the beginning; `None` if the result does not say what that was.
+    #[must_use]
+    pub fn request_again(&self) -> Option<Vec<u8>> {
+        let mut asked: Envelope = serde_json::from_value(self.request.clone()?).ok()?;
+        (asked.name, asked.labels) = (self.name.clone(), self.labels.clone());
+        asked.retry_of = Some(self.task.clone());
+        Some(asked.encode())
     }
 
     /// Why the attempt ended, in the words of [`AttemptRecord::why`] and of plain statuses.
@@ -361,6 +401,35 @@ mod tests {
 
     fn result(outcome: TaskOutcome) -> TaskResult {
         TaskResult::without_run(TaskName::listed("t"), outcome, "because".into(), Timestamp::UNIX_EPOCH)
+    }
+
+    #[test]
+    fn a_short_request_can_be_asked_again() {
+        let payload =
+            br#"{"bellwether":1,"argv":["a","b"],"name":"n","labels":{"job":"x"},"submitter":"me@here","failures":2,"cwd":"/tmp"}"#;
+        let mut noted = result(TaskOutcome::Failed);
+        noted.note_request(&payload::decode(payload).unwrap());
+        assert_eq!((noted.submitter.as_deref(), noted.name.as_deref(), noted.labels["job"].as_str()), (Some("me@here"), Some("n"), "x"));
+        let noted: TaskResult = serde_json::from_slice(&serde_json::to_vec(&noted).unwrap()).unwrap();
+        let again = payload::decode(&noted.request_again().unwrap()).unwrap();
+        assert_eq!(again.command, payload::Command::Argv(vec!["a".into(), "b".into()]));
+        assert_eq!((again.envelope.failures, again.envelope.cwd.as_deref()), (0, Some("/tmp")));
+        assert_eq!((again.envelope.name, again.envelope.labels, again.envelope.retry_of), (noted.name, noted.labels, Some(noted.task)));
+    }
+
+    #[test]
+    fn a_plain_request_becomes_an_envelope_and_a_long_one_is_not_kept() {
+        let mut noted = result(TaskOutcome::Failed);
+        noted.note_request(&payload::decode(b"echo a | wc").unwrap());
+        let again = payload::decode(&noted.request_again().unwrap()).unwrap();
+        assert_eq!((again.dialect, again.command), (Dialect::Envelope, payload::Command::Shell("echo a | wc".into())));
+        noted.note_request(&payload::decode("x".repeat(REQUEST_BYTES_MAX).as_bytes()).unwrap());
+        assert_eq!((noted.request.clone(), noted.request_again()), (None, None));
+        let newer: TaskResult = serde_json::from_str(
+            r#"{"bellwether":1,"task":"t","outcome":"failed","attempt":1,"ended":"1970-01-01T00:00:00Z","request":{"unknown":1}}"#,
+        )
+        .unwrap();
+        assert_eq!(newer.request_again(), None, "what is not understood is not asked again");
     }
 
     #[test]

@@ -8,6 +8,7 @@ use std::sync::Arc;
 
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::name::{self, BadName, NAME_BYTES_MAX};
@@ -16,7 +17,7 @@ use super::{PROTOCOL_VERSION, TaskName};
 use crate::cron::{BadCron, Cron};
 
 /// The name of a schedule: the name of its znode, and the beginning of its tasks' names.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize, JsonSchema)]
 #[serde(transparent)]
 pub struct ScheduleName(Arc<str>);
 
@@ -73,7 +74,7 @@ impl fmt::Display for ScheduleName {
 }
 
 /// What becomes of ticks at which nobody ruled.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Missed {
     /// Nothing: only a tick of the last minute is made up for.
@@ -86,7 +87,7 @@ pub enum Missed {
 }
 
 /// What becomes of a tick while the task of the one before has not ended.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "lowercase")]
 pub enum Overlap {
     /// It gets a task of its own.

@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use bellwether_common::config::{Output, Sources};
+use bellwether_common::config::{Format, Sources};
 use clap::builder::{OsStringValueParser, TypedValueParser};
 use clap::{Args, ValueEnum};
 
@@ -29,7 +29,11 @@ pub(crate) struct Global {
 
     /// What is printed
     #[arg(short, long, global = true, value_enum, env = "BELLWETHER_OUTPUT")]
-    pub(crate) output: Option<Output>,
+    pub(crate) output: Option<Format>,
+
+    /// How times are shown in text; in JSON they are RFC 3339
+    #[arg(long, global = true, value_enum, default_value_t = Times::Relative, value_name = "HOW")]
+    pub(crate) time: Times,
 
     /// When to use colours; NO_COLOR is honoured, too
     #[arg(long, global = true, value_enum, default_value_t = Color::Auto, value_name = "WHEN")]
@@ -64,6 +68,17 @@ impl Global {
             overrides: zookeeper.map(|connect| ("zookeeper.connect".to_owned(), connect)).into_iter().collect(),
         }
     }
+}
+
+/// How times are shown.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Times {
+    /// How long ago, or how far ahead
+    Relative,
+    /// As RFC 3339, in UTC
+    Iso,
+    /// Seconds since 1970
+    Unix,
 }
 
 /// When to use colours.

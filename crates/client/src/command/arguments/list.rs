@@ -1,14 +1,14 @@
 //! The options of `list`.
 
 use bellwether_client::TaskState;
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 use super::values::pair;
 
 /// What to list.
 #[derive(Debug, Args)]
 pub(crate) struct ListArgs {
-    /// Only tasks with this label; results carry none, so that ended tasks are left out
+    /// Only tasks with this label
     #[arg(short, long, value_name = "LABEL=VALUE", value_parser = pair)]
     pub(crate) label: Vec<(String, String)>,
     /// Only tasks in this state; may be given several times
@@ -17,4 +17,27 @@ pub(crate) struct ListArgs {
     /// At most so many; 0 for all
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub(crate) limit: usize,
+    /// What comes first, of all and not only of those that are shown
+    #[arg(long, value_enum, value_name = "KEY")]
+    pub(crate) sort: Option<Sort>,
+    /// List them again every two seconds, until Ctrl-C
+    #[arg(long)]
+    pub(crate) watch: bool,
+}
+
+/// What a list is ordered by.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Sort {
+    /// By id
+    Task,
+    /// The latest change first
+    Since,
+    /// Assigned, pending, held, then how they ended
+    State,
+    /// By worker; those without one last
+    Worker,
+    /// The highest first
+    Priority,
+    /// By name; those without one last
+    Name,
 }

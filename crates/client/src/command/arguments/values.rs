@@ -6,14 +6,14 @@ use std::time::Duration;
 use bellwether_core::protocol::record::{RESOURCE_MAX, SLOTS_MAX};
 use jiff::Timestamp;
 
-pub(super) fn absolute(text: &str) -> Result<String, String> {
+pub(crate) fn absolute(text: &str) -> Result<String, String> {
     if text.starts_with('/') { Ok(text.to_owned()) } else { Err("must begin with /".to_owned()) }
 }
 
 /// The longest duration that is taken: what is longer is a slip of the pen.
 const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
 
-pub(super) fn duration(text: &str) -> Result<Duration, String> {
+pub(crate) fn duration(text: &str) -> Result<Duration, String> {
     let spelled = || "a duration is a number and one of ms, s, m, h, d, as 90s or 1h30m".to_owned();
     let duration = humantime::parse_duration(text).map_err(|_| spelled())?;
     match duration {
@@ -25,17 +25,17 @@ pub(super) fn duration(text: &str) -> Result<Duration, String> {
 }
 
 /// `SHORTEST..LONGEST`, or one duration for both.
-pub(super) fn backoff(text: &str) -> Result<(Duration, Duration), String> {
+pub(crate) fn backoff(text: &str) -> Result<(Duration, Duration), String> {
     let (shortest, longest) = text.split_once("..").unwrap_or((text, text));
     let (shortest, longest) = (duration(shortest)?, duration(longest)?);
     if shortest > longest { Err("the shortest time must not be longer than the longest".to_owned()) } else { Ok((shortest, longest)) }
 }
 
-pub(super) fn time(text: &str) -> Result<Timestamp, String> {
+pub(crate) fn time(text: &str) -> Result<Timestamp, String> {
     text.parse().map_err(|_| "a time is a date, a time and an offset, as 2026-11-22T07:00:00+01:00 or 2026-11-22T06:00:00Z".to_owned())
 }
 
-pub(super) fn request_timeout(text: &str) -> Result<Duration, String> {
+pub(crate) fn request_timeout(text: &str) -> Result<Duration, String> {
     let duration = duration(text)?;
     if duration < Duration::from_secs(1) { Err("must be a second or more".to_owned()) } else { Ok(duration) }
 }
@@ -44,7 +44,7 @@ pub(super) fn submission_key(text: &str) -> Result<String, String> {
     bellwether_core::protocol::key::check(text).map(|()| text.to_owned()).map_err(|bad| bad.to_string())
 }
 
-pub(super) fn pair(text: &str) -> Result<(String, String), String> {
+pub(crate) fn pair(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((label, value)) if !label.is_empty() && !value.is_empty() => Ok((label.to_owned(), value.to_owned())),
         _ => Err("must look as label=value".to_owned()),
@@ -52,12 +52,12 @@ pub(super) fn pair(text: &str) -> Result<(String, String), String> {
 }
 
 /// How many slots: at least one, and no more than any worker has.
-pub(super) fn slots(text: &str) -> Result<NonZeroU32, String> {
+pub(crate) fn slots(text: &str) -> Result<NonZeroU32, String> {
     number(text, SLOTS_MAX)
 }
 
 /// `name=number`.
-pub(super) fn resource(text: &str) -> Result<(String, NonZeroU32), String> {
+pub(crate) fn resource(text: &str) -> Result<(String, NonZeroU32), String> {
     let (name, count) = pair(text).map_err(|_| "must look as name=number, for example gpu=2".to_owned())?;
     Ok((name, number(&count, RESOURCE_MAX)?))
 }
@@ -67,7 +67,7 @@ fn number(text: &str, most: u32) -> Result<NonZeroU32, String> {
     number.ok_or_else(|| format!("{text:?} is not a whole number between 1 and {most}"))
 }
 
-pub(super) fn variable(text: &str) -> Result<(String, String), String> {
+pub(crate) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("must look as NAME=value".to_owned()),

@@ -1,15 +1,18 @@
 //! The options of `wait`.
 
-use bellwether_core::protocol::TaskName;
 use clap::Args;
+
+use crate::command::selector::SelectorArgs;
 
 /// What to wait for.
 #[derive(Debug, Args)]
 pub(crate) struct WaitArgs {
-    /// Ids of tasks
-    #[arg(required = true, value_name = "ID", value_parser = TaskName::parse)]
-    pub(crate) tasks: Vec<TaskName>,
+    #[command(flatten)]
+    pub(crate) select: SelectorArgs,
     /// Only until one of them has
     #[arg(long)]
     pub(crate) any: bool,
+    /// Draw how many have ended, on a terminal
+    #[arg(long)]
+    pub(crate) progress: bool,
 }

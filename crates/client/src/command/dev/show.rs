@@ -1,6 +1,7 @@
 //! What is printed of a local cluster that is ready.
 
 use bellwether_common::config::Output;
+use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::Cluster;
@@ -9,16 +10,16 @@ use super::service::Service;
 use crate::command::context::{Context, Versioned};
 use crate::command::table::{Table, or_dash};
 
-#[derive(Serialize)]
-struct Shown<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct Shown<'a> {
     zookeeper: String,
     zookeeper_pids: Vec<i32>,
     directory: &'a std::path::Path,
     services: Vec<ShownService<'a>>,
 }
 
-#[derive(Serialize)]
-struct ShownService<'a> {
+#[derive(Serialize, JsonSchema)]
+pub(crate) struct ShownService<'a> {
     name: &'a str,
     role: &'a str,
     pid: u32,

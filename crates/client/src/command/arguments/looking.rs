@@ -1,0 +1,35 @@
+//! The options of `events`, `top`, `doctor` and `man`: commands that look at the whole.
+
+use std::path::PathBuf;
+
+use clap::Args;
+
+/// What to tell.
+#[derive(Debug, Args)]
+pub(crate) struct EventsArgs {
+    /// Tell what happens from now on, until Ctrl-C
+    #[arg(short, long)]
+    pub(crate) follow: bool,
+    /// At most so many of those that are past
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, conflicts_with = "follow")]
+    pub(crate) limit: usize,
+}
+
+/// Whether to mend.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Mend what is safe to mend, after asking
+    #[arg(long)]
+    pub(crate) fix: bool,
+    /// Do not ask
+    #[arg(short, long, requires = "fix")]
+    pub(crate) yes: bool,
+}
+
+/// Where the manual goes.
+#[derive(Debug, Args)]
+pub(crate) struct ManArgs {
+    /// Write one page for each command into this directory, instead of printing that of `bellwether`
+    #[arg(value_name = "DIR")]
+    pub(crate) dir: Option<PathBuf>,
+}
