@@ -453,7 +453,9 @@ impl Submission {
                 Why::NodeExists => Failure::NameTaken(step.group.clone()),
                 Why::NoNode | Why::BadVersion => Failure::GroupGivenUp(step.group.clone()),
                 Why::NoAuth => Failure::Denied(path::GROUPS.to_owned()),
-                why => Failure::Refused { path: path::group(&step.group), why },
+                Why::NotEmpty | Why::NoChildrenForEphemerals | Why::BadArguments | Why::TooLarge | Why::NotSent => {
+                    Failure::Refused { path: path::group(&step.group), why }
+                }
             };
         }
         match (self.part_at(operation), why) {
