@@ -27,6 +27,7 @@ mod master;
 mod metrics;
 mod nemesis;
 mod output_pages;
+mod placement;
 mod proof_of_life;
 mod python;
 mod races;

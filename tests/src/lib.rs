@@ -18,6 +18,7 @@ pub mod nemesis;
 pub mod netns;
 pub mod outputs;
 pub mod place;
+pub mod placement;
 pub mod proc;
 pub mod process;
 pub mod prometheus;

@@ -577,6 +577,16 @@ impl Client {
         link::reason(&self.inner.family.links, otherwise)
     }
 
+    /// A question that does no harm when it is asked twice.
+    pub(crate) async fn ask_again<T, F, Q>(&self, question: Q) -> Result<T, Error>
+    where
+        T: Send + 'static,
+        Q: Fn(Store) -> F + Send + 'static,
+        F: Future<Output = Result<T, ReadError>> + Send + 'static,
+    {
+        self.ask(question).await
+    }
+
     async fn ask<T, F, Q>(&self, question: Q) -> Result<T, Error>
     where
         T: Send + 'static,

@@ -41,7 +41,7 @@ mod zk_exporter;
 
 use std::time::Duration;
 
-use arguments::{Arguments, Command, MasterCommand, WorkerCommand};
+use arguments::{Arguments, Command};
 use clap::Parser;
 use context::Context;
 use failure::Failure;
@@ -147,9 +147,8 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
         Command::List(filter) => list::run(ctx, filter).await,
         Command::Result(which) => result_of_each(ctx, &which).await,
         Command::Logs(options) => logs::run(ctx, &options).await,
-        Command::Worker { command: WorkerCommand::List } => worker::list(ctx).await,
-        Command::Master { command: MasterCommand::Status } => master::status(ctx).await,
-        Command::Master { command: MasterCommand::History } => history::office(ctx).await,
+        Command::Worker { command } => worker::run(ctx, command).await,
+        Command::Master { command } => master::run(ctx, command).await,
         Command::Explain { task } => explain::run(ctx, &selector::resolve_one(ctx, &task).await?).await,
         Command::History { task } => history::task(ctx, &selector::resolve_one(ctx, &task).await?).await,
         Command::Events(asked) => events::run(ctx, &asked).await,

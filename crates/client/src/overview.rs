@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use bellwether_common::reader;
 use bellwether_common::store::{ReadError, Store};
 use bellwether_core::protocol::record::{CoordinatorRecord, WorkerData, decode_worker};
+use bellwether_core::protocol::request::{DrainRequest, PauseRecord};
 use bellwether_core::protocol::{Node, WorkerId, path};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -21,8 +22,23 @@ pub struct Overview {
     pub standbys: Vec<CoordinatorRecord>,
     /// Who is registered, by id.
     pub workers: Vec<WorkerView>,
+    /// Since when nothing is assigned, because somebody wants it so, and why.
+    pub paused: Option<Paused>,
+    /// Who shall take nothing more, by the operator's names, whether or not there is such a worker.
+    pub drains: BTreeMap<String, DrainRequest>,
     /// How much there is of what.
     pub queue: Queue,
+}
+
+/// That nothing is assigned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
+pub struct Paused {
+    /// Since when.
+    pub since: Timestamp,
+    /// Why.
+    pub reason: Option<String>,
+    /// Who wanted it.
+    pub by: Option<String>,
 }
 
 /// The master in office.
@@ -67,6 +83,8 @@ pub struct WorkerView {
     pub http: Option<String>,
     /// Since when it is registered.
     pub since: Timestamp,
+    /// How it drains, if somebody wants it to take nothing more.
+    pub drain: Option<DrainRequest>,
     /// Whether it is one of ours.
     pub foreign: bool,
 }
@@ -90,7 +108,15 @@ impl Overview {
     /// A cluster without anybody.
     #[must_use]
     pub fn empty(zookeeper: String) -> Self {
-        Self { zookeeper, master: None, standbys: Vec::new(), workers: Vec::new(), queue: Queue::default() }
+        Self {
+            zookeeper,
+            master: None,
+            standbys: Vec::new(),
+            workers: Vec::new(),
+            paused: None,
+            drains: BTreeMap::new(),
+            queue: Queue::default(),
+        }
     }
 }
 
@@ -99,7 +125,20 @@ impl WorkerView {
     #[must_use]
     pub fn foreign(worker: WorkerId, since: Timestamp) -> Self {
         let (labels, resources) = (BTreeMap::new(), BTreeMap::new());
-        Self { worker, name: None, host: None, pid: None, slots: 0, assigned: 0, labels, resources, http: None, since, foreign: true }
+        Self {
+            worker,
+            name: None,
+            host: None,
+            pid: None,
+            slots: 0,
+            assigned: 0,
+            labels,
+            resources,
+            http: None,
+            since,
+            drain: None,
+            foreign: true,
+        }
     }
 }
 
@@ -116,8 +155,10 @@ pub(crate) async fn read(store: &Store, zookeeper: String) -> Result<Overview, R
     let [pending, held, ended, dead] = numbers;
     let boxes = boxes(store).await?;
     let queue = Queue { pending, held, assigned: boxes.values().sum(), ended, dead };
-    let workers = workers(store, &boxes).await?;
-    Ok(Overview { zookeeper, master, standbys: standbys(store).await?, workers, queue })
+    let drains = drains(store).await?;
+    let workers = workers(store, &boxes, &drains).await?;
+    let paused = store.get(path::PAUSED).await?.map(|node| paused_of(&node));
+    Ok(Overview { zookeeper, master, standbys: standbys(store).await?, workers, paused, drains, queue })
 }
 
 fn master_of(node: &Node) -> Master {
@@ -149,7 +190,30 @@ async fn boxes(store: &Store) -> Result<BTreeMap<WorkerId, u32>, ReadError> {
     Ok(boxes)
 }
 
-async fn workers(store: &Store, boxes: &BTreeMap<WorkerId, u32>) -> Result<Vec<WorkerView>, ReadError> {
+/// What people ask of workers. What the master asks of incarnations lies beside it.
+async fn drains(store: &Store) -> Result<BTreeMap<String, DrainRequest>, ReadError> {
+    let mut names = store.children(path::WORKER_REQUESTS).await?.unwrap_or_default();
+    names.retain(|name| WorkerId::listed(name).operator_name().is_none());
+    let paths = names.iter().map(|name| path::worker_request(name)).collect();
+    let mut drains = BTreeMap::new();
+    for (name, (_, answer)) in names.into_iter().zip(reader::read_nodes(store, paths).await) {
+        drains.extend(answer?.map(|node| (name, DrainRequest::decode(&node.data))));
+    }
+    Ok(drains)
+}
+
+fn paused_of(node: &Node) -> Paused {
+    let since = Timestamp::from_millisecond(node.stat.ctime_ms).unwrap_or(Timestamp::UNIX_EPOCH);
+    let record = serde_json::from_slice::<PauseRecord>(&node.data).ok();
+    let (reason, by) = record.map_or((None, None), |record| (record.reason, record.by));
+    Paused { since, reason, by }
+}
+
+async fn workers(
+    store: &Store,
+    boxes: &BTreeMap<WorkerId, u32>,
+    drains: &BTreeMap<String, DrainRequest>,
+) -> Result<Vec<WorkerView>, ReadError> {
     let mut names = store.children(path::WORKERS).await?.unwrap_or_default();
     names.sort();
     let paths = names.iter().map(|name| path::worker(&WorkerId::listed(name))).collect();
@@ -158,7 +222,8 @@ async fn workers(store: &Store, boxes: &BTreeMap<WorkerId, u32>) -> Result<Vec<W
         if let Some(node) = answer? {
             let id = WorkerId::listed(name);
             let assigned = boxes.get(&id).copied().unwrap_or(0);
-            workers.push(worker_of(id, assigned, &node));
+            let drain = id.operator_name().and_then(|name| drains.get(name)).cloned();
+            workers.push(WorkerView { drain, ..worker_of(id, assigned, &node) });
         }
     }
     Ok(workers)
@@ -193,6 +258,7 @@ fn worker_of(worker: WorkerId, assigned: u32, node: &Node) -> WorkerView {
             resources: record.resources,
             http: Some(record.http),
             since,
+            drain: None,
             foreign: false,
         },
         WorkerData::Foreign => WorkerView { assigned, ..WorkerView::foreign(worker, since) },

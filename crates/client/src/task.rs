@@ -49,6 +49,13 @@ impl NewTask {
         self
     }
 
+    /// Ends it when it waits for its turn longer than this, without running it.
+    #[must_use]
+    pub fn queue_timeout(mut self, timeout: Duration) -> Self {
+        self.envelope.queue_timeout_ms = Some(millis(timeout));
+        self
+    }
+
     /// Makes so many attempts more after one that failed.
     #[must_use]
     pub fn retries(mut self, retries: u32) -> Self {

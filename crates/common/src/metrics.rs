@@ -43,6 +43,10 @@ pub const CONFIG_LAST_RELOAD_SUCCESSFUL: &str = "bellwether_config_last_reload_s
 
 /// 1 while this coordinator is in office and its session is connected.
 pub const MASTER_IS_ACTIVE: &str = "bellwether_master_is_active";
+/// 1 while this coordinator rules and somebody wants nothing to be assigned.
+pub const MASTER_PAUSED: &str = "bellwether_master_paused";
+/// Requests to workers to give back what they have not started.
+pub const RECALLS_TOTAL: &str = "bellwether_recalls_total";
 /// Unix time at which this coordinator took office, 0 while it is not in office.
 pub const MASTER_ELECTED_TIMESTAMP_SECONDS: &str = "bellwether_master_elected_timestamp_seconds";
 /// 1 for the coordinator's state, 0 for the others: label [`label::STATE`], see [`COORDINATOR_STATES`] and [`set_one`].
@@ -206,14 +210,14 @@ pub const RECOVERED_FROM: [&str; 4] = ["pending", "held", "assigned", "gone_work
 /// States of a task that has not ended.
 pub const TASK_STATES: [&str; 3] = ["held", "pending", "assigned"];
 /// How the master ends a task.
-pub const MASTER_ENDINGS: [&str; 3] = ["cancelled", "rejected", "dead"];
+pub const MASTER_ENDINGS: [&str; 4] = ["cancelled", "rejected", "dead", "timed-out"];
 /// What the janitor removes: results, details whose status was gone, guards of submissions, guards of keys.
 pub const REMOVED: [&str; 4] = ["results", "details", "submissions", "keys"];
 /// What became of a tick: a task, or none, because it was not made up for, the task before had not ended, or the name was taken.
 /// Ticks that are left out together count once.
 pub const SCHEDULE_RESULTS: [&str; 4] = ["fired", "missed", "overlap", "taken"];
 /// States of a worker.
-pub const WORKER_STATES: [&str; 3] = ["active", "draining", "unusable"];
+pub const WORKER_STATES: [&str; 4] = ["active", "draining", "drained", "unusable"];
 /// Why an incarnation went.
 pub const WORKER_LOSS_REASONS: [&str; 2] = ["stopped", "vanished"];
 /// What sort of task it is. Handlers of a program that embeds a worker add their own, up to a bound: see [`Bounded`].
@@ -327,6 +331,8 @@ pub const METRICS: &[Metric] = &[
     metric(Gauge, ALL, MASTER_EPOCH, &[], "the epoch as this process sees it, 0 if it knows none"),
     metric(Gauge, ALL, CONFIG_LAST_RELOAD_SUCCESSFUL, &[], "1 if the configuration last read is in force, 0 if it was refused and the one before stays"),
 
+    metric(Gauge, COORDINATOR, MASTER_PAUSED, &[], "1 while this coordinator is the active master and nothing is assigned, because somebody wants it so"),
+    metric(Counter, COORDINATOR, RECALLS_TOTAL, &[], "requests to workers to give back what they have not started"),
     metric(Gauge, COORDINATOR, MASTER_IS_ACTIVE, &[], "1 while this coordinator is the active master"),
     metric(Gauge, COORDINATOR, MASTER_ELECTED_TIMESTAMP_SECONDS, &[], "Unix time of this master's election, 0 while not in office"),
     metric(Gauge, COORDINATOR, COORDINATOR_STATE, &[(label::STATE, &COORDINATOR_STATES)], "1 for the state of the coordinator, 0 for the others"),

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, SpawnHandle};
 use bellwether_common::clock;
-use bellwether_common::config::{ClassicWorkers, Coordinator};
+use bellwether_common::config::{ClassicWorkers, Coordinator, Task};
 use bellwether_common::pen::Pen;
 use bellwether_common::watch::{ChangesSeen, Watch};
 use bellwether_core::election;
@@ -79,10 +79,11 @@ pub(crate) struct Configured {
 }
 
 impl Configured {
-    pub(crate) fn of(coordinator: &Coordinator) -> Self {
+    pub(crate) fn of(coordinator: &Coordinator, task: &Task) -> Self {
         let settings = Settings {
             assign_batch: coordinator.assign_batch as usize,
             lookahead: coordinator.lookahead,
+            queue_timeout: task.queue_timeout,
             max_worker_losses: coordinator.max_worker_losses,
             classic_workers: coordinator.classic_workers == ClassicWorkers::Allow,
         };

@@ -224,6 +224,7 @@ fn zero_gauges() {
         gauge!(names::WORKERS, "state" => state).set(0.0);
     }
     gauge!(names::OLDEST_PENDING_TASK_AGE_SECONDS).set(0.0);
+    gauge!(names::MASTER_PAUSED).set(0.0);
 }
 
 /// How many of several tasks are named in a line of the log.
@@ -300,12 +301,15 @@ impl MasterObserver {
             return;
         }
         let counts = master.view().counts();
+        let unusable = counts.workers.saturating_sub(counts.usable + counts.draining + counts.drained);
         gauge!(names::TASKS, "state" => "pending").set(counts.pending as f64);
         gauge!(names::TASKS, "state" => "held").set(counts.held as f64);
         gauge!(names::TASKS, "state" => "assigned").set(counts.assigned as f64);
         gauge!(names::WORKERS, "state" => "active").set(counts.usable as f64);
         gauge!(names::WORKERS, "state" => "draining").set(counts.draining as f64);
-        gauge!(names::WORKERS, "state" => "unusable").set(counts.workers.saturating_sub(counts.usable + counts.draining) as f64);
+        gauge!(names::WORKERS, "state" => "unusable").set(unusable as f64);
+        gauge!(names::WORKERS, "state" => "drained").set(counts.drained as f64);
+        gauge!(names::MASTER_PAUSED).set(f64::from(u8::from(master.view().halted)));
         gauge!(names::OLDEST_PENDING_TASK_AGE_SECONDS).set(master.oldest_age(clock::now()).as_secs_f64());
     }
 
@@ -348,6 +352,14 @@ impl MasterObserver {
                 let first = first.join(", ");
                 error!(%worker, lost = tasks.len(), first, "the box of a worker was deleted with tasks in it; they are gone");
             }
+            Fact::Halted(true) => warn!("paused: nothing is assigned until somebody resumes"),
+            Fact::Halted(false) => info!("resumed: tasks are assigned again"),
+            Fact::Draining { name, drains: true } => info!(worker = name, "worker drains: it is given nothing more"),
+            Fact::Draining { name, drains: false } => info!(worker = name, "worker drains no more"),
+            Fact::Recalled { worker, most } => {
+                debug!(%worker, most, "asked to give tasks back that others could start");
+                counter!(names::RECALLS_TOTAL).increment(1);
+            }
             Fact::Swept(results) => {
                 warn!(results, "results older than /tasks were deleted: it was created anew, and its numbers start over");
                 counter!(names::SWEPT_RESULTS_TOTAL).increment(*results);
@@ -381,6 +393,7 @@ fn ending(outcome: TaskOutcome) -> &'static str {
     match outcome {
         TaskOutcome::Cancelled => "cancelled",
         TaskOutcome::Dead => "dead",
-        TaskOutcome::Rejected | TaskOutcome::Succeeded | TaskOutcome::Failed | TaskOutcome::TimedOut => "rejected",
+        TaskOutcome::TimedOut => "timed-out",
+        TaskOutcome::Rejected | TaskOutcome::Succeeded | TaskOutcome::Failed => "rejected",
     }
 }

@@ -103,7 +103,7 @@ impl Office {
         let election = Settings { candidate, standby_delay: settings.coordinator.standby_delay, retry_after: RETRY_AFTER };
         Self {
             election: Election::new(election),
-            master_settings: master::Configured::of(&settings.coordinator),
+            master_settings: master::Configured::of(&settings.coordinator, &settings.task),
             supervisor,
             observer: OfficeObserver::new(),
             store: None,
@@ -327,7 +327,7 @@ impl Handler<Configured> for Office {
     type Result = ();
 
     fn handle(&mut self, Configured(settings): Configured, _: &mut Context<Self>) {
-        self.master_settings = master::Configured::of(&settings.coordinator);
+        self.master_settings = master::Configured::of(&settings.coordinator, &settings.task);
         if let Some(master) = &self.master {
             // One per SIGHUP.
             master.do_send(self.master_settings.clone());

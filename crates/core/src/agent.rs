@@ -8,6 +8,7 @@
 //! * `overlap`: for how long two attempts of a task ran at the same time, when one was lost
 //! * `proof`: how long the session is known to live, and what is killed when it is not
 //! * `report`: results and what is given back, in one transaction at a time
+//! * `requests`: what is asked of it: to drain, to give tasks back
 //! * `settle`: whether a result whose answer was lost was recorded
 
 mod assignments;
@@ -15,6 +16,7 @@ mod numbers;
 mod overlap;
 mod proof;
 mod report;
+mod requests;
 mod settle;
 mod words;
 
@@ -54,6 +56,8 @@ struct Run {
     stage: Stage,
     /// What it takes while it runs.
     amount: Amount,
+    /// When it was first seen, on the monotonic clock.
+    accepted: Duration,
     /// When it was assigned, in milliseconds by ZooKeeper's clock.
     assigned_ms: i64,
     /// From when on all its processes were dead, on the monotonic clock.
@@ -95,6 +99,7 @@ pub struct Agent {
     /// Commands that were killed and whose groups are not yet known to be dead. They fill slots.
     dying: BTreeMap<RunId, Amount>,
     outbox: Outbox,
+    requests: requests::Requests,
     /// Results whose answer was lost, and whose assignment is gone.
     unsettled: BTreeMap<TaskName, settle::Unsettled>,
     /// Tasks whose commands were killed because their assignments went, until it is known why.
@@ -125,6 +130,7 @@ impl Agent {
             runs: BTreeMap::new(),
             dying: BTreeMap::new(),
             outbox: Outbox::default(),
+            requests: requests::Requests::default(),
             unsettled: BTreeMap::new(),
             unexplained: BTreeMap::new(),
             proof: proof::Proof::default(),
@@ -186,6 +192,7 @@ impl Agent {
             Event::RegisterEnded(outcome) => self.on_register_ended(&outcome, now),
             Event::RegistrationRead(there) => self.on_registration_read(there, now),
             Event::BoxListed(question, tasks) => self.on_box_listed(question, tasks),
+            Event::RequestsRead { question, drain, recall } => self.on_requests_read(question, drain, recall, now),
             Event::Changed(changes) => changes.into_iter().for_each(|change| self.on_change(change)),
             Event::AssignmentRead(question, task, reading) => self.on_assignment_read(question, &task, reading, now),
             Event::RecordRead(question, task, reading) => self.on_record_read(question, task, &reading),
@@ -197,11 +204,12 @@ impl Agent {
             Event::LayoutMended => self.outbox.unblock(),
             Event::Rang(timer) => self.on_rang(timer, now),
             Event::DrainRequested => self.on_drain_requested(now),
-            Event::Configured { drain_timeout, kill_grace } => {
-                self.settings = Settings { drain_timeout, kill_grace, ..self.settings.clone() };
+            Event::Configured { drain_timeout, kill_grace, start_timeout } => {
+                self.settings = Settings { drain_timeout, kill_grace, start_timeout, ..self.settings.clone() };
             }
         }
         self.start_what_fits(now);
+        self.watch_queued();
         self.report();
         self.leave_when_done();
         std::mem::take(&mut self.effects)
@@ -247,6 +255,7 @@ impl Agent {
         self.registration = Registration::Pending;
         self.proof = proof::Proof::default();
         self.overlaps.on_session_opened();
+        self.requests.on_session_opened();
         if self.draining {
             return;
         }
@@ -298,6 +307,7 @@ impl Agent {
         let question = self.ask();
         self.box_question = Some(question);
         self.resynced = question;
+        self.requests.ask(question);
         self.touched.clear();
         self.outbox.hold();
         self.effects.push(Effect::Resync(question));
@@ -382,7 +392,9 @@ impl Agent {
             Timer::Doubt => self.on_doubt(now),
             Timer::Retry => self.on_retry(now),
             Timer::LookAgain => self.outbox.unblock(),
-            Timer::DrainDeadline => self.on_drain_deadline(),
+            Timer::DrainDeadline => self.stop_for_drain(Stop::Terminate),
+            Timer::DrainRequestDue => self.on_drain_request_due(now),
+            Timer::StartDue => self.on_start_due(now),
             Timer::DrainOver => self.leaving = true,
         }
     }
@@ -402,30 +414,15 @@ impl Agent {
         if std::mem::replace(&mut self.draining, true) {
             return;
         }
-        let queued: Vec<TaskName> =
-            self.runs.iter().filter(|(_, run)| matches!(run.stage, Stage::Queued(_))).map(|(t, _)| t.clone()).collect();
         if let (Some(me), Registration::Done) = (self.me().cloned(), self.registration) {
             // No slots, at a new version: the master's next assignment is refused, and it reads why.
             let record = WorkerRecord { slots: 0, ..self.settings.record.clone() };
             self.outbox.retire(path::worker(&me), encode(&record));
         }
-        for task in queued {
-            self.give_back(&task);
-        }
+        self.give_back_queued();
         self.effects.push(Effect::Arm(Timer::DrainDeadline, now.mono + self.settings.drain_timeout));
         let over = self.settings.drain_timeout + self.settings.kill_grace + DRAIN_MARGIN;
         self.effects.push(Effect::Arm(Timer::DrainOver, now.mono + over));
-    }
-
-    fn on_drain_deadline(&mut self) {
-        let running: Vec<TaskName> =
-            self.runs.iter().filter(|(_, run)| matches!(run.stage, Stage::Running(_))).map(|(t, _)| t.clone()).collect();
-        if !running.is_empty() {
-            self.tell(Fact::Killed { commands: running.len(), reason: KillReason::Drained });
-        }
-        for task in running {
-            self.stop_and_give_back(&task, Stop::Terminate);
-        }
     }
 
     /// Whether nothing waits or runs. What is over and could not be reported stays where it is.

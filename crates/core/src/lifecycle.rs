@@ -246,6 +246,24 @@ pub fn orphaned(name: &TaskName, data: &[u8], policy: AfterFailure, why: &str, n
     }
 }
 
+/// What is written for a task that waited for its turn longer than it may.
+#[must_use]
+pub fn expired(name: &TaskName, data: &[u8], now: Timestamp) -> Recorded {
+    let task = payload::decode_assigned(data).ok();
+    let attempts = task.as_ref().map_or(0, |task| task.envelope.attempts_made());
+    let reason = match attempts {
+        0 => "it waited for its turn longer than it may, and never ran".to_owned(),
+        made => format!("it waited for its turn longer than it may, after {made} attempts"),
+    };
+    let mut result = TaskResult::without_run(name.clone(), TaskOutcome::TimedOut, reason, now);
+    if let Some(task) = &task {
+        result.submitter = task.envelope.submitter.clone();
+        result.attempts = task.envelope.attempts.clone();
+    }
+    result.attempt = attempts;
+    record(&result, task.as_ref())
+}
+
 /// What is written for a payload that is no task.
 #[must_use]
 pub fn rejection(name: &TaskName, why: &Rejection, now: Timestamp) -> Recorded {

@@ -7,18 +7,21 @@
 //! * [`items`]: the units of its transactions, and what they turn into
 //! * `survey`: lists, answers and changes become beliefs
 //! * `ground`, `clock`: what must be known before anything is assigned
-//! * `tasks`, `workers`, `cancels`: what follows from them
 //! * `parents`, `groups`: what held tasks wait for besides their time, and tasks that belong together
+//! * `tasks`, `expiring`, `workers`, `cancels`: what follows from them
+//! * `requests`: what people ask of the master and of workers, and what it asks of workers itself
 //! * `vanished`: what somebody deleted by hand
 //! * `writing`: items become transactions, and outcomes become beliefs
 
 mod cancels;
 pub(crate) mod clock;
+mod expiring;
 mod ground;
 mod groups;
 pub mod items;
 mod numbers;
 mod parents;
+mod requests;
 mod survey;
 mod tasks;
 mod vanished;
@@ -118,7 +121,8 @@ pub enum Effect {
     ListCancels(Question),
     /// List `/bellwether/groups`.
     ListGroups(Question),
-    /// Read when the epoch was set, which transactions created `/tasks` and `/status`, and what `/bellwether/swept` says.
+    /// Read when the epoch was set, which transactions created `/tasks` and `/status`, what `/bellwether/swept` says, what is asked of
+    /// workers, and whether somebody wants nothing to be assigned.
     ReadGround(Question),
     /// See which of these tasks are pending, held or ended.
     LookFor(Question, Vec<TaskName>),
@@ -213,6 +217,22 @@ pub enum Fact {
         /// Which.
         tasks: Vec<TaskName>,
     },
+    /// Somebody wants nothing to be assigned, or wants that no more.
+    Halted(bool),
+    /// Somebody wants a worker to take nothing more, or wants that no more.
+    Draining {
+        /// What the operator calls it.
+        name: String,
+        /// Whether it drains now.
+        drains: bool,
+    },
+    /// A worker is asked to give tasks back, because somebody else could start them.
+    Recalled {
+        /// Which.
+        worker: WorkerId,
+        /// How many.
+        most: u32,
+    },
     /// So many results were older than `/tasks`, and are deleted.
     Swept(u64),
     /// Everything was read once: what this master started with.
@@ -226,8 +246,10 @@ pub enum Fact {
 pub struct Settings {
     /// Most tasks in one transaction.
     pub assign_batch: usize,
-    /// How many tasks more than it can run a worker may be given.
+    /// For how many slots more than it has a worker may be given tasks.
     pub lookahead: u32,
+    /// How long a task that does not say so may wait for its turn; zero for as long as it takes.
+    pub queue_timeout: Duration,
     /// How many workers a task may cost.
     pub max_worker_losses: u32,
     /// Whether workers that only speak the book's protocol are given work.
@@ -355,6 +377,7 @@ impl Master {
         self.ask_for_payloads();
         self.ask_for_elements();
         self.place();
+        self.recall();
         self.write();
         std::mem::take(&mut self.effects)
     }

@@ -14,6 +14,7 @@
 
 mod amount;
 mod offer;
+mod recall;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -23,6 +24,7 @@ use crate::view::Entry;
 
 pub use amount::Amount;
 pub use offer::{Exclusion, Offer};
+pub use recall::{Holder, Recall, recalls};
 
 /// What a task asks of a worker. Tasks that ask the same form one queue, so that a queue nobody can serve holds up no other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]

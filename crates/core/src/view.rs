@@ -101,13 +101,15 @@ pub struct Ready {
     pub seen: Duration,
     /// When its node was created, by ZooKeeper's clock, if it may run since then: what has rested may run since it was seen.
     pub created_ms: Option<i64>,
+    /// When it has waited longer than it may, on the monotonic clock.
+    pub expires: Option<Duration>,
 }
 
 impl Ready {
     /// A ready task that may run since it was seen.
     #[must_use]
     pub fn new(requirement: Requirement, ticket: Ticket, version: i32, payload: Vec<u8>, seen: Duration) -> Self {
-        Self { requirement, ticket, version, payload: Some(payload), seen, created_ms: None }
+        Self { requirement, ticket, version, payload: Some(payload), seen, created_ms: None, expires: None }
     }
 }
 
@@ -120,6 +122,8 @@ pub struct Worker {
     pub boxed: Boxed,
     /// What it has, or is about to have.
     pub load: Load,
+    /// Whether it was asked to give something back, and its box is the same since.
+    pub asked: bool,
 }
 
 /// Whether a worker lives, and what it offers.
@@ -215,7 +219,7 @@ impl Worker {
     /// A worker of which only the name is known.
     #[must_use]
     pub fn unknown(registration: Registration, boxed: Boxed) -> Self {
-        Self { registration, boxed, load: Load::default() }
+        Self { registration, boxed, load: Load::default(), asked: false }
     }
 
     /// Notes that a list of its box that is awaited says nothing about this task any more.
@@ -231,6 +235,17 @@ impl Worker {
         match &self.registration {
             Registration::Known(terms) => Some(terms.has.slots),
             Registration::Unread(_) | Registration::Unusable(_) | Registration::Gone => None,
+        }
+    }
+
+    /// For how many slots more than it has it was given tasks.
+    #[must_use]
+    pub fn excess(&self) -> u32 {
+        match &self.registration {
+            Registration::Known(terms) if self.load.len() > terms.has.slots as usize || !self.load.is_plain() => {
+                self.load.taken().slots.saturating_sub(terms.has.slots)
+            }
+            Registration::Known(_) | Registration::Unread(_) | Registration::Unusable(_) | Registration::Gone => 0,
         }
     }
 
@@ -252,6 +267,14 @@ pub struct View {
     pub queue: Queue,
     /// The resting ones, in the order in which they are due.
     resting: BTreeSet<(Duration, Entry)>,
+    /// The ready ones that may not wait for ever, in the order in which their time is over.
+    expiring: BTreeSet<(Duration, Entry)>,
+    /// Whether nothing is to be assigned, because somebody wants it so.
+    pub halted: bool,
+    /// Workers that somebody wants to take nothing more, as the operator calls them.
+    pub drained: BTreeSet<String>,
+    /// Incarnations that are asked to give tasks back, and how many.
+    pub recalls: BTreeMap<WorkerId, u32>,
     /// Workers that are registered, and those that are gone but have something left.
     pub workers: BTreeMap<WorkerId, Worker>,
     /// How many bytes of payloads are kept.
@@ -300,6 +323,7 @@ impl View {
         self.forget(&entry);
         self.payload_bytes += ready.payload.as_ref().map_or(0, Vec::len);
         self.queue.insert(&ready.requirement, ready.ticket.clone());
+        self.expiring.extend(ready.expires.map(|at| (at, entry.clone())));
         self.put(entry, Waiting::Ready(ready));
     }
 
@@ -318,10 +342,12 @@ impl View {
         ready
     }
 
-    /// When the next resting task is due.
+    /// When the next resting task is due, or the next ready one has waited longer than it may.
     #[must_use]
     pub fn next_due(&self) -> Option<Duration> {
-        self.resting.first().map(|(due, _)| *due).filter(|due| *due < UNTIL_TOLD)
+        let first = |set: &BTreeSet<(Duration, Entry)>| set.first().map(|(due, _)| *due);
+        let resting = first(&self.resting).filter(|due| *due < UNTIL_TOLD);
+        resting.into_iter().chain(first(&self.expiring)).min()
     }
 
     /// Lets a task go that rested until it is told: it may be placed, but not before its time.
@@ -351,6 +377,18 @@ impl View {
         found
     }
 
+    /// Those that have waited longer than they may.
+    #[must_use]
+    pub fn expired(&self, now: Duration) -> Vec<Entry> {
+        self.expiring.iter().take_while(|(at, _)| *at <= now).map(|(_, entry)| entry.clone()).collect()
+    }
+
+    /// Whether somebody wants this worker to take nothing more.
+    #[must_use]
+    pub fn drains(&self, worker: &WorkerId) -> bool {
+        worker.operator_name().is_some_and(|name| self.drained.contains(name))
+    }
+
     /// Files those that are due.
     pub fn wake(&mut self, now: Duration) {
         while let Some((_, entry)) = self.resting.first().filter(|(due, _)| *due <= now).cloned() {
@@ -372,6 +410,9 @@ impl View {
             Some(Waiting::Ready(ready)) => {
                 self.payload_bytes -= ready.payload.as_ref().map_or(0, Vec::len);
                 self.queue.remove(&ready.requirement, &ready.ticket);
+                if let Some(at) = ready.expires {
+                    self.expiring.remove(&(at, entry.clone()));
+                }
             }
             Some(Waiting::Resting { ready, due }) => {
                 self.payload_bytes -= ready.payload.as_ref().map_or(0, Vec::len);
@@ -430,7 +471,7 @@ impl View {
                 // One of the book does not say how many it takes: what it is given is a limit of ours already.
                 lookahead: terms.version.map_or(0, |_| lookahead),
                 reserved: known.load.values().any(|slot| slot.is_alone()),
-                draining: false,
+                draining: self.drains(worker),
             });
         }
         offers
@@ -439,14 +480,17 @@ impl View {
     /// How many tasks are in which state, and how many workers.
     #[must_use]
     pub fn counts(&self) -> Counts {
+        let offers = |worker: &Worker| worker.slots().is_some_and(|slots| slots > 0);
+        let drains = |empty| self.workers.iter().filter(|(id, w)| offers(w) && self.drains(id) && w.load.is_empty() == empty).count();
         let placed = self.workers.values().map(|worker| worker.load.values().filter(|slot| !slot.is_placing()).count()).sum();
         Counts {
             pending: self.tasks.len(),
             held: self.held.len(),
             assigned: placed,
             workers: self.workers.values().filter(|worker| !worker.is_gone()).count(),
-            usable: self.workers.values().filter(|worker| worker.slots().is_some_and(|slots| slots > 0)).count(),
-            draining: self.workers.values().filter(|worker| worker.slots() == Some(0)).count(),
+            usable: self.workers.iter().filter(|(id, worker)| offers(worker) && !self.drains(id)).count(),
+            draining: self.workers.values().filter(|worker| worker.slots() == Some(0)).count() + drains(false),
+            drained: drains(true),
         }
     }
 
@@ -500,6 +544,8 @@ pub struct Counts {
     pub workers: usize,
     /// Workers that may be given work.
     pub usable: usize,
-    /// Workers that want no more.
+    /// Workers that take no more, and have something left or are about to leave.
     pub draining: usize,
+    /// Workers that somebody wants to take nothing, and that have nothing left.
+    pub drained: usize,
 }

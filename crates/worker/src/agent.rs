@@ -127,6 +127,7 @@ impl AgentActor {
                 Effect::Resync(question) => self.resync(question, context),
                 Effect::ReadAssignment(question, task) => reads.push((question, task)),
                 Effect::ReadRecord(question, task, path) => self.read_record(question, task, &path, context),
+                Effect::ReadRequests(question) => self.read_requests(question, context),
                 Effect::ReadEpoch => self.read_epoch(context),
                 Effect::Write(id, multi) => self.write(id, multi, context),
                 Effect::Prove(nonce) => self.prove(nonce, context),
@@ -233,8 +234,8 @@ fn settings(context: &boot::Context) -> core::Settings {
     let task = &context.settings.task;
     let retry =
         RetryDefaults { retries: task.retries, backoff: task.backoff, backoff_max: task.backoff_max, retry_on: task.retry_on.clone() };
-    let (drain_timeout, kill_grace) = (worker.drain_timeout, worker.kill_grace);
-    core::Settings { record, on_doubt, drain_timeout, kill_grace, retry_after: RETRY_AFTER, retry }
+    let (drain_timeout, kill_grace, start_timeout) = (worker.drain_timeout, worker.kill_grace, task.start_timeout);
+    core::Settings { record, on_doubt, drain_timeout, kill_grace, start_timeout, retry_after: RETRY_AFTER, retry }
 }
 
 impl Actor for AgentActor {
@@ -297,9 +298,9 @@ impl Handler<Posted> for AgentActor {
                 events.into_iter().for_each(|event| self.feed(event, context));
                 cut_off.iter().for_each(|error| self.cut_off(error, context));
             }
-            Answer::Watching(connection, watches, event) if connection == live.connection => {
+            Answer::Watching(connection, watches, events) if connection == live.connection => {
                 live.watches.extend(watches);
-                self.feed(event, context);
+                events.into_iter().for_each(|event| self.feed(event, context));
             }
             // Everything is read again when the session resumes.
             Answer::Watching(..) => {}
@@ -328,11 +329,12 @@ impl Handler<Configured> for AgentActor {
 
     fn handle(&mut self, Configured(settings): Configured, context: &mut Context<Self>) {
         let (drain_timeout, kill_grace) = (settings.worker.drain_timeout, settings.worker.kill_grace);
+        let start_timeout = settings.task.start_timeout;
         self.task_timeout = settings.task.timeout;
-        self.settings = core::Settings { drain_timeout, kill_grace, ..self.settings.clone() };
+        self.settings = core::Settings { drain_timeout, kill_grace, start_timeout, ..self.settings.clone() };
         // One per SIGHUP.
         self.executor.do_send(Configure(executor_settings(&settings)));
-        self.feed(Event::Configured { drain_timeout, kill_grace }, context);
+        self.feed(Event::Configured { drain_timeout, kill_grace, start_timeout }, context);
     }
 }
 

@@ -103,8 +103,8 @@ impl Observer {
 
     pub(crate) fn writing(&mut self, id: u64, multi: &Multi) {
         let deleted = multi.ops.iter().find_map(|op| match op {
-            Op::Delete { path, .. } => path.rsplit('/').next().map(TaskName::listed),
-            Op::Check { .. } | Op::Create { .. } | Op::Set { .. } => None,
+            Op::Delete { path, .. } if path.starts_with(path::ASSIGN) => path.rsplit('/').next().map(TaskName::listed),
+            Op::Delete { .. } | Op::Check { .. } | Op::Create { .. } | Op::Set { .. } => None,
         });
         self.letters.extend(multi.ops.iter().filter_map(letter));
         self.writing.insert(id, (purpose(multi), deleted));
@@ -170,6 +170,11 @@ impl Observer {
                 warn!(commands, reason = label, "commands killed: {why}");
                 killed(*commands, label);
             }
+            Fact::DrainAsked { mode, reason } => {
+                warn!(mode = mode.as_str(), reason, "asked to drain: nothing more is started");
+            }
+            Fact::DrainWithdrawn => info!("drained no more: takes work again"),
+            Fact::NotStarted(task) => warn!(%task, "task waited for a slot longer than it may, and goes back"),
             Fact::Overlapped { task, overlap, error } => overlapped(task, overlap.as_secs_f64(), error.as_secs_f64()),
             Fact::Surprised { path, why } => error!(path, %why, "zookeeper refused what it should not; left as it is"),
         }
@@ -209,6 +214,10 @@ impl Observer {
             None if agent.is_draining() => (false, "stopping".to_owned()),
             None => (false, "no session with zookeeper".to_owned()),
             Some(me) if agent.is_draining() => (false, format!("worker {me} draining, {slots}")),
+            Some(me) if agent.is_registered() && agent.drain().is_some() => {
+                let state = if used == 0 { "drained" } else { "draining" };
+                (true, format!("worker {me} {state}, {slots}"))
+            }
             Some(me) if agent.is_registered() => (true, format!("worker {me} registered, {slots}")),
             Some(me) if connected => (false, format!("worker {me} registering")),
             Some(me) => (false, format!("worker {me} suspended, {slots}")),
@@ -269,7 +278,7 @@ fn words(reason: KillReason) -> (&'static str, &'static str) {
         KillReason::Unregistered => ("session_lost", "the registration or the box was deleted under us"),
         KillReason::Cancelled => ("cancelled", "the task was cancelled"),
         KillReason::Withdrawn => ("withdrawn", "the assignment is gone, and no status says why"),
-        KillReason::Drained => ("drain", "the time to drain is over"),
+        KillReason::Drained => ("drain", "the worker drains, and they had their time"),
     }
 }
 

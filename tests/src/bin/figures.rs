@@ -9,11 +9,14 @@ use zookeeper_client::{Acls, Client, CreateMode};
 
 const ROUNDS: usize = 5;
 const TASKS: usize = 300;
+/// How long a unit of work takes in the measurement of placement.
+const UNIT: Duration = Duration::from_millis(50);
 
 fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("scrapes") => return bellwether_tests::scrapes::print(),
         Some("sizing") => return bellwether_tests::sizing::print(),
+        Some("placement") => return bellwether_tests::placement::print(UNIT),
         Some(_) | None => {}
     }
     println!("Session timeouts: coordinators 4 s, workers 6 s; ZooKeeper's tick 200 ms; one ZooKeeper with forceSync; debug build unless");
@@ -25,6 +28,8 @@ fn main() {
     bellwether_tests::sizing::print();
     println!();
     bellwether_tests::scrapes::print();
+    println!();
+    bellwether_tests::placement::print(UNIT);
 }
 
 fn takeovers() {

@@ -40,7 +40,7 @@ pub(crate) use self::schedule::{RhythmArgs, ScheduleCommand, SchedulesArgs};
 pub(crate) use self::submit::{RunArgs, SubmitArgs};
 pub(crate) use self::task::TaskArgs;
 pub(crate) use self::wait::WaitArgs;
-pub(crate) use self::worker::WorkerCommand;
+pub(crate) use self::worker::{DrainArgs, WorkerCommand};
 
 /// Submits commands to a Bellwether cluster and waits for them
 #[derive(Debug, Parser)]
@@ -78,12 +78,12 @@ pub(crate) enum Command {
     Result(SelectorArgs),
     /// Show what a task wrote, the whole of it
     Logs(LogsArgs),
-    /// Look at workers
+    /// Look at workers, and have them drain
     Worker {
         #[command(subcommand)]
         command: WorkerCommand,
     },
-    /// Look at the master
+    /// Look at the master, and pause assignments
     Master {
         #[command(subcommand)]
         command: MasterCommand,

@@ -28,7 +28,7 @@ pub(crate) async fn run(ctx: &Context, fix: bool, yes: bool) -> Result<u8, Failu
     // Without a session the findings about the servers are all there is, and they say why.
     match ctx.client().await {
         Ok(client) => findings.extend(client.diagnose().await?),
-        Err(failure) => findings.push(Finding::broken("session", failure.message.clone(), failure.hint.clone().unwrap_or_default())),
+        Err(failure) => findings.push(Finding::broken("session", failure.message, failure.hint.unwrap_or_default())),
     }
     if ctx.printer.output == Output::Table {
         findings.iter().for_each(|finding| ctx.printer.line(&line(finding)));

@@ -1,11 +1,12 @@
-//! `bellwether master`: who rules.
+//! `bellwether master`: who rules, and whether anything is assigned.
 
-use bellwether_client::{Master, Overview};
+use bellwether_client::{Asked, Master, Overview, Paused};
 use bellwether_common::config::Output;
 use bellwether_core::protocol::record::CoordinatorRecord;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use super::arguments::MasterCommand;
 use super::context::{Context, Versioned};
 use super::failure::Failure;
 use super::table::{Table, ago, or_dash};
@@ -15,7 +16,47 @@ use bellwether_common::clock::wall as now;
 pub(super) struct Office<'a> {
     master: &'a Option<Master>,
     standbys: &'a [CoordinatorRecord],
+    paused: &'a Option<Paused>,
     dead_letters: u32,
+}
+
+/// One of them.
+pub(crate) async fn run(ctx: &Context, command: MasterCommand) -> Result<u8, Failure> {
+    match command {
+        MasterCommand::Status => status(ctx).await,
+        MasterCommand::History => super::history::office(ctx).await,
+        MasterCommand::Pause { reason } => pause(ctx, reason.as_deref()).await,
+        MasterCommand::Resume => resume(ctx).await,
+    }
+}
+
+#[derive(Serialize, JsonSchema)]
+pub(super) struct Wanted {
+    paused: bool,
+    /// Whether it was otherwise before.
+    changed: bool,
+}
+
+fn wanted(ctx: &Context, paused: bool, changed: bool) {
+    if ctx.printer.output == Output::Json {
+        ctx.printer.json(&Versioned::new(Wanted { paused, changed }));
+    }
+}
+
+async fn pause(ctx: &Context, reason: Option<&str>) -> Result<u8, Failure> {
+    let asked = ctx.client().await?.pause(reason).await?;
+    wanted(ctx, true, asked == Asked::Now);
+    let before = if asked == Asked::Now { "" } else { " already" };
+    ctx.printer
+        .note(&format!("nothing is assigned any more{before}, whoever rules; what runs goes on; undo it with: bellwether master resume"));
+    Ok(0)
+}
+
+async fn resume(ctx: &Context) -> Result<u8, Failure> {
+    let changed = ctx.client().await?.resume().await?;
+    wanted(ctx, false, changed);
+    ctx.printer.note(if changed { "tasks are assigned again" } else { "nobody had paused it: tasks are assigned" });
+    Ok(0)
 }
 
 /// The master and its standbys. That nobody rules is an answer, too.
@@ -25,6 +66,7 @@ pub(crate) async fn status(ctx: &Context) -> Result<u8, Failure> {
         Output::Json => ctx.printer.json(&Versioned::new(Office {
             master: &overview.master,
             standbys: &overview.standbys,
+            paused: &overview.paused,
             dead_letters: overview.queue.dead,
         })),
         Output::Name => {
@@ -32,6 +74,9 @@ pub(crate) async fn status(ctx: &Context) -> Result<u8, Failure> {
             name.into_iter().for_each(|name| ctx.printer.line(name));
         }
         Output::Table => print(ctx, &overview),
+    }
+    if let Some(paused) = &overview.paused {
+        ctx.printer.note(&format!("nothing is assigned: paused {}; undo it with: bellwether master resume", how_paused(paused)));
     }
     if overview.queue.dead > 0 {
         ctx.printer.note(&format!("{} dead letters wait for somebody: bellwether dead list", overview.queue.dead));
@@ -63,6 +108,13 @@ fn print(ctx: &Context, overview: &Overview) {
     if overview.master.is_some() || !overview.standbys.is_empty() {
         table.print(&ctx.printer);
     }
+}
+
+/// Since when, by whom and why.
+pub(crate) fn how_paused(paused: &Paused) -> String {
+    let by = paused.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+    let reason = paused.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+    format!("since {}{by}{reason}", ago(paused.since, now()))
 }
 
 /// For the overview.

@@ -27,6 +27,9 @@ fn print_cluster(ctx: &Context, overview: &Overview) {
     let mut table = Table::new(&[], &ctx.printer);
     table.row(["zookeeper".to_owned(), overview.zookeeper.clone()]);
     table.row(["master".to_owned(), master::in_one_line(overview)]);
+    if let Some(paused) = &overview.paused {
+        table.row(["paused".to_owned(), format!("nothing is assigned, {}", master::how_paused(paused))]);
+    }
     let standbys: Vec<&str> = overview.standbys.iter().map(|standby| standby.name.as_str()).collect();
     table.row(["standbys".to_owned(), if standbys.is_empty() { "none".to_owned() } else { standbys.join(", ") }]);
     let slots: u32 = overview.workers.iter().map(|worker| worker.slots).sum();

@@ -84,6 +84,9 @@ fn new_task(task: TaskArgs, stdin_max: usize) -> Result<NewTask, Failure> {
     if let Some(timeout) = task.timeout {
         new = new.timeout(timeout);
     }
+    if let Some(timeout) = task.queue_timeout {
+        new = new.queue_timeout(timeout);
+    }
     if let Some(retries) = task.retries {
         new = new.retries(retries);
     }
@@ -171,6 +174,8 @@ mod tests {
             "job=x",
             "--timeout",
             "2s",
+            "--queue-timeout",
+            "1h",
             "--max-worker-losses",
             "2",
             "--retries",
@@ -192,6 +197,7 @@ mod tests {
         assert_eq!((envelope.retries, envelope.backoff_ms, envelope.backoff_max_ms), (Some(3), Some(1000), Some(60_000)));
         assert_eq!((envelope.retry_on.as_deref(), envelope.delay_ms), (Some([75].as_slice()), 90_000));
         assert_eq!((envelope.slots.map(u32::from), envelope.resources["gpu"].get()), (Some(3), 2));
+        assert_eq!(envelope.queue_timeout_ms, Some(3_600_000));
         assert_eq!((envelope.timeout_ms, envelope.max_worker_losses), (Some(2000), Some(2)));
         assert_eq!((&envelope.env["A"], &envelope.require["zone"], &envelope.labels["job"]), (&"1".into(), &"eu".into(), &"x".into()));
     }

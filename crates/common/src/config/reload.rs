@@ -7,7 +7,7 @@ use super::{Role, keys};
 
 /// Keys that a running service takes over. Everything else is part of what others know of it (its name, its slots, its address), or
 /// of the session, and needs a restart.
-pub const RELOADABLE: [&str; 14] = [
+pub const RELOADABLE: [&str; 16] = [
     "coordinator.assign_batch",
     "coordinator.key_retention",
     "coordinator.lookahead",
@@ -17,6 +17,8 @@ pub const RELOADABLE: [&str; 14] = [
     "coordinator.status_max",
     "coordinator.status_retention",
     "log.level",
+    "task.queue_timeout",
+    "task.start_timeout",
     "task.timeout",
     "worker.drain_timeout",
     "worker.kill_grace",

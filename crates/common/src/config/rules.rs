@@ -142,6 +142,8 @@ fn durations(settings: &Settings, broken: &mut Broken) {
         ("worker.drain_timeout", settings.worker.drain_timeout, Duration::ZERO, YEAR),
         ("worker.kill_grace", settings.worker.kill_grace, Duration::ZERO, HOUR),
         ("task.timeout", settings.task.timeout, Duration::ZERO, YEAR),
+        ("task.queue_timeout", settings.task.queue_timeout, Duration::ZERO, YEAR),
+        ("task.start_timeout", settings.task.start_timeout, Duration::ZERO, YEAR),
         ("task.backoff", settings.task.backoff, Duration::ZERO, 24 * HOUR),
         ("task.backoff_max", settings.task.backoff_max, Duration::ZERO, 24 * HOUR),
     ];

@@ -102,7 +102,7 @@ pub struct Coordinator {
     pub name: String,
     /// Most assignments in one transaction.
     pub assign_batch: u32,
-    /// How many tasks a worker may be given beyond its slots, so that a slot does not wait for the master.
+    /// For how many slots more than it has a worker may be given tasks, so that a slot does not wait for the master.
     pub lookahead: u32,
     /// How many workers a task may take down with it before it is dead.
     pub max_worker_losses: u32,
@@ -217,6 +217,14 @@ pub struct Task {
     #[serde(with = "duration")]
     #[schemars(with = "duration::Spelled")]
     pub timeout: Duration,
+    /// How long a task may wait for its turn; zero for as long as it takes.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
+    pub queue_timeout: Duration,
+    /// How long a task that was assigned may wait for its worker to start it; zero for as long as it takes.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
+    pub start_timeout: Duration,
     /// How many attempts more are made after one that failed.
     pub retries: u32,
     /// The shortest time before another attempt.
@@ -237,6 +245,8 @@ impl Default for Task {
     fn default() -> Self {
         Self {
             timeout: Duration::ZERO,
+            queue_timeout: Duration::ZERO,
+            start_timeout: Duration::from_secs(60),
             retries: 0,
             backoff: Duration::from_secs(1),
             backoff_max: Duration::from_secs(60),

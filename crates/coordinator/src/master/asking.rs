@@ -14,7 +14,8 @@ use tracing::{debug, warn};
 use super::{Answers, MasterActor, WatchesArmed};
 
 /// What a master watches, each with all that is below it. Not `/status`: the end of an assignment says that a slot is free.
-const WATCHED: [&str; 6] = [path::TASKS, path::ASSIGN, path::WORKERS, path::CANCEL, path::HELD, path::GROUPS];
+const WATCHED: [&str; 8] =
+    [path::TASKS, path::ASSIGN, path::WORKERS, path::CANCEL, path::HELD, path::GROUPS, path::WORKER_REQUESTS, path::PAUSED];
 /// Most questions in flight, and most answers in one message.
 const WINDOW: usize = 256;
 /// How long to wait before a layout that could not be mended is tried again.
@@ -146,16 +147,19 @@ async fn answer(store: &Store, question: Effect) -> Option<Event> {
     }
 }
 
-/// One round trip: all four requests travel together.
+/// One round trip: all these requests travel together.
 async fn ground(store: &Store) -> Option<Ground> {
     let (epoch, tasks) = (store.stat(path::EPOCH), store.stat(path::TASKS));
     let (status, swept) = (store.stat(path::STATUS), store.get(path::SWEPT));
+    let (paused, requests) = (store.stat(path::PAUSED), store.children(path::WORKER_REQUESTS));
     let number = |node: Node| std::str::from_utf8(&node.data).ok()?.parse().ok();
     Some(Ground {
         elected_ms: known(epoch.await)?.map(|stat| stat.mtime_ms),
         tasks_czxid: known(tasks.await)?.map(|stat| stat.czxid),
         status_czxid: known(status.await)?.map(|stat| stat.czxid),
         swept: known(swept.await)?.and_then(number),
+        paused: known(paused.await)?.is_some(),
+        requests: known(requests.await)?.unwrap_or_default(),
     })
 }
 

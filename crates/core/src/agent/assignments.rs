@@ -4,6 +4,7 @@
 //! them; whenever an event or an outage leaves a doubt which one is there, it is read before anything is concluded.
 
 use std::cmp::Reverse;
+use std::time::Duration;
 
 use jiff::Timestamp;
 
@@ -18,13 +19,13 @@ use crate::protocol::{Change, Node, Stat, TaskName, Why, path, payload};
 use crate::view::Question;
 
 impl Run {
-    fn of(stat: &Stat, payload: Vec<u8>, stage: Stage, seen: Question) -> Self {
+    fn of(stat: &Stat, payload: Vec<u8>, stage: Stage, seen: Question, accepted: Duration) -> Self {
         let amount = match &stage {
             Stage::Queued(task) | Stage::Running(task) => Amount::of(&task.envelope),
             Stage::Asked | Stage::Stopping | Stage::Over | Stage::Abandoned => Amount::one(),
         };
         let (czxid, version, assigned_ms) = (stat.czxid, stat.version, stat.ctime_ms);
-        Self { czxid, version, payload, stage, amount, assigned_ms, dead: None, confirming: None, seen }
+        Self { czxid, version, payload, stage, amount, accepted, assigned_ms, dead: None, confirming: None, seen }
     }
 }
 
@@ -60,6 +61,7 @@ impl Agent {
                 }
             }
             Change::WorkerGone(worker) | Change::BoxGone(worker) if Some(&worker) == self.me() => self.on_unregistered(),
+            Change::RequestAppeared(name) | Change::RequestChanged(name) | Change::RequestGone(name) => self.on_request_changed(&name),
             Change::EpochMoved => self.effects.push(Effect::ReadEpoch),
             Change::OfficeVacant
             | Change::OfficeTaken
@@ -84,6 +86,8 @@ impl Agent {
             | Change::HeldChanged(_)
             | Change::GroupChanged(_)
             | Change::GroupGone(_)
+            | Change::Paused
+            | Change::Resumed
             | Change::LayoutGone(_)
             | Change::Foreign(_) => {}
         }
@@ -99,7 +103,7 @@ impl Agent {
     /// Asks what is there; an earlier question about the same name is forgotten.
     pub(super) fn look_at(&mut self, task: TaskName) {
         let question = self.ask();
-        let unknown = || Run::of(&Stat::default(), Vec::new(), Stage::Asked, 0);
+        let unknown = || Run::of(&Stat::default(), Vec::new(), Stage::Asked, 0, Duration::ZERO);
         self.runs.entry(task.clone()).or_insert_with(unknown).confirming = Some(question);
         self.effects.push(Effect::ReadAssignment(question, task));
         // The proof that the command may be started travels with the question.
@@ -148,10 +152,10 @@ impl Agent {
                 Stage::Over
             }
         };
-        let run = Run::of(&stat, data, stage, question);
+        let run = Run::of(&stat, data, stage, question, now.mono);
         let queued = matches!(run.stage, Stage::Queued(_));
         self.runs.insert(task.clone(), run);
-        if self.draining && queued {
+        if (self.draining || self.drain().is_some()) && queued {
             self.give_back(task);
         }
     }
@@ -182,7 +186,7 @@ impl Agent {
     }
 
     pub(super) fn start_what_fits(&mut self, now: Time) {
-        if !self.is_registered() || self.draining {
+        if !self.is_registered() || self.draining || !self.requests.known || self.drain().is_some() {
             return;
         }
         let (mut in_use, has) = (self.in_use(), self.has());
@@ -192,6 +196,7 @@ impl Agent {
         if !self.is_proven(now) {
             return self.prove_unless_asked();
         }
+        let before = in_use.clone();
         for (task, amount) in self.queued() {
             // What never fits waits for nobody; what fits later is not overtaken, or it would wait for ever.
             if !amount.fits(&Amount::default(), &has) {
@@ -203,7 +208,9 @@ impl Agent {
             in_use.add(&amount);
             self.start(&task);
         }
-        self.arm_proofs();
+        if in_use != before {
+            self.arm_proofs();
+        }
     }
 
     /// What waits to be started, in the order of its turn: higher priority first, oldest first within a priority.

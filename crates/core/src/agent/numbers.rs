@@ -16,6 +16,7 @@ impl Agent {
         self.unsettled.values_mut().for_each(|unsettled| unsettled.renumber(rename));
         self.unexplained.values_mut().for_each(|question| rename(Numbered::Question, question));
         self.outbox.renumber(rename);
+        self.requests.renumber(rename);
         self.proof.renumber(rename);
     }
 }

@@ -76,6 +76,7 @@ enum What {
 enum Part {
     Check,
     Retire,
+    Answer,
     Assignment,
     Status,
     Details,
@@ -92,6 +93,8 @@ pub(super) struct Outbox {
     entries: BTreeMap<TaskName, Entry>,
     /// The record of a worker that wants no more work, until it is written.
     retirement: Option<(String, Vec<u8>)>,
+    /// The master's request that is answered, until its end is written.
+    answer: Option<String>,
     flight: Option<Flight>,
     last_write: u64,
     /// Whether the last transaction was refused as a whole: then the next one holds a single entry.
@@ -103,6 +106,7 @@ struct Flight {
     id: u64,
     tasks: BTreeSet<TaskName>,
     retires: bool,
+    answers: bool,
     /// For each operation: whose it is, and what it is about.
     parts: Vec<(Option<TaskName>, Part)>,
 }
@@ -162,11 +166,28 @@ impl Outbox {
         self.retirement = Some((path, record));
     }
 
+    /// What was asked at this path is done with what is given back by now.
+    pub(super) fn answer(&mut self, path: String) {
+        self.answer = Some(path);
+    }
+
+    /// What was asked is asked no more.
+    pub(super) fn answered(&mut self) {
+        self.answer = None;
+    }
+
+    /// Everything that is about to be given back.
+    pub(super) fn given_back(&self) -> impl Iterator<Item = &TaskName> {
+        self.entries.iter().filter(|(_, entry)| matches!(entry.what, What::GiveBack { .. })).map(|(task, _)| task)
+    }
+
     /// Nothing is sent before its assignment was read again; what is in flight may end either way.
     pub(super) fn hold(&mut self) {
         if let Some(flight) = self.flight.take() {
             self.unanswered(&flight);
         }
+        // It is read again what is asked.
+        self.answer = None;
         for entry in self.entries.values_mut() {
             entry.confirmed = false;
             // Whoever was mending the layout may have been interrupted: the next refusal asks for it again.
@@ -213,7 +234,9 @@ impl Outbox {
 impl Agent {
     pub(super) fn report(&mut self) {
         let Some(me) = self.me().cloned().filter(|_| self.is_registered()) else { return };
-        let ready = self.outbox.retirement.is_some() || self.outbox.entries.values().any(|entry| entry.confirmed && !entry.blocked);
+        let ready = self.outbox.retirement.is_some()
+            || self.outbox.answer.is_some()
+            || self.outbox.entries.values().any(|entry| entry.confirmed && !entry.blocked);
         if self.outbox.flight.is_some() || !ready {
             return;
         }
@@ -223,6 +246,10 @@ impl Agent {
         if let Some((path, data)) = &self.outbox.retirement {
             ops.push(Op::Set { path: path.clone(), data: data.clone(), version: None });
             parts.push((None, Part::Retire));
+        }
+        if let Some(path) = &self.outbox.answer {
+            ops.push(Op::Delete { path: path.clone(), version: None });
+            parts.push((None, Part::Answer));
         }
         let most = if self.outbox.one_by_one { 1 } else { BATCH };
         let mut tasks = BTreeSet::new();
@@ -242,7 +269,8 @@ impl Agent {
         }
         self.outbox.last_write += 1;
         let id = self.outbox.last_write;
-        self.outbox.flight = Some(Flight { id, tasks, retires: self.outbox.retirement.is_some(), parts });
+        self.outbox.flight =
+            Some(Flight { id, tasks, retires: self.outbox.retirement.is_some(), answers: self.outbox.answer.is_some(), parts });
         self.effects.push(Effect::Write(id, Multi { ops }));
     }
 
@@ -253,6 +281,7 @@ impl Agent {
             Outcome::Applied(_) => self.written(flight),
             Outcome::Refused(Refusal::At { index, why }) => match flight.parts.get(*index).cloned() {
                 Some((None, Part::Check)) => self.on_unregistered(),
+                Some((None, Part::Answer)) => self.outbox.answer = None,
                 Some((None, Part::Retire)) | None => self.outbox.retirement = None,
                 Some((Some(task), part)) => self.refused(&task, part, *why, now),
                 Some((None, _)) => {}
@@ -263,6 +292,7 @@ impl Agent {
                 if !self.outbox.one_by_one {
                     flight.tasks.iter().for_each(|task| self.refused(task, Part::Check, *why, now));
                     self.outbox.retirement.take_if(|_| flight.retires && flight.tasks.is_empty());
+                    self.outbox.answer.take_if(|_| flight.answers && flight.tasks.is_empty());
                 }
             }
             Outcome::Refused(Refusal::Fence(_) | Refusal::Whole(_)) | Outcome::Unknown => {
@@ -286,6 +316,9 @@ impl Agent {
                 Some(What::GiveBack { .. }) => self.tell(Fact::GaveBack(task)),
                 Some(What::DeleteOnly { .. }) | None => {}
             }
+        }
+        if flight.answers {
+            self.outbox.answer = None;
         }
         if flight.retires {
             self.outbox.retirement = None;
@@ -331,7 +364,7 @@ impl Agent {
             (Part::Assignment | Part::Status | Part::Details | Part::Letter | Part::NewTask | Part::Held | Part::Other, _) => {
                 self.stick(task, part, why, now)
             }
-            (Part::Check | Part::Retire, _) => {
+            (Part::Check | Part::Retire | Part::Answer, _) => {
                 // Left where it is: told once, tried no more.
                 let path = entry.destination(task);
                 self.outbox.entries.remove(task);

@@ -4,6 +4,7 @@ mod draining;
 mod overlap;
 mod registering;
 mod reporting;
+mod requests;
 mod retrying;
 mod running;
 mod sessions;
@@ -43,6 +44,7 @@ impl World {
             on_doubt,
             drain_timeout: Duration::from_secs(60),
             kill_grace: Duration::from_secs(10),
+            start_timeout: Duration::ZERO,
             retry_after: RETRY_AFTER,
             retry: RetryDefaults::default(),
         };
@@ -57,6 +59,7 @@ impl World {
     fn register(mut self) -> Self {
         self.opens();
         self.is_registered();
+        self.is_asked(Reading::Absent, Reading::Absent, &[]);
         self.expect(Event::BoxListed(self.asked, Some(vec![])), &[]);
         self.expect(Event::EpochRead { epoch: EPOCH, mzxid: 1 }, &[]);
         self
@@ -71,6 +74,12 @@ impl World {
         let resync = self.q();
         let said = [Effect::Tell(Fact::Registered(self.me())), Effect::Resync(resync), Effect::ReadEpoch];
         self.expect(Event::RegisterEnded(Outcome::applied()), &said);
+    }
+
+    /// What is asked of it is read with the last question.
+    #[track_caller]
+    fn is_asked(&mut self, drain: Reading, recall: Reading, effects: &[Effect]) {
+        self.expect(Event::RequestsRead { question: self.asked, drain, recall }, effects);
     }
 
     fn me(&self) -> WorkerId {

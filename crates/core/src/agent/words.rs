@@ -6,6 +6,7 @@ use crate::lifecycle::{Ran, RetryDefaults, RetryReason, RunId};
 use crate::master::Reading;
 use crate::protocol::payload::Task;
 use crate::protocol::record::WorkerRecord;
+use crate::protocol::request::DrainMode;
 use crate::protocol::result::TaskResult;
 use crate::protocol::{Change, Multi, Outcome, TaskName, Why, WorkerId};
 use crate::view::Question;
@@ -32,6 +33,16 @@ pub enum Event {
     RegistrationRead(bool),
     /// The names in our box, listed behind watches and a `sync`; `None` if there is no box.
     BoxListed(Question, Option<Vec<TaskName>>),
+    /// What is asked of this worker: the request to drain, by the operator's name for it, and the one to give tasks back. Answers
+    /// [`Effect::Resync`], before [`Event::BoxListed`], and [`Effect::ReadRequests`].
+    RequestsRead {
+        /// The question.
+        question: Question,
+        /// `/bellwether/workers/<name>`
+        drain: Reading,
+        /// `/bellwether/workers/<me>`
+        recall: Reading,
+    },
     /// Watches told this, in this order.
     Changed(Vec<Change>),
     /// An assignment's payload.
@@ -77,6 +88,8 @@ pub enum Event {
         drain_timeout: Duration,
         /// As in [`Settings`].
         kill_grace: Duration,
+        /// As in [`Settings`].
+        start_timeout: Duration,
     },
 }
 
@@ -87,12 +100,15 @@ pub enum Effect {
     Register(Multi),
     /// Look for `/workers/<me>` behind a `sync`; then [`Event::RegistrationRead`].
     ReadRegistration,
-    /// Reopen the pen, arm the watches on the box, the registration and the epoch, `sync`, list the box; then [`Event::BoxListed`].
+    /// Reopen the pen, arm the watches on the box, the registration, the requests and the epoch, `sync`, read the requests, list the box;
+    /// then [`Event::RequestsRead`] and [`Event::BoxListed`].
     Resync(Question),
     /// Read an assignment; then [`Event::AssignmentRead`].
     ReadAssignment(Question, TaskName),
     /// Read what is recorded of a task, at this path; then [`Event::RecordRead`].
     ReadRecord(Question, TaskName, String),
+    /// Read what is asked of this worker; then [`Event::RequestsRead`].
+    ReadRequests(Question),
     /// Read the epoch; then [`Event::EpochRead`].
     ReadEpoch,
     /// Start a command; then, when its group is dead, [`Event::RunEnded`].
@@ -158,6 +174,10 @@ pub enum Timer {
     LookAgain,
     /// What still runs is stopped.
     DrainDeadline,
+    /// What still runs in a drain that people asked for is stopped.
+    DrainRequestDue,
+    /// A task has waited for a slot longer than it may.
+    StartDue,
     /// Whatever is left is left behind.
     DrainOver,
 }
@@ -201,6 +221,17 @@ pub enum Fact {
     Stale(TaskName),
     /// A task was given back without a result.
     GaveBack(TaskName),
+    /// Somebody wants it to take nothing more, in this way.
+    DrainAsked {
+        /// How.
+        mode: DrainMode,
+        /// Why, for people.
+        reason: Option<String>,
+    },
+    /// It may take work again.
+    DrainWithdrawn,
+    /// A task waited for a slot longer than it may, and is given back.
+    NotStarted(TaskName),
     /// Commands were killed.
     Killed {
         /// How many.
@@ -246,6 +277,8 @@ pub struct Settings {
     pub drain_timeout: Duration,
     /// How long a command has between TERM and KILL.
     pub kill_grace: Duration,
+    /// How long a task may wait here for a slot before it is given back; zero for as long as it takes.
+    pub start_timeout: Duration,
     /// How long to wait before something that failed is tried again.
     pub retry_after: Duration,
     /// What holds for tasks that do not say when they are tried again.

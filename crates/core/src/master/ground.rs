@@ -1,4 +1,5 @@
-//! What a master must know before it assigns: ZooKeeper's time, and whether there are results of an earlier life of `/tasks`.
+//! What a master must know before it assigns: ZooKeeper's time, what people ask of it and of workers, and whether there are results of an
+//! earlier life of `/tasks`.
 //!
 //! ZooKeeper numbers sequential nodes by a counter of their parent. When somebody deletes `/tasks` and it is created again, that
 //! counter starts over, and a new task meets the result of an old one of the same name. So results older than `/tasks` are swept before
@@ -11,7 +12,7 @@ use crate::protocol::path;
 use crate::view::Question;
 
 /// What a master must know before it assigns.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Ground {
     /// When the epoch was set, by ZooKeeper's clock.
     pub elected_ms: Option<i64>,
@@ -21,6 +22,10 @@ pub struct Ground {
     pub status_czxid: Option<i64>,
     /// The transaction that created the `/tasks` for which results were swept last.
     pub swept: Option<i64>,
+    /// Whether somebody wants nothing to be assigned.
+    pub paused: bool,
+    /// The names below `/bellwether/workers`.
+    pub requests: Vec<String>,
 }
 
 /// A result, or the details of one.
@@ -76,6 +81,7 @@ impl Master {
             return;
         }
         self.clock.set(ground.elected_ms);
+        self.on_requests_listed(ground.paused, ground.requests);
         let Some((tasks, status)) = ground.tasks_czxid.zip(ground.status_czxid) else {
             // What will be created counts anew: it is looked at when it is there.
             self.sweep = Sweep::Unknown;

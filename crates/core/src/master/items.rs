@@ -1,7 +1,10 @@
 //! The units of a master's transactions. An item is about one task or one box, depends on no other item, and is refused alone.
 
+use crate::planner::Recall;
+use crate::protocol::record::encode;
+use crate::protocol::request::RecallRequest;
 use crate::protocol::result::{Recorded, TaskOutcome};
-use crate::protocol::{Multi, Op, TaskName, WorkerId, path};
+use crate::protocol::{Multi, Op, PROTOCOL_VERSION, TaskName, WorkerId, path};
 use crate::view::{Entry, Lane};
 
 /// Where a task is.
@@ -85,6 +88,10 @@ pub enum Item {
     RemoveMark(TaskName),
     /// Delete the empty box of a worker that is gone.
     RemoveBox(WorkerId),
+    /// Ask a worker to give back what it has not started.
+    Recall(Recall),
+    /// Delete what a worker was asked that is gone.
+    RemoveRecall(WorkerId),
     /// Delete a result, or the details of one, that is older than `/tasks`.
     Sweep(String),
     /// Set what clients read.
@@ -148,6 +155,8 @@ pub enum Part {
     Note,
     /// Something is told, or told no more.
     Published,
+    /// A request to a worker is made or deleted.
+    Request,
 }
 
 impl Item {
@@ -180,6 +189,14 @@ impl Item {
                 vec![(Part::Published, Op::Set { path: what.path(), data: data.clone(), version: *version })]
             }
             Item::RemoveGroup(group) => vec![(Part::Published, delete(path::group(group), None))],
+            Item::Recall(Recall { worker, most, tasks }) => {
+                let request = RecallRequest { bellwether: PROTOCOL_VERSION, tasks: tasks.clone(), most: *most };
+                vec![
+                    (Part::Worker, Op::Check { path: path::worker(worker), version: None }),
+                    (Part::Request, create(path::worker_request(worker.as_str()), &encode(&request))),
+                ]
+            }
+            Item::RemoveRecall(worker) => vec![(Part::Request, delete(path::worker_request(worker.as_str()), None))],
             Item::Sweep(path) => vec![(Part::OldResult, delete(path.clone(), None))],
             Item::NoteSweep(czxid) => {
                 vec![(Part::Note, Op::Set { path: path::SWEPT.to_owned(), data: czxid.to_string().into_bytes(), version: None })]
@@ -199,6 +216,8 @@ impl Item {
             | Item::Publish { .. }
             | Item::RemoveGroup(_)
             | Item::Sweep(_)
+            | Item::Recall(_)
+            | Item::RemoveRecall(_)
             | Item::NoteSweep(_) => None,
         }
     }

@@ -288,6 +288,7 @@ impl Master {
         }
         self.settle_groups(now);
         self.pursue_parents(now);
+        self.withdraw_recalls();
         self.pursue_cancels(now);
     }
 
@@ -342,6 +343,19 @@ impl Master {
             Change::CancelGone(task) => {
                 self.cancels.remove(&task);
             }
+            Change::Paused | Change::Resumed => {
+                self.pause(change == Change::Paused);
+                self.ask_again_if_asked();
+            }
+            Change::RequestAppeared(name) => {
+                self.on_request_appeared(name);
+                self.ask_again_if_asked();
+            }
+            Change::RequestGone(name) => {
+                self.on_request_gone(name);
+                self.ask_again_if_asked();
+            }
+            Change::RequestChanged(_) => {}
             Change::LayoutGone(node) => self.on_layout_gone(node),
             Change::GroupChanged(group) => self.on_group_changed(&group),
             Change::GroupGone(group) => self.on_group_gone(&group),

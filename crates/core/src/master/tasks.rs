@@ -109,15 +109,17 @@ impl Master {
         let delay = Duration::from_millis(understood.envelope.delay_ms);
         let requirement = Requirement::of(&understood.envelope, alone);
         let Node { data, stat } = node;
-        // What rests waits for its turn from then on when it may run.
+        // What rests waits for its turn from the moment on when it may run.
         let rests_ms = if entry.lane == Lane::Held { i64::try_from(understood.envelope.delay_ms).unwrap_or(i64::MAX) } else { 0 };
-        let ticket = Ticket::new(understood.envelope.priority, stat.ctime_ms.saturating_add(rests_ms), stat.czxid, entry.clone());
+        let since_ms = stat.ctime_ms.saturating_add(rests_ms);
+        let ticket = Ticket::new(understood.envelope.priority, since_ms, stat.czxid, entry.clone());
         let ready = Ready::new(requirement, ticket, stat.version, data, now.mono);
         let ready = Ready { created_ms: (entry.lane == Lane::Pending).then_some(stat.ctime_ms), ..ready };
         let budget = if self.wanted.remove(entry) { usize::MAX } else { PAYLOAD_BUDGET };
         let due = self.clock.due(stat.ctime_ms, delay, now).filter(|due| *due > now.mono);
         // Whose turn had come has rested enough, whatever the clocks say by now.
         let rests = entry.lane == Lane::Held && !self.rested.remove(entry);
+        let ready = Ready { expires: self.expiry(&understood.envelope, since_ms, due.filter(|_| rests), now), ..ready };
         let verdict = match entry.lane {
             Lane::Held => self.bind(&entry.task, &understood.envelope, due),
             Lane::Pending => Verdict::Free,
@@ -125,7 +127,8 @@ impl Master {
         match (verdict, due.filter(|_| rests)) {
             (Verdict::Free, Some(due)) => self.view.rest(ready, due, budget),
             (Verdict::Free, None) => self.view.file(ready, budget),
-            (Verdict::Waits, _) => self.view.rest(ready, UNTIL_TOLD, budget),
+            // Its turn comes when it is told: until then no time runs.
+            (Verdict::Waits, _) => self.view.rest(Ready { expires: None, ..ready }, UNTIL_TOLD, budget),
             (Verdict::Ends(policy, why), _) => {
                 self.view.file(ready, usize::MAX);
                 self.end_child(entry, policy, &why, now);
@@ -162,9 +165,10 @@ impl Master {
         }
     }
 
-    /// What has rested long enough may be placed; when the next one has, the shell rings.
+    /// What has rested long enough may be placed, and what has waited too long ends; when the next one has, the shell rings.
     pub(super) fn wake(&mut self, now: Time) {
         self.view.wake(now.mono);
+        self.expire(now);
         let due = self.view.next_due();
         if self.alarm != due {
             self.alarm = due;
@@ -175,7 +179,12 @@ impl Master {
     /// Turns free slots and waiting tasks into items.
     pub(super) fn place(&mut self) {
         // What is already decided goes first; beliefs about what is not yet written would only pile up.
-        if self.paused || self.sweep != Sweep::Done || self.view.queue.is_empty() || self.todo.len() >= self.settings.assign_batch {
+        if self.paused
+            || self.view.halted
+            || self.sweep != Sweep::Done
+            || self.view.queue.is_empty()
+            || self.todo.len() >= self.settings.assign_batch
+        {
             return;
         }
         let plan = planner::solve(&self.view.queue, self.view.offers(self.settings.lookahead), self.settings.assign_batch);
@@ -224,7 +233,9 @@ impl Master {
         let ready = self.view.start_moving(entry)?;
         let (requirement, version, payload) = (ready.requirement.clone(), ready.version, ready.payload.clone()?);
         let slot = Slot::Placing { alone: requirement.alone };
-        self.view.workers.get_mut(worker)?.load.place(&entry.task, slot, requirement);
+        let known = self.view.workers.get_mut(worker)?;
+        known.load.place(&entry.task, slot, requirement);
+        known.asked = false;
         Some(Item::Assign { entry: entry.clone(), version, payload, worker: worker.clone(), worker_version })
     }
 }

@@ -10,6 +10,7 @@ mod losses;
 mod parents;
 mod refusals;
 mod repair;
+mod requests;
 mod takeover;
 
 use super::items::{Item, Place};
@@ -33,7 +34,7 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self::with(Settings { assign_batch: 8, lookahead: 0, max_worker_losses: 2, classic_workers: false })
+        Self::with(Settings { assign_batch: 8, lookahead: 0, queue_timeout: Duration::ZERO, max_worker_losses: 2, classic_workers: false })
     }
 
     fn with(settings: Settings) -> Self {
@@ -168,7 +169,7 @@ const ELECTED_MS: i64 = 1_000_000;
 
 /// The epoch was set at second 1,000 by ZooKeeper's clock, and nothing is to be swept.
 fn ground() -> Ground {
-    Ground { elected_ms: Some(ELECTED_MS), tasks_czxid: Some(1), status_czxid: Some(2), swept: None }
+    Ground { elected_ms: Some(ELECTED_MS), tasks_czxid: Some(1), status_czxid: Some(2), swept: None, paused: false, requests: Vec::new() }
 }
 
 fn changed(change: Change) -> Event {
@@ -267,7 +268,13 @@ fn whole(id: u64, why: Why) -> Event {
 
 /// Three tasks in one transaction that is in flight.
 fn three_in_one_write() -> (World, Effect) {
-    let mut world = World::with(Settings { assign_batch: 3, lookahead: 0, max_worker_losses: 2, classic_workers: false });
+    let mut world = World::with(Settings {
+        assign_batch: 3,
+        lookahead: 0,
+        queue_timeout: Duration::ZERO,
+        max_worker_losses: 2,
+        classic_workers: false,
+    });
     world.take_office(&[]);
     ["t1", "t2", "t3"].iter().for_each(|name| world.task_arrives(name, &[]));
     world.asked += 2;

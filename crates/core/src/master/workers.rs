@@ -92,13 +92,15 @@ impl Master {
     }
 
     pub(super) fn on_worker_gone(&mut self, worker: &WorkerId) {
+        let drains = self.view.drains(worker);
         let Some(known) = self.view.workers.get_mut(worker) else { return };
         let drained = match std::mem::replace(&mut known.registration, Registration::Gone) {
             Registration::Gone => return,
-            Registration::Known(terms) => terms.has.slots == 0,
+            Registration::Known(terms) => terms.has.slots == 0 || drains,
             Registration::Unread(_) | Registration::Unusable(_) => false,
         };
         self.tell(Fact::WorkerLost { worker: worker.clone(), drained });
+        self.withdraw_recall(worker);
         // Nothing can be assigned to it any more; what is in its box now is all there will ever be.
         self.list_box(worker);
     }
@@ -133,6 +135,7 @@ impl Master {
     pub(super) fn on_assignment_gone(&mut self, worker: &WorkerId, task: TaskName, now: Time) {
         let Some(known) = self.view.workers.get_mut(worker) else { return };
         known.touch(&task);
+        known.asked = false;
         match known.load.remove(&task) {
             Some(Slot::Placing { .. } | Slot::Leaving) | None => {}
             Some(Slot::Placed { .. } | Slot::Asked(_) | Slot::Stuck) => self.note_vanished(worker, &task, now),

@@ -6,6 +6,7 @@
 use super::items::{Batch, Item, Part, Place, Published};
 use super::{Effect, Fact, Master, WRITES_IN_FLIGHT};
 use crate::Time;
+use crate::planner::Recall;
 use crate::protocol::multi::BATCH_BYTES_MAX;
 use crate::protocol::{Outcome, Refusal, TaskName, Why, WorkerId, path};
 use crate::view::{Boxed, Entry, Slot, Waiting};
@@ -77,6 +78,9 @@ impl Master {
             Item::RemoveBox(worker) => self.list_box(&worker),
             Item::Publish { what, .. } => self.published(&what, None),
             Item::RemoveGroup(_) => {}
+            Item::Recall(Recall { worker, most, .. }) => self.tell(Fact::Recalled { worker, most }),
+            // Its end is told by an event.
+            Item::RemoveRecall(_) => {}
             Item::Sweep(_) => self.swept(true),
             Item::NoteSweep(_) => self.sweep_noted(),
         }
@@ -161,13 +165,30 @@ impl Master {
                     self.published(what, Some(why));
                 }
             }
+            (Part::Request, _) => self.request_refused(item, why),
             _ => self.give_up(&item, part, why),
         }
     }
 
     /// The worker is gone, or wants no more work: the task waits on.
     fn worker_refused(&mut self, item: Item, now: Time) {
-        let Item::Assign { entry, worker, .. } = item else { return };
+        let (entry, worker) = match item {
+            Item::Assign { entry, worker, .. } => (entry, worker),
+            Item::Recall(Recall { worker, .. }) => {
+                self.view.recalls.remove(&worker);
+                return self.read_worker(&worker);
+            }
+            Item::TakeBack { .. }
+            | Item::End { .. }
+            | Item::Drop { .. }
+            | Item::RemoveMark(_)
+            | Item::RemoveBox(_)
+            | Item::RemoveRecall(_)
+            | Item::Publish { .. }
+            | Item::RemoveGroup(_)
+            | Item::Sweep(_)
+            | Item::NoteSweep(_) => return,
+        };
         self.unplace(&entry, &worker, now);
         // A foreign worker may be back already, under the same name.
         self.read_worker(&worker);
@@ -219,6 +240,8 @@ impl Master {
             | Item::RemoveBox(_)
             | Item::Publish { .. }
             | Item::RemoveGroup(_)
+            | Item::Recall(_)
+            | Item::RemoveRecall(_)
             | Item::Sweep(_)
             | Item::NoteSweep(_) => {}
         }
@@ -261,6 +284,8 @@ impl Master {
             | Item::Publish { .. }
             | Item::RemoveGroup(_)
             | Item::Sweep(_)
+            | Item::Recall(_)
+            | Item::RemoveRecall(_)
             | Item::NoteSweep(_) => {}
         }
     }
@@ -303,6 +328,8 @@ impl Master {
                 | Item::RemoveBox(_)
                 | Item::Publish { .. }
                 | Item::RemoveGroup(_)
+                | Item::Recall(_)
+                | Item::RemoveRecall(_)
                 | Item::Sweep(_)
                 | Item::NoteSweep(_),
                 _,
@@ -311,7 +338,7 @@ impl Master {
         self.todo.push_front(item);
     }
 
-    fn block(&mut self, item: Item) {
+    pub(super) fn block(&mut self, item: Item) {
         self.blocked.push(item);
         self.effects.push(Effect::MendLayout);
     }
@@ -332,7 +359,7 @@ impl Master {
 
     /// No rights, children, or something that should not occur: the task stays where it is, told once, until the slow comparison
     /// looks at it again.
-    fn give_up(&mut self, item: &Item, part: Part, why: Why) {
+    pub(super) fn give_up(&mut self, item: &Item, part: Part, why: Why) {
         let path = item.parts().into_iter().find(|(other, _)| *other == part).map(|(_, op)| op.path().to_owned()).unwrap_or_default();
         if item.moved_task().is_none_or(|(task, _)| !self.stuck.contains(task)) {
             self.tell(Fact::Surprised { path, why });
@@ -348,6 +375,9 @@ impl Master {
             | Item::RemoveMark(_)
             | Item::RemoveBox(_)
             | Item::RemoveGroup(_) => {}
+            Item::Recall(Recall { worker, .. }) | Item::RemoveRecall(worker) => {
+                self.view.recalls.remove(worker);
+            }
         }
         match item.moved_task() {
             Some((task, Place::Pending)) => self.stick(&Entry::pending(task.clone()), why),

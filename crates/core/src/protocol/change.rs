@@ -66,6 +66,16 @@ pub enum Change {
     GroupGone(TaskName),
     /// A schedule was made, changed or deleted.
     ScheduleMoved(ScheduleName),
+    /// Nothing is to be assigned.
+    Paused,
+    /// Tasks may be assigned again.
+    Resumed,
+    /// Something is asked of a worker, by the operator's name for it or of an incarnation.
+    RequestAppeared(String),
+    /// It is asked no more.
+    RequestGone(String),
+    /// Something else is asked.
+    RequestChanged(String),
     /// A node of the layout itself was deleted by hand.
     LayoutGone(&'static str),
     /// Something below a task, an assignment, a status, or elsewhere where nothing of ours is.
@@ -104,6 +114,14 @@ pub fn of_event(kind: Kind, path: &str) -> Option<Change> {
         ("bellwether", Some("schedules"), Some(name), None) => Change::ScheduleMoved(ScheduleName::listed(name)),
         ("bellwether", Some("held"), Some(task), None) => {
             pick(kind, TaskName::listed(task), Change::HeldAppeared, Change::HeldGone, Change::HeldChanged)?
+        }
+        ("bellwether", Some("paused"), None, _) => match kind {
+            Kind::Created => Change::Paused,
+            Kind::Deleted => Change::Resumed,
+            Kind::Set => return None,
+        },
+        ("bellwether", Some("workers"), Some(name), None) => {
+            pick(kind, name.to_owned(), Change::RequestAppeared, Change::RequestGone, Change::RequestChanged)?
         }
         ("bellwether", Some("cancel"), Some(task), None) => {
             appeared_or_gone(kind, TaskName::listed(task), Change::CancelAppeared, Change::CancelGone)?
@@ -153,6 +171,9 @@ mod tests {
         assert_eq!(of_event(Kind::Deleted, "/master"), Some(Change::OfficeVacant));
         assert_eq!(of_event(Kind::Set, "/master"), None);
         assert_eq!(of_event(Kind::Created, "/bellwether/cancel/t"), Some(Change::CancelAppeared(task)));
+        assert_eq!(of_event(Kind::Created, "/bellwether/paused"), Some(Change::Paused));
+        assert_eq!(of_event(Kind::Set, "/bellwether/workers/w"), Some(Change::RequestChanged("w".into())));
+        assert_eq!(of_event(Kind::Created, "/bellwether/workers"), None);
         assert_eq!(of_event(Kind::Deleted, "/tasks"), Some(Change::LayoutGone(path::TASKS)));
         assert_eq!(of_event(Kind::Created, "/tasks"), None);
         assert_eq!(of_event(Kind::Created, "/tasks/t/child"), Some(Change::Foreign("/tasks/t/child".into())));

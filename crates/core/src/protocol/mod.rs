@@ -13,6 +13,7 @@ pub mod name;
 pub mod path;
 pub mod payload;
 pub mod record;
+pub mod request;
 pub mod result;
 pub mod schedule;
 pub mod trace;

@@ -29,7 +29,9 @@ pub const RESULTS: &str = "/bellwether/results";
 pub const DEAD: &str = "/bellwether/dead";
 /// Marks of tasks that somebody wants cancelled.
 pub const CANCEL: &str = "/bellwether/cancel";
-/// What the master asks of a worker, by the operator's name for it.
+/// There while nothing is assigned.
+pub const PAUSED: &str = "/bellwether/paused";
+/// What people ask of a worker, by the operator's name for it, and the master of an incarnation.
 pub const WORKER_REQUESTS: &str = "/bellwether/workers";
 /// Guards of submissions.
 pub const SUBMITTED: &str = "/bellwether/submitted";
@@ -100,6 +102,12 @@ pub fn dead(task: &TaskName) -> String {
 #[must_use]
 pub fn cancel(task: &TaskName) -> String {
     join(CANCEL, task.as_str())
+}
+
+/// `/bellwether/workers/<name>`: of a worker as the operator calls it, or of an incarnation
+#[must_use]
+pub fn worker_request(name: &str) -> String {
+    join(WORKER_REQUESTS, name)
 }
 
 /// `/bellwether/submitted/<guard>`

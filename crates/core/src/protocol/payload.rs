@@ -87,6 +87,9 @@ pub struct Envelope {
     /// How long it may run, in milliseconds; without it, the worker's default.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub timeout_ms: Option<u64>,
+    /// How long it may wait for its turn, in milliseconds since it may run; without it, the coordinator's default.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub queue_timeout_ms: Option<u64>,
     /// Higher goes first.
     #[serde(default, skip_serializing_if = "is_default")]
     pub priority: i32,
@@ -206,6 +209,7 @@ impl Envelope {
             stdin: None,
             name: None,
             timeout_ms: None,
+            queue_timeout_ms: None,
             priority: 0,
             require: BTreeMap::new(),
             slots: None,

@@ -99,6 +99,12 @@ impl Load {
         self.requirements.get(task).cloned().unwrap_or_default()
     }
 
+    /// Whether none of them asks for more than a slot.
+    #[must_use]
+    pub fn is_plain(&self) -> bool {
+        self.requirements.is_empty()
+    }
+
     /// What all of them take together.
     #[must_use]
     pub fn taken(&self) -> Amount {

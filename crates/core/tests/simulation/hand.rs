@@ -131,6 +131,7 @@ impl Hand {
             | Effect::Resync(_)
             | Effect::ReadAssignment(..)
             | Effect::ReadRecord(..)
+            | Effect::ReadRequests(_)
             | Effect::ReadEpoch
             | Effect::Write(..)
             | Effect::FindSuccessors(_)
@@ -244,9 +245,11 @@ impl Hand {
             Request::Order(Effect::Resync(q)) => {
                 link.pen_open = true;
                 link.watching = true;
+                link.answers.push_back(requests_of(q, &me, zookeeper));
                 let listed = zookeeper.get(&path::worker(&me)).and_then(|_| zookeeper.children(&path::assign_box(&me)));
                 Event::BoxListed(q, listed.map(|names| names.iter().map(|name| TaskName::listed(name)).collect()))
             }
+            Request::Order(Effect::ReadRequests(q)) => requests_of(q, &me, zookeeper),
             Request::Order(Effect::ReadAssignment(q, task)) => {
                 let found = zookeeper.get(&path::assignment(&me, &task)).map_or(Reading::Absent, Reading::Found);
                 Event::AssignmentRead(q, task, found)
@@ -301,6 +304,9 @@ impl Hand {
             | Change::AssignmentGone(worker, _)
             | Change::WorkerGone(worker)
             | Change::BoxGone(worker) => worker == me,
+            Change::RequestAppeared(name) | Change::RequestGone(name) | Change::RequestChanged(name) => {
+                name == me.as_str() || Some(name.as_str()) == me.operator_name()
+            }
             Change::EpochMoved => true,
             _ => false,
         }
@@ -310,6 +316,11 @@ impl Hand {
         let quiet = self.link.as_ref().is_none_or(Link::is_idle) && self.session_events.is_empty() && self.ended.is_empty();
         self.gone || (quiet && self.running.is_empty())
     }
+}
+
+fn requests_of(question: u64, me: &WorkerId, zookeeper: &ZooKeeper) -> Event {
+    let read = |name: &str| zookeeper.get(&path::worker_request(name)).map_or(Reading::Absent, Reading::Found);
+    Event::RequestsRead { question, drain: read(me.operator_name().unwrap_or_default()), recall: read(me.as_str()) }
 }
 
 fn write(link: &mut Link<Request, Event>, zookeeper: &mut ZooKeeper, random: &mut Random, multi: &Multi, lose: bool) -> Outcome {

@@ -159,7 +159,10 @@ impl Ruler {
                 let czxid = |path: &str| zookeeper.get(path).map(|node| node.stat.czxid);
                 let swept = zookeeper.get(path::SWEPT).and_then(|node| std::str::from_utf8(&node.data).ok()?.parse().ok());
                 let elected_ms = zookeeper.get(path::EPOCH).map(|node| node.stat.mtime_ms);
-                Event::GroundRead(q, Ground { elected_ms, tasks_czxid: czxid(path::TASKS), status_czxid: czxid(path::STATUS), swept })
+                let (tasks_czxid, status_czxid) = (czxid(path::TASKS), czxid(path::STATUS));
+                let requests = zookeeper.children(path::WORKER_REQUESTS).unwrap_or_default();
+                let paused = zookeeper.get(path::PAUSED).is_some();
+                Event::GroundRead(q, Ground { elected_ms, tasks_czxid, status_czxid, swept, paused, requests })
             }
             Request::Order(Effect::ListResults(q)) => {
                 let parents = [path::STATUS, path::RESULTS];
@@ -271,6 +274,11 @@ impl Ruler {
             | Change::HeldChanged(_)
             | Change::GroupChanged(_)
             | Change::GroupGone(_)
+            | Change::Paused
+            | Change::Resumed
+            | Change::RequestAppeared(_)
+            | Change::RequestGone(_)
+            | Change::RequestChanged(_)
             | Change::LayoutGone(_) => true,
             Change::OfficeVacant
             | Change::OfficeTaken

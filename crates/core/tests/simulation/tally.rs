@@ -18,6 +18,9 @@ pub(crate) struct Tally {
     pub(crate) stale: usize,
     pub(crate) given_back: usize,
     pub(crate) tried_again: usize,
+    pub(crate) recalled: usize,
+    pub(crate) drained: usize,
+    pub(crate) halted: usize,
     pub(crate) spent: usize,
     pub(crate) assigned_from_rest: usize,
     pub(crate) cancelled_at_rest: usize,
@@ -38,6 +41,8 @@ impl Tally {
             master::Fact::Ended { outcome: TaskOutcome::Rejected, .. } => self.rejected += 1,
             master::Fact::Ended { outcome: TaskOutcome::Dead, .. } => self.dead += 1,
             master::Fact::Swept(results) => self.swept += *results as usize,
+            master::Fact::Recalled { .. } => self.recalled += 1,
+            master::Fact::Halted(true) => self.halted += 1,
             master::Fact::Differences(differences) => self.differences += *differences as usize,
             master::Fact::Surprised { .. } | master::Fact::Stuck { .. } => self.surprised += 1,
             _ => {}
@@ -49,6 +54,7 @@ impl Tally {
             agent::Fact::Recorded(_) => self.recorded += 1,
             agent::Fact::Stale(_) => self.stale += 1,
             agent::Fact::GaveBack(_) => self.given_back += 1,
+            agent::Fact::DrainAsked { .. } => self.drained += 1,
             agent::Fact::TriedAgain { .. } => self.tried_again += 1,
             agent::Fact::Killed { reason: KillReason::Doubt, .. } => self.doubts += 1,
             agent::Fact::Killed { reason: KillReason::SessionLost, .. } => self.sessions_lost += 1,
@@ -80,6 +86,9 @@ impl Tally {
         self.stale += other.stale;
         self.given_back += other.given_back;
         self.tried_again += other.tried_again;
+        self.recalled += other.recalled;
+        self.drained += other.drained;
+        self.halted += other.halted;
         self.spent += other.spent;
         self.assigned_from_rest += other.assigned_from_rest;
         self.cancelled_at_rest += other.cancelled_at_rest;
@@ -103,6 +112,9 @@ impl Tally {
             self.stale,
             self.given_back,
             self.tried_again,
+            self.recalled,
+            self.drained,
+            self.halted,
             self.spent,
             self.assigned_from_rest,
             self.cancelled_at_rest,

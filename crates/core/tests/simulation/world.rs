@@ -8,7 +8,7 @@ use bellwether_core::lifecycle::{RetryDefaults, RunId};
 use bellwether_core::master::{Event as MasterEvent, Fact, Settings};
 use bellwether_core::protocol::change::of_event;
 use bellwether_core::protocol::record::WorkerRecord;
-use bellwether_core::protocol::{Multi, Outcome, PROTOCOL_VERSION, TaskName, path};
+use bellwether_core::protocol::{Multi, Outcome, PROTOCOL_VERSION, TaskName, WorkerId, path};
 
 use crate::hand::{Hand, TIMEOUT};
 use crate::link::State;
@@ -73,6 +73,7 @@ impl World {
         let settings = Settings {
             assign_batch: 1 + random.below(5),
             lookahead: random.below(3) as u32,
+            queue_timeout: Duration::ZERO,
             max_worker_losses: 2 + random.below(3) as u32,
             classic_workers: false,
         };
@@ -147,6 +148,7 @@ impl World {
             on_doubt: if self.faults.keep { OnDoubt::Keep } else { OnDoubt::Kill },
             drain_timeout: self.patience,
             kill_grace: Duration::from_secs(1),
+            start_timeout: self.patience,
             retry_after: Duration::from_millis(100),
             retry: RetryDefaults { retries: self.plain_retries, backoff: Duration::from_millis(20), ..RetryDefaults::default() },
         });
@@ -332,7 +334,8 @@ impl World {
             4..=9 if faults.suspensions => self.cut_hand(),
             10..=11 if faults.worker_crashes => self.crash_hand(),
             12 if faults.master_crashes => self.crash_ruler(),
-            13 if faults.drains => self.drain(),
+            13 if faults.drains && self.random.percent(30) => self.drain(),
+            13 if faults.drains => self.ask(),
             14..=15 if faults.cancels => self.cancel(),
             16 if faults.by_hand && self.random.percent(10) => self.delete_all_tasks(),
             16 if faults.by_hand => self.meddle(),
@@ -463,6 +466,28 @@ impl World {
         }
     }
 
+    /// Somebody wants a worker to drain, or nothing to be assigned, or wants that no more.
+    fn ask(&mut self) {
+        let name = format!("w{}", 1 + self.random.below(self.hired as usize));
+        let node = if self.random.percent(25) { path::PAUSED.to_owned() } else { path::worker_request(&name) };
+        let mode = *self.random.pick(&["graceful", "quick", "fast"]).expect("three");
+        let multi = match self.zookeeper.get(&node) {
+            Some(_) if self.random.percent(60) => Multi::new().delete(node, None),
+            Some(_) => Multi::new().set(node, format!(r#"{{"bellwether":1,"mode":"{mode}"}}"#), None),
+            None => Multi::new().create(node, format!(r#"{{"bellwether":1,"mode":"{mode}","deadline_ms":300}}"#)),
+        };
+        let _ = self.client(&multi);
+    }
+
+    /// Nobody wants that any more.
+    fn ask_no_more(&mut self) {
+        let names = self.zookeeper.children(path::WORKER_REQUESTS).unwrap_or_default();
+        let of_people = names.into_iter().filter(|name| WorkerId::listed(name).operator_name().is_none());
+        for node in of_people.map(|name| path::worker_request(&name)).chain([path::PAUSED.to_owned()]).collect::<Vec<_>>() {
+            let _ = self.client(&Multi::new().delete(node, None));
+        }
+    }
+
     fn reconcile(&mut self) {
         if let Some(index) = self.some_ruler(|_| true) {
             self.rulers[index].on(MasterEvent::ReconcileDue, &mut self.zookeeper, self.now);
@@ -574,6 +599,7 @@ impl World {
     /// Faults stop: everything is connected, somebody rules, somebody works.
     fn heal(&mut self) {
         self.zookeeper.mend_layout();
+        self.ask_no_more();
         self.spread();
         let willing = self.hands.iter().any(|hand| !hand.gone && !hand.draining && hand.agent_offers_zone());
         if !willing {

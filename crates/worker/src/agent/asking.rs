@@ -6,12 +6,12 @@ use std::time::Duration;
 use actix::{AsyncContext, Context, Message};
 use bellwether_common::pen::Pen;
 use bellwether_common::reader;
-use bellwether_common::store::{LayoutError, ReadError};
+use bellwether_common::store::{LayoutError, ReadError, Store};
 use bellwether_common::watch::Watch;
 use bellwether_common::{clock, zk_runtime};
 use bellwether_core::agent::Event;
 use bellwether_core::master::Reading;
-use bellwether_core::protocol::{Multi, Node, TaskName, path};
+use bellwether_core::protocol::{Multi, Node, TaskName, WorkerId, path};
 use bellwether_core::view::Question;
 use tracing::{debug, warn};
 
@@ -35,7 +35,7 @@ pub(super) enum Answer {
     /// What was read; the error if something was not.
     Read(Vec<Event>, Option<ReadError>),
     /// Watches that were armed before this was read, and on which connection.
-    Watching(u64, Vec<Watch>, Event),
+    Watching(u64, Vec<Watch>, Vec<Event>),
     /// Whether the layout is complete.
     Mended(Result<(), LayoutError>),
 }
@@ -83,17 +83,22 @@ impl AgentActor {
             arming.push(Box::pin(live.store.watch_tree(&assign_box, own())));
             arming.push(Box::pin(live.store.watch_node(&path::worker(me), own())));
             arming.push(Box::pin(live.store.watch_node(path::EPOCH, own())));
+            for request in requests_to(me) {
+                arming.push(Box::pin(live.store.watch_node(&request, own())));
+            }
         }
         let (caught_up, listing) = (live.store.sync(), live.store.children(&assign_box));
+        let asked = requests_read(&live.store, me, question);
         let synced = async move {
             let watches = futures::future::try_join_all(arming).await?;
             caught_up.await?;
+            let asked = asked.await?;
             let tasks = listing.await?.map(|names| names.iter().map(|name| TaskName::listed(name)).collect());
-            Ok((watches, Event::BoxListed(question, tasks)))
+            Ok((watches, vec![asked, Event::BoxListed(question, tasks)]))
         };
         self.post(context, async move {
             match synced.await {
-                Ok((watches, event)) => Answer::Watching(connection, watches, event),
+                Ok((watches, events)) => Answer::Watching(connection, watches, events),
                 Err(error) => Answer::Read(Vec::new(), Some(error)),
             }
         });
@@ -122,6 +127,12 @@ impl AgentActor {
         let Some(live) = &self.live else { return };
         let answer = live.store.get(path);
         self.post(context, async move { one(reading(answer.await).map(|found| Event::RecordRead(question, task, found))) });
+    }
+
+    pub(super) fn read_requests(&self, question: Question, context: &Context<Self>) {
+        let (Some(live), Some(me)) = (&self.live, self.agent.me()) else { return };
+        let asked = requests_read(&live.store, me, question);
+        self.post(context, async move { one(asked.await) });
     }
 
     pub(super) fn read_epoch(&self, context: &Context<Self>) {
@@ -179,6 +190,17 @@ impl Live {
     fn new_pen(&mut self) {
         self.pen = Pen::plain(self.store.clone());
     }
+}
+
+/// What people ask of this worker, and what the master asks of this incarnation.
+fn requests_to(me: &WorkerId) -> [String; 2] {
+    [path::worker_request(me.operator_name().unwrap_or_default()), path::worker_request(me.as_str())]
+}
+
+/// Sent at once, both together.
+fn requests_read(store: &Store, me: &WorkerId, question: Question) -> impl Future<Output = Result<Event, ReadError>> + Send + use<> {
+    let [drain, recall] = requests_to(me).map(|path| store.get(&path));
+    async move { Ok(Event::RequestsRead { question, drain: reading(drain.await)?, recall: reading(recall.await)? }) }
 }
 
 pub(super) fn one(read: Result<Event, ReadError>) -> Answer {

@@ -8,4 +8,12 @@ pub(crate) enum MasterCommand {
     Status,
     /// Show who ruled when, why each term ended, and how long nobody ruled
     History,
+    /// Assign nothing more, whoever rules, until it is resumed; what runs goes on
+    Pause {
+        /// Why, for whoever asks
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+    },
+    /// Assign tasks again
+    Resume,
 }

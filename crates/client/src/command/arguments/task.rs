@@ -51,6 +51,9 @@ pub(crate) struct TaskArgs {
     /// End an attempt that runs longer than this
     #[arg(long, value_name = "DURATION", value_parser = duration)]
     pub(crate) timeout: Option<Duration>,
+    /// End it when it has waited for its turn longer than this; the coordinator's task.queue_timeout if not said
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) queue_timeout: Option<Duration>,
     /// Make so many attempts more after one that failed; the workers' task.retries if not said
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(..=1000))]
     pub(crate) retries: Option<u32>,

@@ -68,6 +68,10 @@ fn explain(view: &TaskView, overview: &Overview) -> Option<String> {
     if view.state != TaskState::Pending {
         return None;
     }
+    if let Some(paused) = &overview.paused {
+        let why = paused.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        return Some(format!("nothing is assigned{why}: {task} waits until somebody types: bellwether master resume"));
+    }
     if overview.workers.is_empty() {
         return Some(format!("no worker is registered: {task} waits until one is started: bellwether-worker {zookeeper}"));
     }
@@ -135,13 +139,23 @@ mod tests {
             resources: BTreeMap::new(),
             http: None,
             since: Timestamp::UNIX_EPOCH,
+            drain: None,
             foreign: false,
         }
     }
 
     #[test]
     fn the_reason_is_the_first_that_holds() {
-        let mut overview = Overview { zookeeper: "zk:1".into(), master: None, standbys: vec![], workers: vec![], queue: Queue::default() };
+        let nobody = || Overview {
+            zookeeper: "zk:1".into(),
+            master: None,
+            standbys: vec![],
+            workers: vec![],
+            paused: None,
+            drains: BTreeMap::new(),
+            queue: Queue::default(),
+        };
+        let mut overview = nobody();
         let says = |view: &TaskView, overview: &Overview| explain(view, overview).unwrap_or_default();
         let mut view = pending();
         assert!(says(&view, &overview).contains("bellwether-coordinator zk:1"));

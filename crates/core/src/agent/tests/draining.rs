@@ -45,11 +45,11 @@ fn an_idle_worker_leaves_when_the_master_knows_and_its_box_was_seen_empty() {
 fn a_drain_has_the_time_that_was_configured_last() {
     let mut world = World::with(1, OnDoubt::Kill);
     let (drain_timeout, kill_grace) = (Duration::from_secs(7), Duration::from_secs(2));
-    world.expect(Event::Configured { drain_timeout, kill_grace }, &[]);
+    world.expect(Event::Configured { drain_timeout, kill_grace, start_timeout: Duration::ZERO }, &[]);
     let deadlines = [Effect::Arm(Timer::DrainDeadline, Duration::from_secs(7)), Effect::Arm(Timer::DrainOver, Duration::from_secs(14))];
     world.expect(Event::DrainRequested, &[deadlines[0].clone(), deadlines[1].clone(), Effect::Leave]);
     // It has begun: what is configured now is for the next.
-    world.expect(Event::Configured { drain_timeout: Duration::ZERO, kill_grace }, &[]);
+    world.expect(Event::Configured { drain_timeout: Duration::ZERO, kill_grace, start_timeout: Duration::ZERO }, &[]);
 }
 
 #[test]

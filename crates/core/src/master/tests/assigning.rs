@@ -24,7 +24,13 @@ fn a_task_that_somebody_has_already_is_not_given_to_another() {
 
 #[test]
 fn a_transaction_holds_no_more_than_the_batch() {
-    let mut world = World::with(Settings { assign_batch: 2, lookahead: 0, max_worker_losses: 2, classic_workers: false });
+    let mut world = World::with(Settings {
+        assign_batch: 2,
+        lookahead: 0,
+        queue_timeout: Duration::ZERO,
+        max_worker_losses: 2,
+        classic_workers: false,
+    });
     world.take_office(&[]);
     for name in ["t1", "t2", "t3"] {
         world.task_arrives(name, &[]);
@@ -42,7 +48,16 @@ fn a_transaction_holds_no_more_than_the_batch() {
 #[test]
 fn new_settings_hold_from_the_next_transaction_on() {
     let (mut world, _) = three_in_one_write();
-    world.expect(Event::Configured(Settings { assign_batch: 1, lookahead: 2, max_worker_losses: 2, classic_workers: false }), &[]);
+    world.expect(
+        Event::Configured(Settings {
+            assign_batch: 1,
+            lookahead: 2,
+            queue_timeout: Duration::ZERO,
+            max_worker_losses: 2,
+            classic_workers: false,
+        }),
+        &[],
+    );
     // The worker's three slots are taken: it is given one more than it has.
     world.placing("t4", "a");
 }

@@ -26,7 +26,7 @@ fn a_new_master_reads_boxes_then_workers_then_what_is_in_them_and_then_tasks() {
     let write = world.writes(&[take_back("t2", "dead", PAYLOAD)]);
     world.expect(Event::AssignmentRead(11, worker("dead"), task("t2"), found(PAYLOAD, 0)), &[write]);
     world.expect(Event::TasksListed(7, vec![task("t3")]), &[Effect::ReadTask(12, task("t3"))]);
-    let counts = Counts { pending: 1, held: 1, assigned: 2, workers: 1, usable: 1, draining: 0 };
+    let counts = Counts { pending: 1, held: 1, assigned: 2, workers: 1, usable: 1, draining: 0, drained: 0 };
     let expected = [Effect::Tell(Fact::Surveyed(counts)), Effect::ReadHeld(13, task("t4"))];
     world.expect(Event::HeldListed(8, vec![task("t4")]), &expected);
 }

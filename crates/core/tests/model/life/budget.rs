@@ -33,6 +33,16 @@ pub(crate) enum Fault {
     Hire,
     /// A worker is asked to leave when it is done.
     Drain,
+    /// Somebody asks a worker to drain, gracefully.
+    AskDrain,
+    /// Somebody asks a worker to drain at once.
+    AskDrainFast,
+    /// Somebody asks that no more.
+    Undrain,
+    /// Somebody wants nothing to be assigned.
+    Pause,
+    /// Somebody wants that no more.
+    Resume,
     /// A worker's timer rings.
     Ring,
     /// A client wants a task cancelled.

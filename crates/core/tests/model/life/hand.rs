@@ -89,8 +89,16 @@ impl Hand {
             since: None,
         };
         let (drain_timeout, kill_grace, retry_after) = (Duration::ZERO, Duration::ZERO, Duration::ZERO);
-        let settings =
-            Settings { record, on_doubt: OnDoubt::Kill, drain_timeout, kill_grace, retry_after, retry: RetryDefaults::default() };
+        let start_timeout = Duration::ZERO;
+        let settings = Settings {
+            record,
+            on_doubt: OnDoubt::Kill,
+            drain_timeout,
+            kill_grace,
+            start_timeout,
+            retry_after,
+            retry: RetryDefaults::default(),
+        };
         Self {
             agent: Agent::new(settings),
             link: None,
@@ -174,6 +182,7 @@ impl Hand {
             }
             question @ (Effect::ReadRegistration
             | Effect::Resync(_)
+            | Effect::ReadRequests(_)
             | Effect::ReadAssignment(..)
             | Effect::ReadRecord(..)
             | Effect::MendLayout) => self.request(question, events),
@@ -245,8 +254,10 @@ impl Hand {
             Effect::Resync(q) => {
                 link.pen_open = true;
                 link.watching = true;
+                link.answers.push_back(requests_of(q, &me, zookeeper));
                 Event::BoxListed(q, box_of(&me, zookeeper))
             }
+            Effect::ReadRequests(q) => requests_of(q, &me, zookeeper),
             Effect::ReadAssignment(q, task) => {
                 let mut found = zookeeper.get(&path::assignment(&me, &task));
                 if let (Some(node), Variant::CzxidUnseen) = (&mut found, variant) {
@@ -279,6 +290,11 @@ impl Hand {
     }
 }
 
+fn requests_of(question: u64, me: &WorkerId, zookeeper: &ZooKeeper) -> Event {
+    let read = |name: &str| zookeeper.get(&path::worker_request(name)).map_or(Reading::Absent, Reading::Found);
+    Event::RequestsRead { question, drain: read(me.operator_name().unwrap_or_default()), recall: read(me.as_str()) }
+}
+
 fn box_of(me: &WorkerId, zookeeper: &ZooKeeper) -> Option<Vec<TaskName>> {
     let listed = zookeeper.get(&path::worker(me)).and_then(|_| zookeeper.children(&path::assign_box(me)));
     listed.map(|names| names.iter().map(|name| TaskName::listed(name)).collect())
@@ -294,7 +310,9 @@ pub(crate) fn multi_of(request: &Effect) -> Option<&Multi> {
 
 fn number_of_effect(effect: &mut Effect, rename: Rename<'_>) {
     match effect {
-        Effect::Resync(q) | Effect::ReadAssignment(q, _) | Effect::ReadRecord(q, ..) => rename(Numbered::Question, q),
+        Effect::Resync(q) | Effect::ReadRequests(q) | Effect::ReadAssignment(q, _) | Effect::ReadRecord(q, ..) => {
+            rename(Numbered::Question, q)
+        }
         Effect::Write(id, _) if *id != u64::MAX => rename(Numbered::Write, id),
         Effect::Prove(nonce) => rename(Numbered::Proof, nonce),
         _ => {}
@@ -303,7 +321,9 @@ fn number_of_effect(effect: &mut Effect, rename: Rename<'_>) {
 
 fn number_of_event(event: &mut Event, rename: Rename<'_>) {
     match event {
-        Event::BoxListed(q, _) | Event::AssignmentRead(q, ..) | Event::RecordRead(q, ..) => rename(Numbered::Question, q),
+        Event::BoxListed(q, _) | Event::RequestsRead { question: q, .. } | Event::AssignmentRead(q, ..) | Event::RecordRead(q, ..) => {
+            rename(Numbered::Question, q)
+        }
         Event::WriteEnded(id, _) if *id != u64::MAX => rename(Numbered::Write, id),
         Event::ProofEnded { nonce, .. } => rename(Numbered::Proof, nonce),
         _ => {}

@@ -3,7 +3,8 @@
 
 use bellwether_core::protocol::{WorkerId, path};
 
-use super::hand::Life;
+use super::budget::Fault;
+use super::hand::{Hand, Life};
 use super::steps::{Step, Who};
 use super::strangers::{BOOK, BOOK_HAND};
 use super::world::{Broken, Rules, World};
@@ -93,7 +94,11 @@ impl World {
         if self.rulers.is_empty() || self.zookeeper.znode(path::MASTER).is_none() {
             return Some(Step::Stand);
         }
-        if !self.zookeeper.lives(BOOK_HAND) && self.hands.iter().all(|hand| hand.gone || hand.agent.is_draining()) {
+        if self.zookeeper.znode(path::PAUSED).is_some() {
+            return Some(Step::ByHand(Fault::Resume, path::PAUSED.to_owned()));
+        }
+        let takes_nothing = |hand: &Hand| hand.gone || hand.agent.is_draining() || hand.agent.drain().is_some();
+        if !self.zookeeper.lives(BOOK_HAND) && self.hands.iter().all(|hand| takes_nothing(hand)) {
             return Some(Step::Hire);
         }
         if let Some(index) = self.rulers.iter().position(|ruler| ruler.ticking) {
@@ -117,8 +122,10 @@ impl World {
         if let Some(task) = self.ledger.unfinished().next() {
             return Some(format!("{task} never ends"));
         }
-        for parent in [path::TASKS, path::CANCEL, path::HELD] {
-            if zookeeper.children(parent).is_some_and(|children| !children.is_empty()) {
+        for parent in [path::TASKS, path::CANCEL, path::HELD, path::WORKER_REQUESTS] {
+            let left = zookeeper.children(parent).unwrap_or_default();
+            // What people ask of a worker stays asked.
+            if left.iter().any(|child| parent != path::WORKER_REQUESTS || WorkerId::listed(child).operator_name().is_some()) {
                 return Some(format!("something is left under {parent}"));
             }
         }

@@ -242,7 +242,9 @@ fn tasks(names: &[String]) -> Vec<TaskName> {
 /// How old the layout is: older than what is below it, unless somebody deleted it.
 fn ground(zookeeper: &ZooKeeper) -> Ground {
     let swept = zookeeper.get(path::SWEPT).and_then(|node| std::str::from_utf8(&node.data).ok()?.parse().ok());
-    Ground { elected_ms: Some(0), tasks_czxid: zookeeper.age(path::TASKS), status_czxid: zookeeper.age(path::STATUS), swept }
+    let (tasks_czxid, status_czxid) = (zookeeper.age(path::TASKS), zookeeper.age(path::STATUS));
+    let (paused, requests) = (zookeeper.znode(path::PAUSED).is_some(), zookeeper.children(path::WORKER_REQUESTS).unwrap_or_default());
+    Ground { elected_ms: Some(0), tasks_czxid, status_czxid, swept, paused, requests }
 }
 
 fn results(zookeeper: &ZooKeeper) -> Vec<Aged> {

@@ -1,6 +1,8 @@
 //! The runs: each a small world with a budget of faults. With the rules as they are nothing may be found; with one rule taken out, the
 //! run named beside it must find the hole.
 
+use std::time::Duration;
+
 use bellwether_core::master::Settings;
 use bellwether_core::protocol::{Multi, path};
 use stateright::{Checker, HasDiscoveries, Model, Property};
@@ -40,6 +42,8 @@ pub(crate) struct Scenario {
     ruled: bool,
     /// Whether the tasks are assigned already, and as many run as there are slots.
     assigned: bool,
+    /// Whether a worker was given a task ahead of its slots, and another worker joins.
+    ahead: bool,
     /// What the tasks ask for.
     payload: &'static str,
     /// What a command may exit with.
@@ -57,16 +61,17 @@ const PLAIN: Scenario = Scenario {
     book_worker: false,
     ruled: true,
     assigned: false,
+    ahead: false,
     payload: TASK,
     exits: &[0],
     budget: &[],
 };
 
 use Fault::{
-    BookAssign, BookMaster, Cancel, ChangeAssignment, ChangeTask, CrashBookWorker, CrashMaster, CrashWorker, DeleteAssignment, DeleteBox,
-    DeleteEpoch, DeleteMaster, DeleteStatuses, DeleteTasks, DeleteWorker, Drain, ExpireLocally, ExpireMaster, ExpireWorker, Hire, MoveBack,
-    Reset, Resubmit, Reuse, Ring, Stand, Submit, SuspendClient, SuspendMaster, SuspendWorker, UnknownClient, UnknownMaster, UnknownWorker,
-    Withdraw,
+    AskDrain, AskDrainFast, BookAssign, BookMaster, Cancel, ChangeAssignment, ChangeTask, CrashBookWorker, CrashMaster, CrashWorker,
+    DeleteAssignment, DeleteBox, DeleteEpoch, DeleteMaster, DeleteStatuses, DeleteTasks, DeleteWorker, Drain, ExpireLocally, ExpireMaster,
+    ExpireWorker, Hire, MoveBack, Pause, Reset, Resubmit, Resume, Reuse, Ring, Stand, Submit, SuspendClient, SuspendMaster, SuspendWorker,
+    UnknownClient, UnknownMaster, UnknownWorker, Withdraw,
 };
 
 /// A command that may fail, and is tried again once.
@@ -74,6 +79,8 @@ const TRIED_AGAIN: Scenario = Scenario { payload: RETRIED, exits: &[0, 3], ..PLA
 
 /// One that runs only after another has succeeded.
 const CHILD_WAITS: Scenario = Scenario { children: &["c"], ..PLAIN };
+/// Two tasks on a worker with one slot, and another worker joins: it could run the one that waits.
+const AHEAD: Scenario = Scenario { tasks: &["t", "v"], assigned: true, ahead: true, ..PLAIN };
 
 const fn plain(name: &'static str, budget: &'static [(Fault, u8)]) -> Scenario {
     Scenario { name, budget, ..PLAIN }
@@ -110,6 +117,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     plain("cancelled, the master killed", &[(Cancel, 1), (CrashMaster, 1), (Stand, 1)]),
     Scenario { workers: &[1, 1], ..plain("drained", &[(Drain, 1), (Ring, 1)]) },
     plain("drained, cut off", &[(Drain, 1), (SuspendWorker, 1)]),
+    // What is asked of workers and of masters.
+    Scenario { name: "recalled", ..AHEAD },
+    plain("told to drain, cut off", &[(AskDrain, 1), (SuspendWorker, 1)]),
+    plain("told to drain at once, unanswered", &[(AskDrainFast, 1), (UnknownWorker, 1), (Ring, 1)]),
+    plain("paused, the master killed", &[(Pause, 1), (Resume, 1), (CrashMaster, 1), (Stand, 1)]),
     // What people delete and change.
     plain("registration deleted", &[(DeleteWorker, 1)]),
     Scenario { tasks: &["t", "v"], ..plain("box deleted", &[(DeleteBox, 1)]) },
@@ -184,6 +196,8 @@ pub(crate) const HOLES: &[Hole] = &[
 /// What may be missing without anything being found: the versions and names in each transaction suffice, and that a master reads what
 /// it finds assigned.
 pub(crate) const SPARE: &[Hole] = &[
+    // It only costs what was started already: that is killed, and run anew.
+    hole("7 recall", "the master takes what it believes is not started", Variant::RecallTaken, "recalled"),
     hole("§2 unknown", "a master's write is sent again instead of read", Variant::UnknownRepeated, "answers to both lost"),
     hole("§2 sync", "a worker's late write overtakes what it reads", Variant::GhostsOvertake, "the worker cut off"),
     hole("§2 sync", "a worker's late write overtakes what it reads", Variant::GhostsOvertake, "drained, cut off"),
@@ -264,6 +278,10 @@ impl Scenario {
         if self.assigned {
             world.settle(rules);
         }
+        if self.ahead {
+            world.hire(1);
+            world.open_hand(1, rules);
+        }
         world.budget = Budget::of(self.budget).and_more(more());
         world.seal();
         world
@@ -272,7 +290,8 @@ impl Scenario {
     fn rules(&self, variant: Variant) -> Rules {
         let settings = Settings {
             assign_batch: 2,
-            lookahead: u32::from(self.tasks.len() < 2),
+            lookahead: u32::from(self.ahead || self.tasks.len() < 2),
+            queue_timeout: Duration::ZERO,
             max_worker_losses: 3,
             classic_workers: self.book_worker,
         };

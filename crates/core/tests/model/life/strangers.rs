@@ -51,6 +51,14 @@ impl World {
         let used = self.zookeeper.age(path::TASKS) > Some(0) && there("/status/t").len() == 1 && there("/tasks/t").is_empty();
         at(Fault::Reuse, if used { vec!["/tasks/t".to_owned()] } else { Vec::new() });
         at(Fault::Withdraw, there("/tasks/t"));
+        let asked = children(path::WORKER_REQUESTS);
+        let drained: Vec<String> = asked.into_iter().filter(|path| path.len() == path::worker_request("w1").len()).collect();
+        let undrained = if drained.is_empty() { vec![path::worker_request("w1")] } else { Vec::new() };
+        at(Fault::AskDrain, undrained.clone());
+        at(Fault::AskDrainFast, undrained);
+        at(Fault::Undrain, drained);
+        at(Fault::Pause, if there(path::PAUSED).is_empty() { vec![path::PAUSED.to_owned()] } else { Vec::new() });
+        at(Fault::Resume, there(path::PAUSED));
         let marked = children(path::CANCEL);
         at(Fault::Cancel, if marked.is_empty() { vec![path::cancel(&TaskName::listed("t"))] } else { Vec::new() });
     }
@@ -104,7 +112,8 @@ impl World {
             (Fault::MoveBack, Some(task)) => Multi::new().delete(path, None).create(path::task(&task), data),
             (Fault::ChangeTask | Fault::ChangeAssignment, _) => Multi::new().set(path, OTHER, None),
             (Fault::Submit | Fault::Resubmit | Fault::Reuse, _) => Multi::new().create(path, TASK),
-            (Fault::Cancel, _) => Multi::new().create(path, "{}"),
+            (Fault::Cancel | Fault::AskDrain | Fault::Pause, _) => Multi::new().create(path, "{}"),
+            (Fault::AskDrainFast, _) => Multi::new().create(path, r#"{"bellwether":1,"mode":"fast"}"#),
             _ => return self.delete_by_hand(path),
         };
         self.commit_by_hand(if fault == Fault::BookMaster { BOOK } else { SOMEBODY }, &multi);

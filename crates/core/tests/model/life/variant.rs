@@ -2,7 +2,8 @@
 //! between them and the toy.
 
 use bellwether_core::master::Reading;
-use bellwether_core::protocol::{Change, Multi, Node, Op, Outcome, Refusal, Stat, Why, path};
+use bellwether_core::protocol::request::RecallRequest;
+use bellwether_core::protocol::{Change, Multi, Node, Op, Outcome, Refusal, Stat, TaskName, Why, path};
 use bellwether_core::{agent, master};
 
 use super::zookeeper::ZooKeeper;
@@ -45,6 +46,8 @@ pub(crate) enum Variant {
     IndexIgnored,
     /// The master takes back from a worker that only fell silent.
     SilentTakenBack,
+    /// The master takes what a worker has not started, as far as it knows, instead of asking for it.
+    RecallTaken,
     /// The master takes back without counting the loss.
     LossUncounted,
     /// A worker does not hear that an assignment is gone.
@@ -89,6 +92,9 @@ impl Variant {
 
     /// What a master's transaction becomes at the last moment.
     pub(crate) fn at_execution(self, multi: Multi, zookeeper: &ZooKeeper) -> Multi {
+        if self == Variant::RecallTaken {
+            return taken_instead(multi, zookeeper);
+        }
         if self != Variant::LossUncounted {
             return multi;
         }
@@ -197,6 +203,20 @@ impl Variant {
                 *q = *newer;
             }
         }
+    }
+}
+
+/// The last of the tasks that a worker would be asked for goes back at once.
+fn taken_instead(multi: Multi, zookeeper: &ZooKeeper) -> Multi {
+    let asked = multi.ops.iter().find_map(|op| match op {
+        Op::Create { path, data, .. } => Some((path.strip_prefix(path::WORKER_REQUESTS)?.to_owned(), RecallRequest::decode(data))),
+        Op::Check { .. } | Op::Delete { .. } | Op::Set { .. } => None,
+    });
+    let Some((worker, request)) = asked else { return multi };
+    let of = |task: &TaskName| zookeeper.get(&format!("{}{worker}/{task}", path::ASSIGN)).map(|node| (task.clone(), node.data));
+    match request.tasks.iter().rev().find_map(of) {
+        Some((task, data)) => Multi::new().delete(format!("{}{worker}/{task}", path::ASSIGN), None).create(path::task(&task), data),
+        None => multi,
     }
 }
 

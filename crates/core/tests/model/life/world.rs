@@ -507,6 +507,11 @@ fn ruler_watches(change: &Change) -> bool {
         | Change::HeldChanged(_)
         | Change::GroupChanged(_)
         | Change::GroupGone(_)
+        | Change::Paused
+        | Change::Resumed
+        | Change::RequestAppeared(_)
+        | Change::RequestGone(_)
+        | Change::RequestChanged(_)
         | Change::LayoutGone(_)
         | Change::OfficeVacant => true,
         Change::OfficeTaken
@@ -525,6 +530,9 @@ fn hand_watches(me: &WorkerId, change: &Change) -> bool {
         | Change::AssignmentGone(worker, _)
         | Change::WorkerGone(worker)
         | Change::BoxGone(worker) => worker == me,
+        Change::RequestAppeared(name) | Change::RequestGone(name) | Change::RequestChanged(name) => {
+            name == me.as_str() || Some(name.as_str()) == me.operator_name()
+        }
         _ => false,
     }
 }

@@ -1,0 +1,123 @@
+//! What people and the master ask of workers and of the master, below `/bellwether`: to drain, to give tasks back, to pause.
+//!
+//! A request holds as long as its znode is there: no coordinator's memory, no session and no process carries it. A request to drain goes
+//! by the operator's name for a worker, so that it outlives the incarnation; a request to give tasks back goes to one incarnation.
+
+use std::time::Duration;
+
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
+
+use super::{PROTOCOL_VERSION, TaskName};
+
+/// How a worker drains: each way includes that it starts nothing more, and gives back what it has not started.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum DrainMode {
+    /// What runs may end.
+    #[default]
+    Graceful,
+    /// What runs is terminated, killed after the grace, and given back.
+    Quick,
+    /// What runs is killed and given back.
+    Fast,
+}
+
+impl DrainMode {
+    /// The word for it.
+    #[must_use]
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Graceful => "graceful",
+            Self::Quick => "quick",
+            Self::Fast => "fast",
+        }
+    }
+}
+
+/// The data of `/bellwether/workers/<name>`: the worker that the operator calls so takes nothing more.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
+pub struct DrainRequest {
+    /// Version of this format.
+    pub bellwether: u32,
+    /// How.
+    #[serde(default)]
+    pub mode: DrainMode,
+    /// How long what runs may go on in the graceful way, in milliseconds from when the worker hears of it; without it, as long as it
+    /// likes. Then it drains the quick way.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub deadline_ms: Option<u64>,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who asked, `user@host`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+impl DrainRequest {
+    /// A request that says nothing but how.
+    #[must_use]
+    pub fn new(mode: DrainMode) -> Self {
+        Self { bellwether: PROTOCOL_VERSION, mode, deadline_ms: None, reason: None, by: None }
+    }
+
+    /// Reads it. That it is there counts, whatever it says: what does not decode is a graceful drain without a deadline.
+    #[must_use]
+    pub fn decode(data: &[u8]) -> Self {
+        serde_json::from_slice(data).unwrap_or_else(|_| Self::new(DrainMode::Graceful))
+    }
+
+    /// How long what runs may go on, if that is limited.
+    #[must_use]
+    pub fn deadline(&self) -> Option<Duration> {
+        self.deadline_ms.map(Duration::from_millis)
+    }
+}
+
+/// The data of `/bellwether/workers/<worker>`: this incarnation is asked to give back what it has not started. It deletes the node with
+/// its answer.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct RecallRequest {
+    /// Version of this format.
+    pub bellwether: u32,
+    /// Of these tasks …
+    pub tasks: Vec<TaskName>,
+    /// … at most so many, the last ones in the order of their turn.
+    pub most: u32,
+}
+
+impl RecallRequest {
+    /// Reads it; what does not decode asks for nothing.
+    #[must_use]
+    pub fn decode(data: &[u8]) -> Self {
+        serde_json::from_slice(data).unwrap_or(Self { bellwether: PROTOCOL_VERSION, tasks: Vec::new(), most: 0 })
+    }
+}
+
+/// The data of `/bellwether/paused`: while it is there, nothing is assigned.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PauseRecord {
+    /// Version of this format.
+    pub bellwether: u32,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who asked, `user@host`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn garbage_drains_gracefully_and_recalls_nothing() {
+        assert_eq!(DrainRequest::decode(b"\xff"), DrainRequest::new(DrainMode::Graceful));
+        assert_eq!(DrainRequest::decode(br#"{"bellwether":1,"mode":"fast","deadline_ms":5}"#).mode, DrainMode::Fast);
+        let recall = RecallRequest::decode(br#"{"bellwether":1,"tasks":["a"],"most":1}"#);
+        assert_eq!((recall.tasks.len(), recall.most), (1, 1));
+        assert_eq!(RecallRequest::decode(b"Idle").most, 0);
+    }
+}
