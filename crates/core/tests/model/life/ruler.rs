@@ -70,6 +70,8 @@ impl Ruler {
             Effect::Tell(_) => {}
             // Time stands still: whatever rests may wake at any time.
             Effect::Arm(_) => self.ticking = true,
+            // There are no groups here: the answer would change nothing, and stand in the way of all others.
+            Effect::ListGroups(_) => {}
             Effect::MendLayout if variant == Variant::LayoutLeft => {}
             Effect::Write(id, _) if !self.link.up || !self.link.pen_open => {
                 self.link.answers.push_back(Event::WriteEnded(id, Outcome::Refused(Refusal::Whole(Why::NotSent))));
@@ -195,7 +197,6 @@ impl Ruler {
                 let found = reading(&path::assignment(&worker, &task));
                 Event::AssignmentRead(q, worker, task, found)
             }
-            Effect::ListGroups(q) => Event::GroupsListed(q, tasks(&listed(path::GROUPS))),
             Effect::ReadGroup(q, group) => {
                 let found = reading(&path::group(&group));
                 Event::GroupRead(q, group, found)
@@ -212,7 +213,7 @@ impl Ruler {
                 zookeeper.mend();
                 Event::LayoutMended
             }
-            Effect::Write(..) | Effect::Tell(_) | Effect::LookFor(..) | Effect::Arm(_) => return,
+            Effect::ListGroups(_) | Effect::Write(..) | Effect::Tell(_) | Effect::LookFor(..) | Effect::Arm(_) => return,
         };
         self.link.answers.push_back(answer);
     }
