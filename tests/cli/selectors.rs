@@ -41,7 +41,7 @@ fn what_failed_is_run_again_as_it_was() {
     let fine = submit(&cluster, &["-l", "job=a", "--", "true"]);
     assert_eq!(cluster.cli(&["wait", &failed, &fine]).code, 1);
     let retried = cluster.cli(&["retry", "-l", "job=a", "-o", "json"]).success().json();
-    assert_eq!((&retried["retries"][0]["dead"], retried["retries"].as_array().map(Vec::len)), (&failed.clone().into(), Some(1)));
+    assert_eq!((retried["retries"][0]["dead"].as_str(), retried["retries"].as_array().map(Vec::len)), (Some(failed.as_str()), Some(1)));
     let again = retried["retries"][0]["task"].as_str().expect("an id").to_owned();
     assert_eq!(cluster.cli(&["wait", "last"]).code, 7, "the same command in the same environment");
     let status = cluster.cli(&["list", "-l", "job=a", "-o", "json"]).success().json();

@@ -121,7 +121,7 @@ fn the_command_stays_quick_beside_many_results() {
     let coordinator = cluster.coordinator("c1");
     let _ = cluster.ruler();
     let many = faults::sized("RESULTS", 20_000, 200_000);
-    let status = |i: usize| if i % 1000 == 0 { "failed exit=1" } else { "done" };
+    let status = |i: usize| if i.is_multiple_of(1000) { "failed exit=1" } else { "done" };
     for portion in (0..many).collect::<Vec<_>>().chunks(1000) {
         let multi =
             portion.iter().fold(bellwether_core::protocol::Multi::new(), |multi, i| multi.create(format!("/status/r-{i:06}"), status(*i)));
