@@ -468,7 +468,7 @@ impl World {
 
     /// Somebody wants a worker to drain, or nothing to be assigned, or wants that no more.
     fn ask(&mut self) {
-        let name = format!("w{}", 1 + self.random.below(self.hired as usize));
+        let name = format!("w{}", 1 + self.random.below(self.hired));
         let node = if self.random.percent(25) { path::PAUSED.to_owned() } else { path::worker_request(&name) };
         let mode = *self.random.pick(&["graceful", "quick", "fast"]).expect("three");
         let multi = match self.zookeeper.get(&node) {
