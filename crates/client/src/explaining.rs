@@ -104,6 +104,16 @@ fn unended(view: &TaskView, overview: &Overview, around: &Surroundings, reasons:
         }
         Some(_) => {}
     }
+    if let Some(paused) = &overview.paused {
+        let why = paused.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+        let resume = Some("let tasks be assigned again with: bellwether master resume".to_owned());
+        because("paused", format!("nothing is assigned since {}, because somebody paused it{why}", paused.since), resume);
+    }
+    if let Some(first) = view.after.first() {
+        let parents: Vec<&str> = view.after.iter().map(TaskName::as_str).collect();
+        let hint = Some(format!("see how far they are with: bellwether status {first}"));
+        because("after-others", format!("it waits until all of these have succeeded: {}", parents.join(" ")), hint);
+    }
     if let (TaskState::Held, Some(at)) = (view.state, view.not_before) {
         let (code, why) = if view.failures > 0 {
             ("resting", format!("it rests after attempt {} that failed; the next one may begin at {at}", view.attempt.saturating_sub(1)))
@@ -156,7 +166,7 @@ fn exclusions(view: &TaskView, worker: &WorkerView, around: &Surroundings) -> Ve
         tasks: worker.assigned,
         lookahead: 0,
         reserved: false,
-        draining: false,
+        draining: worker.drain.is_some(),
     };
     offer.exclusions(&Requirement { labels: view.require.clone(), alone: false, amount: amount(view) })
 }
@@ -175,10 +185,11 @@ fn verdict(view: &TaskView, worker: &WorkerView, around: &Surroundings) -> Verdi
 
 #[cfg(test)]
 mod tests {
+    use bellwether_core::protocol::request::{DrainMode, DrainRequest};
     use jiff::Timestamp;
 
     use super::*;
-    use crate::overview::Master;
+    use crate::overview::{Master, Paused};
 
     fn pending(payload: &str) -> TaskView {
         TaskView::living(TaskName::listed("t"), TaskState::Pending, None, payload.as_bytes(), Timestamp::UNIX_EPOCH)
@@ -199,6 +210,19 @@ mod tests {
         let explanation = explain(view, overview, &Surroundings::default());
         assert!(!explanation.reasons.is_empty());
         explanation.reasons.into_iter().map(|reason| reason.code).collect()
+    }
+
+    #[test]
+    fn a_pause_a_drain_and_others_that_come_first_are_named() {
+        let mut overview = cluster(vec![worker(1, 0, None)]);
+        overview.workers[0].drain = Some(DrainRequest::new(DrainMode::Graceful));
+        assert_eq!(codes(&pending("true"), &overview), ["no-worker-fits"]);
+        assert_eq!(explain(&pending("true"), &overview, &Surroundings::default()).workers[0].excluded[0].code, "draining");
+        overview.workers[0].drain = None;
+        overview.paused = Some(Paused { since: Timestamp::UNIX_EPOCH, reason: Some("new disks".to_owned()), by: None });
+        let mut waiting = pending("true");
+        (waiting.state, waiting.after) = (TaskState::Held, vec![TaskName::listed("first")]);
+        assert_eq!(codes(&waiting, &overview)[..2], ["paused", "after-others"]);
     }
 
     #[test]

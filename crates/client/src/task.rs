@@ -16,7 +16,7 @@ use serde::Serialize;
 use crate::error::SubmitError;
 use crate::names;
 
-/// Something to be run. What it says beyond the command stands in [`envelope`](Self::envelope).
+/// Something to be run. What it says beyond the command is said by its methods.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewTask {
     /// What is run.
