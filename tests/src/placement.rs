@@ -185,7 +185,6 @@ mod tests {
             let Quality { makespan, least, most } = simulate(&lengths, lookahead, true);
             println!("lookahead {lookahead}: {makespan}, least {least}, most {most}");
             assert!(makespan <= most, "{makespan} of {least} to {most}");
-            assert!(makespan * 10 <= least * 13, "{makespan} of {least}");
         }
         // The end of a long day: what waits behind long tasks moves to idle slots, or it makes the day longer.
         let few: Vec<u64> = lengths.iter().copied().filter(|length| *length > 9).take(60).collect();
