@@ -175,7 +175,10 @@ fn what_its_worker_does_not_start_in_time_goes_back_and_runs_elsewhere() {
     let coordinator = cluster.coordinator("c1");
     let _worker = cluster.worker("w1", 1);
     let first = cluster.registered("w1");
-    let (long, waits) = (submit(&cluster, &[], 5.0), submit(&cluster, &[], 0.0));
+    // One after the other: of two that are assigned together, either may be started first.
+    let long = submit(&cluster, &[], 5.0);
+    eventually(SOON, "the long one is there", || assigned(&cluster, &first) == 1);
+    let waits = submit(&cluster, &[], 0.0);
     eventually(SOON, "both are there", || assigned(&cluster, &first) == 2);
     // Nobody is there who could be told to ask for it.
     coordinator.kill9();
