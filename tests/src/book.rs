@@ -43,6 +43,7 @@ impl Role {
         let stopped = stop.clone();
         let thread = std::thread::spawn(move || {
             while !stopped.load(Ordering::Acquire) && matches!(look(&tree), Next::Goes) {
+                // The pace of a role that runs until it is told to stop; no test waits here.
                 std::thread::sleep(LOOK_EVERY);
             }
         });

@@ -91,6 +91,7 @@ impl State {
     /// Waits until it is healed; `false`: it is closed instead.
     fn is_open(&self) -> bool {
         while self.cut.load(Ordering::Acquire) && !self.closed.load(Ordering::Acquire) {
+            // A relay that is cut off has nothing to do until somebody heals it, which may be never: no deadline.
             std::thread::sleep(GLANCE);
         }
         !self.closed.load(Ordering::Acquire)

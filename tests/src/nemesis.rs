@@ -56,6 +56,7 @@ pub fn run(cluster: &Cluster, schedule: &Schedule) -> Report {
     let mut house = House::start(cluster);
     let (struck, submitted) = under_load(cluster, || {
         let struck = house.suffer(schedule);
+        // A real duration: the load goes on for so long after the last heal, and progress is judged in it.
         std::thread::sleep(AFTERMATH);
         struck
     });
@@ -97,6 +98,7 @@ fn come_to_rest(house: &House<'_>) -> Result<(), String> {
     loop {
         match house.is_at_rest() {
             Err(missing) if Instant::now() >= deadline => return Err(format!("{RESTS_WITHIN:?} after the last task: {missing}")),
+            // Not `eventually`: what is missing is a verdict here, not a panic.
             Err(_) => std::thread::sleep(Duration::from_millis(50)),
             Ok(()) => return Ok(()),
         }

@@ -81,6 +81,7 @@ fn helper() {
         loop {
             guardian.set_deadline(clock::kernel() + PROMISE);
             let _ = fs::write(format!("{place}/guardian"), guardian.pid().to_string());
+            // Not a wait: this is the worker's part, which renews its promise now and then until it is killed.
             tokio::time::sleep(Duration::from_millis(20)).await;
         }
     });

@@ -152,6 +152,7 @@ impl<'a> House<'a> {
         let process = self.process(target);
         let deadline = Instant::now() + STOPS_WITHIN;
         while process.is_running() && Instant::now() < deadline {
+            // Not `eventually`: one that does not stop is a complaint of the report, and the attack goes on.
             std::thread::sleep(Duration::from_millis(10));
         }
         let note = if process.is_running() {

@@ -145,6 +145,7 @@ fn a_watch_tells_every_change_in_order_and_ends_with_its_handle() {
         assert_eq!(node.changes(store.serial(), 2).await, [Change::OfficeTaken, Change::OfficeVacant]);
         soon("the end of the watch", async {
             while is_watched() {
+                // Not `eventually`: it would stop the thread on which the watch ends.
                 tokio::time::sleep(Duration::from_millis(10)).await;
             }
         })

@@ -86,6 +86,7 @@ fn a_server_that_writes_while_its_log_is_read_damages_nothing() {
                 let bytes = frame(&create(zxid));
                 let (first, second) = bytes.split_at(bytes.len() / 2);
                 file.write_all(first).and_then(|()| file.write_all(second)).expect("written");
+                // The pace of a server, not a wait: without it the disk would fill before the reads are done.
                 std::thread::sleep(std::time::Duration::from_micros(20));
             }
         });
