@@ -100,6 +100,10 @@ fn an_office_that_belongs_to_no_session_is_reported_and_taken_when_it_is_gone() 
     let _worker = cluster.worker("w1", 1);
     let _ = cluster.ruler();
     assert_eq!(cluster.status_of(&cluster.put("true")), "done");
+    for coordinator in &coordinators {
+        // Who finds such an office when it starts refuses to: both have looked by now.
+        eventually(SOON, "it knows its role", || coordinator.get("/health/ready").is_ok_and(|(code, _)| code == 200));
+    }
     cluster.tree().commit(&Multi::new().delete("/master", None).create("/master", "somebody"));
     for coordinator in &coordinators {
         eventually(SOON, "it says so", || coordinator.log().contains("the office belongs to no session"));

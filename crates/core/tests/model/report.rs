@@ -97,8 +97,7 @@ impl Run {
 
 /// Rules that no run takes out, and why.
 pub(crate) const NOT_HERE: &[(&str, &str)] = &[
-    ("4 names", "not taken out: that a new session is a new name is in the rules' own hands, not between them and ZooKeeper"),
-    ("9 clock, P9", "time stands still here, and whatever rests may wake at any time; the simulation has a clock"),
+    ("9 delays, P9", "time stands still in a life, and whatever rests may wake at any time; schedules and the simulation have a clock"),
     ("10, 11 dialects", "pure functions: unit tests and properties of payloads and results"),
     ("16 arrays", "not built"),
 ];

@@ -18,6 +18,11 @@ use crate::report::{Kind, Run};
 const ALL_FIRED: &str = "each tick fires";
 const BOTH_FIRED: &str = "both masters fire";
 
+/// By how many seconds a wall clock may be ahead of ZooKeeper's.
+const AHEAD: u64 = 1;
+/// What the monotonic clock of each master showed when ZooKeeper's showed nothing.
+const STARTED: [u64; 2] = [5, 3];
+
 /// What of the rule is left.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Rule {
@@ -26,6 +31,8 @@ enum Rule {
     AnyVersion,
     /// The task is created by one transaction, the schedule is set by another.
     TwoWrites,
+    /// A master believes its own wall clock, which is ahead of ZooKeeper's.
+    OwnClock,
 }
 
 /// A request on its way, in the order of the calls.
@@ -113,7 +120,8 @@ impl World {
     }
 
     fn feed(&mut self, master: usize, event: Event) {
-        let now = Time::at(Duration::from_secs(self.now));
+        // Their monotonic clocks have nothing in common but their pace.
+        let now = Time::at(Duration::from_secs(self.now + STARTED[master]));
         let one = &mut self.masters[master];
         for effect in one.timetable.on(event, now) {
             match effect {
@@ -124,10 +132,13 @@ impl World {
         }
     }
 
-    fn answer(&self, master: usize, question: Effect) -> Option<Event> {
+    fn answer(&self, master: usize, question: Effect, rule: Rule) -> Option<Event> {
         let ms = |seconds: u64| i64::try_from(seconds * 1000).unwrap_or(0);
         match question {
-            Effect::ReadClock(q) => Some(Event::ClockRead(q, Some(ms(self.masters[master].elected)))),
+            Effect::ReadClock(q) => {
+                let ahead = if rule == Rule::OwnClock { AHEAD } else { 0 };
+                Some(Event::ClockRead(q, Some(ms(self.masters[master].elected + ahead))))
+            }
             Effect::List(q) => Some(Event::Listed(q, vec![name()])),
             Effect::Read(q, name) => {
                 let stat = Stat { version: self.version, ..Stat::default() };
@@ -167,6 +178,8 @@ impl World {
                 Op::Check { .. } | Op::Delete { .. } => {}
             }
         }
+        // Nothing fires before its time, by ZooKeeper's clock.
+        self.broken |= self.fired.len() as u64 > self.now;
         // What a schedule says to be over has fired, every tick of it.
         let over = self.record.last.unwrap_or(0);
         self.broken |= rule == Rule::Whole && i64::try_from(self.fired.len()) != Ok(over);
@@ -176,7 +189,7 @@ impl World {
     fn execute(&mut self, master: usize, lost: bool, rule: Rule) {
         match self.masters[master].requests.pop_front() {
             Some(Request::Ask(question)) => {
-                let answer = self.answer(master, question);
+                let answer = self.answer(master, question, rule);
                 self.masters[master].answers.extend(answer);
             }
             Some(Request::Write(id, mut multi)) => {
@@ -285,10 +298,12 @@ fn schedules(rule: Rule, pauses: bool, unknown: u32) -> Schedules {
 
 pub(super) fn runs() -> Vec<Run> {
     let hole = |without| Kind::Hole { rule: "17 schedules", without };
+    let clock = |without| Kind::Hole { rule: "9 clock", without };
     vec![
         run("schedule: followed and unanswered", Kind::Holds, || schedules(Rule::Whole, false, 1)),
         run("schedule: followed and paused", Kind::Holds, || schedules(Rule::Whole, true, 0)),
         run("schedule: followed and paused", hole("set at any version"), || schedules(Rule::AnyVersion, true, 0)),
+        run("schedule: followed", clock("a master's own clock decides, one second ahead"), || schedules(Rule::OwnClock, false, 0)),
         run("schedule: followed", hole("the task and the tick by two writes"), || schedules(Rule::TwoWrites, false, 0)),
     ]
 }

@@ -38,6 +38,8 @@ pub(crate) struct Group {
     pub(crate) life: Life,
     /// What this is about, whatever the worker believes.
     pub(crate) attempt: Attempt,
+    /// During which session it was started: zero, if there was none.
+    pub(crate) session: i64,
     /// What is run.
     pub(crate) order: Box<Order>,
 }
@@ -45,8 +47,8 @@ pub(crate) struct Group {
 /// What a step asks of the world around.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Wish {
-    /// A command was started for this assignment.
-    Started(Attempt),
+    /// A command of this task was started for this assignment.
+    Started(TaskName, Attempt),
     /// A result is sent of an attempt that is not what was read last.
     SentOther,
     /// Close the session; open another.
@@ -68,6 +70,7 @@ pub(crate) struct Hand {
     ended: BTreeMap<TaskName, Attempt>,
     /// Answers of the session before: handed over only where that is the variant.
     pub(crate) left_over: VecDeque<Event>,
+    first_session: Option<i64>,
     pub(crate) slots: usize,
     pub(crate) gone: bool,
 }
@@ -107,9 +110,16 @@ impl Hand {
             read: BTreeMap::new(),
             ended: BTreeMap::new(),
             left_over: VecDeque::new(),
+            first_session: None,
             slots: slots as usize,
             gone: false,
         }
+    }
+
+    /// By which number its worker is known.
+    pub(crate) fn incarnation(&mut self, session: i64, variant: Variant) -> i64 {
+        let first = *self.first_session.get_or_insert(session);
+        if variant == Variant::SameName { first } else { session }
     }
 
     /// A session was opened. What the one before still had to say is dropped at the door.
@@ -159,8 +169,9 @@ impl Hand {
             }
             Effect::Start(order) => {
                 let attempt = self.read.get(&order.id.task).copied().unwrap_or_default();
-                wishes.push(Wish::Started(attempt));
-                self.groups.insert(order.id.clone(), Group { life: Life::Running, attempt, order });
+                wishes.push(Wish::Started(order.id.task.clone(), attempt));
+                let session = self.link.as_ref().map_or(0, |link| link.session);
+                self.groups.insert(order.id.clone(), Group { life: Life::Running, attempt, session, order });
             }
             Effect::Stop(id, Stop::Kill | Stop::Terminate) => self.kill(&id, variant, events),
             Effect::KillAll => self.groups.keys().cloned().collect::<Vec<_>>().iter().for_each(|id| self.kill(id, variant, events)),

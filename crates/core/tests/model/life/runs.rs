@@ -175,12 +175,14 @@ pub(crate) const HOLES: &[Hole] = &[
     hole("1 layout", "nobody re-creates what is missing", Variant::LayoutLeft, "statuses deleted"),
     hole("2 submissions", "without a guard", Variant::Unguarded, "submitted, unanswered"),
     hole("4 incarnations", "an unregistered worker goes on", Variant::UnregisteredStays, "registration deleted"),
+    hole("4 incarnations", "a new session goes by the old name", Variant::SameName, "the worker given up too early"),
     hole("5 P5", "the worker is not checked when it is assigned to", Variant::WorkerUnchecked, "the worker killed, another comes"),
     hole("6 results", "the worker does not check itself", Variant::SelfUnchecked, "registration deleted"),
     hole("6 results", "the assignment's version is not looked at", Variant::AnyVersion, "payload changed"),
     hole("6 results", "in two transactions", Variant::ResultInTwo, "the worker killed, another comes"),
     hole("6 results", "which operation was refused is not looked at", Variant::IndexIgnored, "statuses deleted"),
     hole("7 giving back", "in two transactions", Variant::GiveBackInTwo, "drained, cut off"),
+    hole("7 recall", "the master takes what it believes is not started", Variant::RecallTaken, "recalled"),
     hole("7 taking back", "from a worker that only fell silent", Variant::SilentTakenBack, "the worker cut off"),
     hole("7 taking back", "the loss is not counted", Variant::LossUncounted, "the worker killed, another comes"),
     hole("8 the order to stop", "a worker does not hear that it is gone", Variant::StopUnheard, "cancelled, unanswered"),
@@ -196,8 +198,6 @@ pub(crate) const HOLES: &[Hole] = &[
 /// What may be missing without anything being found: the versions and names in each transaction suffice, and that a master reads what
 /// it finds assigned.
 pub(crate) const SPARE: &[Hole] = &[
-    // It only costs what was started already: that is killed, and run anew.
-    hole("7 recall", "the master takes what it believes is not started", Variant::RecallTaken, "recalled"),
     hole("§2 unknown", "a master's write is sent again instead of read", Variant::UnknownRepeated, "answers to both lost"),
     hole("§2 sync", "a worker's late write overtakes what it reads", Variant::GhostsOvertake, "the worker cut off"),
     hole("§2 sync", "a worker's late write overtakes what it reads", Variant::GhostsOvertake, "drained, cut off"),

@@ -101,6 +101,19 @@ impl World {
     }
 
     pub(crate) fn act_by_hand(&mut self, fault: Fault, path: &str) {
+        self.meddled |= !matches!(
+            fault,
+            Fault::Cancel
+                | Fault::AskDrain
+                | Fault::AskDrainFast
+                | Fault::Undrain
+                | Fault::Pause
+                | Fault::Resume
+                | Fault::Submit
+                | Fault::DeleteMaster
+                | Fault::DeleteEpoch
+                | Fault::DeleteStatuses
+        );
         let data = self.zookeeper.get(path).map(|node| node.data).unwrap_or_default();
         let name = path.rsplit('/').next().map(TaskName::listed);
         let multi = match (fault, name) {

@@ -19,6 +19,8 @@ pub(crate) enum Variant {
     Unguarded,
     /// §4: an unregistered worker goes on as if it were registered.
     UnregisteredStays,
+    /// §4: a worker registers under the name that it had in its first session.
+    SameName,
     /// Workers are listed before boxes.
     WorkersFirst,
     /// An answer is believed although a later question about the same name was asked.

@@ -33,6 +33,8 @@ pub(crate) enum Broken {
     Promise(Promise, String),
     /// P6: one assignment was run twice.
     RanTwice,
+    /// P9: a second attempt was started while the first one's worker lives and has not killed it.
+    TwoAtOnce,
     /// A worker has more process groups than slots.
     TooManyGroups,
     /// A command runs whose assignment is gone, and its worker was told everything.
@@ -57,6 +59,7 @@ impl Broken {
         match self {
             Broken::Promise(promise, _) => format!("{}: {}", promise.number(), promise.words()),
             Broken::RanTwice => "P6: an attempt ran twice".to_owned(),
+            Broken::TwoAtOnce => "P9: two attempts of a task at once".to_owned(),
             Broken::TooManyGroups => "more commands than slots".to_owned(),
             Broken::RunsUnassigned => "a command that nobody assigned runs on".to_owned(),
             Broken::RecordedOther => "the result of another attempt is recorded".to_owned(),
@@ -101,6 +104,8 @@ pub(crate) struct World {
     /// How often a client's transaction created a task.
     pub(crate) submitted: BTreeMap<TaskName, u8>,
     pub(crate) budget: Budget,
+    /// Whether somebody moved, changed or deleted by hand what is ours to move: then two attempts may meet.
+    pub(crate) meddled: bool,
     pub(crate) broken: Option<Broken>,
 }
 
@@ -120,6 +125,7 @@ impl World {
             finished: BTreeSet::new(),
             submitted: BTreeMap::new(),
             budget: Budget::NONE,
+            meddled: false,
             broken: None,
         }
     }
@@ -343,9 +349,12 @@ impl World {
 
     fn grant(&mut self, index: usize, wish: &Wish) {
         match wish {
-            Wish::Started(attempt) => {
+            Wish::Started(task, attempt) => {
                 if !self.started.insert(*attempt) {
                     self.break_with(Broken::RanTwice);
+                }
+                if !self.meddled && self.runs_elsewhere(index, task) {
+                    self.break_with(Broken::TwoAtOnce);
                 }
             }
             Wish::SentOther => self.break_with(Broken::RecordedOther),
@@ -357,6 +366,13 @@ impl World {
                 hand.groups.clear();
             }
         }
+    }
+
+    /// Whether another worker's command of this task is not dead yet, although its session lives. That it kills before its session ends
+    /// is a matter of time, and time stands still here.
+    fn runs_elsewhere(&self, index: usize, task: &TaskName) -> bool {
+        let others = self.hands.iter().enumerate().filter(|(other, hand)| *other != index && !hand.gone);
+        others.flat_map(|(_, hand)| &hand.groups).any(|(id, group)| id.task == *task && self.zookeeper.lives(group.session))
     }
 
     /// The worker's session is over, as far as it knows.
@@ -374,7 +390,9 @@ impl World {
         let zookeeper = self.zookeeper.edit();
         zookeeper.mend();
         let session = zookeeper.open();
-        self.hands[index].edit().open(session, rules.variant);
+        let hand = self.hands[index].edit();
+        hand.open(session, rules.variant);
+        let session = hand.incarnation(session, rules.variant);
         self.feed_hand(index, agent::Event::SessionOpened { session, timeout: std::time::Duration::from_secs(1) }, rules);
     }
 
