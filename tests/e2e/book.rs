@@ -106,7 +106,7 @@ fn an_assignment_that_is_left_beside_its_status_is_removed() {
 #[test]
 fn a_status_below_a_status_hides_nothing() {
     let scenario = Scenario::of("F34");
-    let cluster = allowing().start();
+    let cluster = allowing().setting("coordinator.status_retention", "\"5s\"").start();
     let _coordinator = cluster.coordinator("c1");
     let defects = WorkerDefects { creates_a_status_below_the_status: true, ..WorkerDefects::default() };
     let _book = BookWorker::start(session(&cluster), defects);
@@ -116,8 +116,13 @@ fn a_status_below_a_status_hides_nothing() {
     assert_eq!(cluster.cli(&["wait", &task]).code, 0);
     assert_eq!(cluster.cli(&["result", &task, "-o", "json"]).success().json()["outcome"], "succeeded");
     let listed = cluster.cli(&["list", "-o", "name"]).success();
-    assert_eq!(listed.lines(), [task]);
-    scenario.saw("/status/<task>/status: the result is read, shown and waited for");
+    assert_eq!(listed.lines(), [task.as_str()]);
+    let _ = cluster.cli(&["forget", &task]).success();
+    assert!(!cluster.tree().exists(&format!("/status/{task}")));
+    let old = cluster.put("print this, too");
+    eventually(SOON, "the status below", || cluster.tree().exists(&format!("/status/{old}/status")));
+    eventually(SOON, "it is removed when it is old", || !cluster.tree().exists(&format!("/status/{old}")));
+    scenario.saw("/status/<task>/status: the result is read, shown, waited for, forgotten, and removed when it is old");
 }
 
 #[test]

@@ -11,11 +11,13 @@ pub(crate) async fn forget(store: &Store, task: &TaskName) -> Result<Result<(), 
     store.sync().await?;
     let (status, details) = (path::status(task), path::plain_result(task));
     let (status_there, details_there) = (store.stat(&status), store.stat(&details));
-    if status_there.await?.is_none() {
+    let Some(stat) = status_there.await? else {
         let lives = finding::find(store, task).await?.is_some_and(|view| !view.state.is_final());
         return Ok(Err(if lives { Error::NotEnded(task.clone()) } else { Error::NoSuchTask(task.clone()) }));
-    }
-    let mut multi = Multi::new().delete(status, None);
+    };
+    // A worker of the book may have left one below.
+    let below = if stat.children > 0 { Multi::new().delete(path::status_below_status(task), None) } else { Multi::new() };
+    let mut multi = below.delete(status, None);
     if details_there.await?.is_some() {
         multi = multi.delete(details, None);
     }

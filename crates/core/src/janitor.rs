@@ -150,6 +150,8 @@ pub struct Janitor {
     needs: Needs,
     /// What could not be removed: not tried again.
     stuck: BTreeSet<TaskName>,
+    /// Below whose status a status was looked for: a worker of the book may leave one there.
+    below: BTreeSet<TaskName>,
     in_spite: bool,
     effects: Vec<Effect>,
 }
@@ -170,6 +172,7 @@ impl Janitor {
             orphans: Vec::new(),
             needs: Needs::default(),
             stuck: BTreeSet::new(),
+            below: BTreeSet::new(),
             in_spite: false,
             effects: Vec::new(),
         }
@@ -414,7 +417,10 @@ impl Janitor {
         let own = nodes.iter().filter(|(task, node)| *node == place.path(task));
         let own: Vec<TaskName> = own.map(|(task, _)| task.clone()).collect();
         let orphans = nodes.iter().filter(|(task, _)| !own.contains(task)).count();
-        own.iter().for_each(|task| self.shelf(place).forget(task, false));
+        own.iter().for_each(|task| {
+            self.shelf(place).forget(task, false);
+            self.below.remove(task);
+        });
         let facts = [(own.len(), Fact::Removed(place, own.len())), (orphans, Fact::Orphans(orphans))];
         self.effects.extend(facts.into_iter().filter(|(count, _)| *count > 0).map(|(_, fact)| Effect::Tell(fact)));
         match self.orphans.is_empty() {
@@ -431,6 +437,10 @@ impl Janitor {
             return;
         }
         let (task, node) = nodes.remove(index);
+        if why == Why::NotEmpty && node == path::status(&task) && self.below.insert(task.clone()) {
+            nodes.splice(index..index, [(task.clone(), path::status_below_status(&task)), (task, node)]);
+            return self.write(place, nodes);
+        }
         // Somebody else was quicker with it; or it has no details any more.
         let gone = why == Why::NoNode;
         if gone && node == place.path(&task) {

@@ -128,6 +128,10 @@ fn one_refused_deletion_leaves_the_others() {
     let (mut janitor, _) = knowing(settings(1), &three(), 10);
     janitor.on(Event::Asked(5, Some(Needs::default())), at(10));
     let (id, _) = deletions(&janitor.on(Event::Verified(6, verified(&[("b", Some(1)), ("c", Some(2))])), at(10)));
+    let (id, paths) = deletions(&janitor.on(Event::WriteEnded(id, Outcome::refused(0, Why::NotEmpty)), at(10)));
+    assert_eq!(paths, ["/status/b/status", "/status/b", "/status/c"], "a worker of the book may have left this");
+    let (id, paths) = deletions(&janitor.on(Event::WriteEnded(id, Outcome::refused(0, Why::NoNode)), at(10)));
+    assert_eq!(paths, ["/status/b", "/status/c"], "it has not");
     let effects = janitor.on(Event::WriteEnded(id, Outcome::refused(0, Why::NotEmpty)), at(10));
     let told = Effect::Tell(Fact::Surprised { path: "/status/b".into(), why: Why::NotEmpty });
     assert_eq!(effects[0], told);

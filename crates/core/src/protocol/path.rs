@@ -62,6 +62,12 @@ pub fn status(task: &TaskName) -> String {
     join(STATUS, task.as_str())
 }
 
+/// `/status/<task>/status`, which a worker of the book leaves when it does not know whether its status was created.
+#[must_use]
+pub fn status_below_status(task: &TaskName) -> String {
+    join(&status(task), "status")
+}
+
 /// `/workers/<worker>`
 #[must_use]
 pub fn worker(worker: &WorkerId) -> String {
