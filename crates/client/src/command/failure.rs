@@ -172,7 +172,7 @@ pub(crate) fn usage(error: &clap::Error) -> u8 {
     let mut stderr = std::io::stderr();
     let rendered = error.render();
     let rendered = rendered.to_string();
-    let summary = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ").to_owned();
+    let (summary, lines) = summary_of(&rendered);
     if error.kind() == clap::error::ErrorKind::DisplayHelpOnMissingArgumentOrSubcommand {
         let _ = write!(stderr, "{rendered}");
         return USAGE;
@@ -181,10 +181,17 @@ pub(crate) fn usage(error: &clap::Error) -> u8 {
     if asks_for_json() {
         let _ = writeln!(stderr, "{}", failure.json());
     } else {
-        let rest: Vec<&str> = rendered.trim_end().lines().skip(1).collect();
+        let rest: Vec<&str> = rendered.trim_end().lines().skip(lines).collect();
         let _ = writeln!(stderr, "{}\n{}", rest.join("\n").trim(), failure.text());
     }
     USAGE
+}
+
+/// In one line what clap says first, and how many lines that are. What is missing stands below the first one.
+fn summary_of(rendered: &str) -> (String, usize) {
+    let first = rendered.lines().next().unwrap_or_default().trim_start_matches("error: ");
+    let below: Vec<&str> = rendered.lines().skip(1).take_while(|line| line.starts_with("  ")).map(str::trim).collect();
+    if first.ends_with(':') { (format!("{first} {}", below.join(", ")), 1 + below.len()) } else { (first.to_owned(), 1) }
 }
 
 /// Whether errors should be JSON, although the command line could not be read.
@@ -234,5 +241,13 @@ mod tests {
     fn json_errors_have_code_message_and_hint() {
         let json: serde_json::Value = serde_json::from_str(&Failure::usage("x").json()).expect("JSON");
         assert_eq!(json, json!({"error": {"code": "usage", "message": "x", "hint": null}}));
+    }
+
+    #[test]
+    fn what_is_missing_is_named_in_the_one_line() {
+        let rendered = "error: the following required arguments were not provided:\n  <TASK>...\n  --to <NAME>\n\nUsage: x\n";
+        let missing = "the following required arguments were not provided: <TASK>..., --to <NAME>";
+        assert_eq!(summary_of(rendered), (missing.to_owned(), 3));
+        assert_eq!(summary_of("error: unexpected argument\n\nUsage: x\n"), ("unexpected argument".to_owned(), 1));
     }
 }
