@@ -19,6 +19,7 @@ mod foreign;
 mod frozen;
 mod fuzz;
 mod garbage;
+mod groups;
 mod hand;
 mod harness;
 mod keys;

@@ -133,6 +133,14 @@ pub enum SubmitError {
     /// It is to be submitted in a way that makes no sense. Nothing was sent.
     #[error("{0}")]
     Contradictory(String),
+    /// An element of a group is no task. Nothing was sent.
+    #[error("task {index} of the group: {why}")]
+    Element {
+        /// Its number in the group, from 0.
+        index: u32,
+        /// Why it cannot be submitted.
+        why: Box<SubmitError>,
+    },
     /// It waits for a task that is nowhere. Nothing was sent.
     #[error("--after {0}: there is no such task: it was never submitted, or its result was removed")]
     NoSuchParent(TaskName),

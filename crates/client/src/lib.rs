@@ -25,6 +25,7 @@
 //! `bellwether` command, which uses this library as any program would.
 
 mod asking;
+mod batch;
 mod client;
 mod diagnosing;
 mod error;
@@ -49,13 +50,14 @@ mod supervisor;
 mod task;
 mod waiting;
 
+pub use batch::{NewElement, NewGroup};
 pub use bellwether_core::protocol::payload::AfterFailure;
 pub use client::{Cancel, Client};
 pub use diagnosing::{Finding, Fix, Severity};
 pub use error::{ClosedBecause, Error, SubmitError};
 pub use explaining::{Explanation, Reason, Verdict, Why};
 pub use follow::{Follow, Happening};
-pub use groups::Group;
+pub use groups::{Group, Progress};
 pub use history::{OfficeHistory, Step, TaskHistory, TermView};
 pub use letters::Letter;
 pub use listing::{Filter, Listing};

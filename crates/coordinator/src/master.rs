@@ -86,6 +86,7 @@ impl Configured {
             queue_timeout: task.queue_timeout,
             max_worker_losses: coordinator.max_worker_losses,
             classic_workers: coordinator.classic_workers == ClassicWorkers::Allow,
+            group_retention: coordinator.status_retention,
         };
         Self { settings, reconcile_interval: coordinator.reconcile_interval, janitor: janitor::Configured::of(coordinator) }
     }

@@ -254,6 +254,8 @@ pub struct Settings {
     pub max_worker_losses: u32,
     /// Whether workers that only speak the book's protocol are given work.
     pub classic_workers: bool,
+    /// For how long the record of a group is kept in which nothing is left to do.
+    pub group_retention: Duration,
 }
 
 /// Most transactions in flight.

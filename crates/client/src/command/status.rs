@@ -70,6 +70,12 @@ fn print_task(ctx: &Context, view: &TaskView) {
     if !view.after.is_empty() {
         row("after", view.after.iter().map(TaskName::as_str).collect::<Vec<_>>().join(" "));
     }
+    if let Some(group) = &view.group {
+        row("group", group.to_string());
+    }
+    if let Some(key) = &view.key {
+        row("key", key.clone());
+    }
     if let Some(dead) = &view.retry_of {
         row("retry of", dead.to_string());
     }

@@ -34,7 +34,14 @@ struct World {
 
 impl World {
     fn new() -> Self {
-        Self::with(Settings { assign_batch: 8, lookahead: 0, queue_timeout: Duration::ZERO, max_worker_losses: 2, classic_workers: false })
+        Self::with(Settings {
+            assign_batch: 8,
+            lookahead: 0,
+            queue_timeout: Duration::ZERO,
+            max_worker_losses: 2,
+            classic_workers: false,
+            group_retention: Duration::from_secs(600),
+        })
     }
 
     fn with(settings: Settings) -> Self {
@@ -274,6 +281,7 @@ fn three_in_one_write() -> (World, Effect) {
         queue_timeout: Duration::ZERO,
         max_worker_losses: 2,
         classic_workers: false,
+        group_retention: Duration::from_secs(600),
     });
     world.take_office(&[]);
     ["t1", "t2", "t3"].iter().for_each(|name| world.task_arrives(name, &[]));

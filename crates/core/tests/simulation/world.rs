@@ -76,6 +76,7 @@ impl World {
             queue_timeout: Duration::ZERO,
             max_worker_losses: 2 + random.below(3) as u32,
             classic_workers: false,
+            group_retention: Duration::from_secs(600),
         };
         let zookeeper = ZooKeeper::new(in_detail);
         let now = Duration::ZERO;

@@ -100,6 +100,6 @@ pub(crate) struct TaskArgs {
     #[arg(long)]
     pub(crate) shell: bool,
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
 }

@@ -108,6 +108,8 @@ mod tests {
             not_before: None,
             after: Vec::new(),
             retry_of: None,
+            group: None,
+            key: None,
             dead_letter: false,
             cancelling: false,
             name: None,

@@ -32,7 +32,14 @@ fn foreign_workers_and_nodes_without_a_session_are_given_nothing() {
 
 #[test]
 fn a_foreign_worker_that_is_back_under_its_name_keeps_what_it_has() {
-    let settings = Settings { assign_batch: 8, lookahead: 0, queue_timeout: Duration::ZERO, max_worker_losses: 2, classic_workers: true };
+    let settings = Settings {
+        assign_batch: 8,
+        lookahead: 0,
+        queue_timeout: Duration::ZERO,
+        max_worker_losses: 2,
+        classic_workers: true,
+        group_retention: Duration::from_secs(600),
+    };
     let mut world = World::with(settings);
     world.take_office(&[]);
     world.asked += 2;

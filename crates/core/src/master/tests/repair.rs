@@ -119,8 +119,14 @@ fn unless_ended(name: &str, version: Option<i32>, otherwise: Option<Item>) -> It
 
 /// A worker of the book that has `t`.
 fn book_worker() -> World {
-    let mut world =
-        World::with(Settings { assign_batch: 8, lookahead: 3, queue_timeout: Duration::ZERO, max_worker_losses: 2, classic_workers: true });
+    let mut world = World::with(Settings {
+        assign_batch: 8,
+        lookahead: 3,
+        queue_timeout: Duration::ZERO,
+        max_worker_losses: 2,
+        classic_workers: true,
+        group_retention: Duration::from_secs(600),
+    });
     world.take_office(&[]);
     world.asked += 2;
     let said = world.on(changed(Change::WorkerAppeared(worker("foreign"))));

@@ -5,7 +5,14 @@ use crate::planner::Recall;
 
 /// A master that gives each worker one task more than it has slots.
 fn looking_ahead(workers: &[(&str, u32)]) -> World {
-    let settings = Settings { assign_batch: 8, lookahead: 1, queue_timeout: Duration::ZERO, max_worker_losses: 2, classic_workers: false };
+    let settings = Settings {
+        assign_batch: 8,
+        lookahead: 1,
+        queue_timeout: Duration::ZERO,
+        max_worker_losses: 2,
+        classic_workers: false,
+        group_retention: Duration::from_secs(600),
+    };
     let mut world = World::with(settings);
     world.take_office(workers);
     world
@@ -63,7 +70,14 @@ fn what_was_asked_of_a_worker_that_is_gone_is_removed_also_by_the_next_master() 
     let mut world = World::new();
     world.master = Master::new(
         EPOCH,
-        Settings { assign_batch: 8, lookahead: 1, queue_timeout: Duration::ZERO, max_worker_losses: 2, classic_workers: false },
+        Settings {
+            assign_batch: 8,
+            lookahead: 1,
+            queue_timeout: Duration::ZERO,
+            max_worker_losses: 2,
+            classic_workers: false,
+            group_retention: Duration::from_secs(600),
+        },
     );
     world.take_office(&[]);
     let write = world.writes(&[Item::RemoveRecall(worker("dead"))]);

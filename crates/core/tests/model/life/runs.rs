@@ -294,6 +294,7 @@ impl Scenario {
             queue_timeout: Duration::ZERO,
             max_worker_losses: 3,
             classic_workers: self.book_worker,
+            group_retention: Duration::ZERO,
         };
         Rules { variant, settings, exits: self.exits }
     }
