@@ -96,8 +96,8 @@ fn a_group_of_which_too_many_fail_is_cancelled_also_by_the_next_master() {
     let _worker = cluster.worker("w1", 1);
     let gate = format!("while ! [ -e {}/go ]; do sleep 0.1; done; exit 1", cluster.dir().display());
     let mut lines = vec![line("exit 1"), line(&gate)];
-    // They wait for the second one, so that none of them can be quicker than the master.
-    lines.extend((0..3).map(|_| serde_json::json!({"shell": "true", "after": [1], "after_failure": "run", "delay": "1s"}).to_string()));
+    // They rest, so that none of them can be quicker than the master.
+    lines.extend((0..3).map(|_| serde_json::json!({"shell": "true", "delay": "1h"}).to_string()));
     let group = submit(&cluster, &["--max-fails", "1"], &lines);
     assert_eq!(outcome(&cluster, &format!("{group}.0")), "failed");
     // The next master must know of the first failure, too.
@@ -199,7 +199,7 @@ fn of_a_group_whose_client_died_nothing_runs() {
 #[test]
 fn a_record_in_which_nothing_is_left_to_do_is_kept_as_long_as_results() {
     let kept = |retention: &str| {
-        let quick = Cluster::builder().setting("coordinator.reconcile_interval", "\"500ms\"");
+        let quick = Cluster::builder().setting("coordinator.reconcile_interval", "\"1s\"");
         quick.setting("coordinator.status_retention", retention).start()
     };
     let cluster = kept("\"1h\"");

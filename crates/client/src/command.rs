@@ -134,6 +134,7 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
     match command {
         Command::Submit(submit) => {
             submit.rhythm.check()?;
+            submit.group.check()?;
             let waiting = submit.waiting();
             match submit.rhythm.is_given() {
                 _ if submit.group.file.is_some() => group::submit(ctx, submit.group, submit.task.name, waiting).await,

@@ -6,6 +6,7 @@ use clap::Args;
 
 use super::schedule::RhythmArgs;
 use super::task::TaskArgs;
+use crate::command::failure::Failure;
 use crate::command::wait::Waiting;
 
 /// Many tasks at once.
@@ -16,10 +17,10 @@ pub(crate) struct GroupArgs {
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ALONE)]
     pub(crate) file: Option<PathBuf>,
     /// Cancel what is left of the group when more of its tasks than this have failed
-    #[arg(long, value_name = "NUMBER", requires = "file")]
+    #[arg(long, value_name = "NUMBER")]
     pub(crate) max_fails: Option<u32>,
     /// Submit the good lines of the file, although others are bad
-    #[arg(long, requires = "file")]
+    #[arg(long)]
     pub(crate) partial: bool,
 }
 
@@ -73,6 +74,17 @@ pub(crate) struct SubmitArgs {
 pub(crate) struct RunArgs {
     #[command(flatten)]
     pub(crate) task: TaskArgs,
+}
+
+impl GroupArgs {
+    /// What says something of a file needs one. (`requires` of clap is satisfied where the file would be in conflict with something else.)
+    pub(crate) fn check(&self) -> Result<(), Failure> {
+        let said = if self.max_fails.is_some() { "--max-fails" } else { "--partial" };
+        match self.file.is_none() && (self.max_fails.is_some() || self.partial) {
+            true => Err(Failure::usage(format!("{said} says something of a file of tasks")).hint("name it with --file")),
+            false => Ok(()),
+        }
+    }
 }
 
 impl SubmitArgs {
