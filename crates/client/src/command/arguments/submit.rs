@@ -17,7 +17,7 @@ pub(crate) struct GroupArgs {
     #[arg(short, long, value_name = "FILE", conflicts_with_all = ALONE)]
     pub(crate) file: Option<PathBuf>,
     /// Cancel what is left of the group when more of its tasks than this have failed
-    #[arg(long, value_name = "NUMBER")]
+    #[arg(long, value_name = "NUMBER", allow_hyphen_values = true)]
     pub(crate) max_fails: Option<u32>,
     /// Submit the good lines of the file, although others are bad
     #[arg(long)]
