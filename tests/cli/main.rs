@@ -21,7 +21,6 @@ mod run;
 mod schedule;
 mod selectors;
 mod shipped;
-mod snapshots;
 mod submit;
 mod terminal;
 mod top;

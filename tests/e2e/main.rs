@@ -1,5 +1,6 @@
 //! End to end: real processes on real ZooKeeper, one module per scenario.
 
+mod admission;
 mod after;
 mod book;
 mod dashboards;
@@ -19,7 +20,6 @@ mod foreign;
 mod frozen;
 mod fuzz;
 mod garbage;
-mod groups;
 mod hand;
 mod harness;
 mod keys;
@@ -41,6 +41,7 @@ mod schedules;
 mod secrets;
 mod service_manager;
 mod starting;
+mod stepping_down;
 mod swept;
 mod tutorial;
 mod unruly;

@@ -22,10 +22,6 @@ pub struct Filter {
     pub labels: BTreeMap<String, String>,
     /// With a name between these two, both included.
     pub between: Option<(TaskName, TaskName)>,
-    /// Elements of this group.
-    pub group: Option<TaskName>,
-    /// Submitted under this key.
-    pub key: Option<String>,
     /// At most so many; all if there is none.
     pub limit: Option<usize>,
 }
@@ -61,14 +57,12 @@ impl Filter {
     }
 
     fn has(&self, task: &TaskName) -> bool {
-        let between = self.between.as_ref().is_none_or(|(from, to)| (from..=to).contains(&task));
-        between && self.group.as_ref().is_none_or(|group| task.group().is_some_and(|(of, _)| of == *group))
+        self.between.as_ref().is_none_or(|(from, to)| (from..=to).contains(&task))
     }
 
     fn passes(&self, view: &TaskView) -> bool {
         let state = self.wants(view.state) || (view.dead_letter && self.wants(TaskState::Dead));
-        let key = self.key.is_none() || self.key == view.key;
-        state && key && self.labels.iter().all(|(label, value)| view.labels.get(label) == Some(value))
+        state && self.labels.iter().all(|(label, value)| view.labels.get(label) == Some(value))
     }
 }
 

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bellwether_core::admission::Limits;
 use bellwether_core::master::Settings;
 use bellwether_core::protocol::{Multi, path};
 use stateright::{Checker, HasDiscoveries, Model, Property};
@@ -294,7 +295,7 @@ impl Scenario {
             queue_timeout: Duration::ZERO,
             max_worker_losses: 3,
             classic_workers: self.book_worker,
-            group_retention: Duration::ZERO,
+            limits: Limits::default(),
         };
         Rules { variant, settings, exits: self.exits }
     }
