@@ -61,6 +61,18 @@ fn letters_are_purged_by_name_by_label_and_all() {
 }
 
 #[test]
+fn a_range_of_letters_has_both_its_ends() {
+    let (cluster, _coordinator, _worker) = working(1);
+    let letters: Vec<String> = (0..4).map(|_| fail(&cluster)).collect();
+    let range = format!("{}..{}", letters[1], letters[2]);
+    let purged = cluster.cli(&["dead", "purge", &range]).success();
+    assert_eq!(purged.lines(), [&letters[1], &letters[2]]);
+    let alone = cluster.cli(&["dead", "retry", &format!("{0}..{0}", letters[3])]).success();
+    assert_eq!(alone.lines().len(), 1, "{alone:#?}");
+    assert_eq!(cluster.cli(&["dead", "list", "-o", "name"]).success().lines(), [&letters[0]]);
+}
+
+#[test]
 fn a_task_that_rests_is_shown_with_its_next_try() {
     let (cluster, _coordinator, _worker) = working(1);
     let args = ["submit", "--retries", "1", "--retry-backoff", "1h", "--", "false"];

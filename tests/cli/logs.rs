@@ -71,7 +71,7 @@ fn the_whole_the_end_and_each_stream_of_a_task_that_has_ended() {
     let _again = cluster.worker("w1", 1);
     let _ = cluster.registered("w1");
     assert!(cluster.cli(&["logs", &task]).success().stdout == expected(20_000), "from the restarted worker");
-    let several = cluster.cli(&["logs", "-f", &task, &task]).code(2);
+    let several = cluster.cli(&["logs", "-f", &task, "task-other"]).code(2);
     assert!(several.stderr.contains("--follow is for one task"), "{several:#?}");
     let never = cluster.cli(&["logs", "task-that-never-was"]).code(125);
     assert!(never.stderr.contains("bellwether: no-such-task: "), "{never:#?}");

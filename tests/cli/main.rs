@@ -21,6 +21,7 @@ mod run;
 mod schedule;
 mod selectors;
 mod shipped;
+mod snapshots;
 mod submit;
 mod terminal;
 mod top;

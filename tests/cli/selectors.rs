@@ -81,3 +81,23 @@ fn the_history_of_the_office_knows_why_each_term_ended() {
     let table = cluster.cli(&["master", "history"]).success();
     assert!(table.stdout.contains("NOBODY BEFORE") && table.stdout.contains("rules"), "{table:#?}");
 }
+
+#[test]
+fn logs_and_results_to_forget_are_selected_too() {
+    let (cluster, _coordinator, _worker) = working(1);
+    let run = |label: &str, word: &str| {
+        let run = cluster.cli(&["run", "-o", "json", "-l", label, "--", "echo", word]).success().json();
+        run["task"].as_str().expect("an id").to_owned()
+    };
+    let (first, second, third) = (run("job=a", "one"), run("job=b", "two"), run("job=a", "three"));
+    let logs = cluster.cli(&["logs", "-l", "job=a"]).success();
+    assert!(logs.stdout == "three\none\n" && logs.stderr.contains(&format!("==> {first} <==")), "{logs:#?}");
+    assert_eq!(cluster.cli(&["logs", "-f", "last"]).success().stdout, "three\n");
+    let living = cluster.cli(&["submit", "-l", "job=a", "--delay", "1h", "--", "true"]).success().lines()[0].to_owned();
+    let mut forgotten = cluster.cli(&["forget", "-l", "job=a", "-o", "json"]).success().json()["forgotten"].clone();
+    forgotten.as_array_mut().expect("ids").sort_by_key(ToString::to_string);
+    assert_eq!(forgotten, serde_json::json!([first, third]), "and not what lives");
+    assert_eq!(cluster.cli(&["forget", &format!("{second}..{second}")]).success().lines(), [&second]);
+    assert!(cluster.cli(&["forget", "all"]).code(125).stderr.contains("there is no task that has ended that matches all"));
+    assert_eq!(cluster.cli(&["list", "-o", "name"]).success().lines(), [&living]);
+}

@@ -1,6 +1,5 @@
 //! End to end: real processes on real ZooKeeper, one module per scenario.
 
-mod admission;
 mod after;
 mod book;
 mod dashboards;
@@ -20,6 +19,7 @@ mod foreign;
 mod frozen;
 mod fuzz;
 mod garbage;
+mod groups;
 mod hand;
 mod harness;
 mod keys;
@@ -41,7 +41,6 @@ mod schedules;
 mod secrets;
 mod service_manager;
 mod starting;
-mod stepping_down;
 mod swept;
 mod tutorial;
 mod unruly;

@@ -1,26 +1,27 @@
 //! The handle that programs hold.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use bellwether_common::store::{LayoutError, ReadError, Store};
 use bellwether_common::zk_runtime;
+use bellwether_core::protocol::group::{GroupRecord, GroupState};
 use bellwether_core::protocol::key::{self, KeyRecord};
 use bellwether_core::protocol::result::TaskResult;
 use bellwether_core::protocol::schedule::ScheduleRecord;
 use bellwether_core::protocol::{Multi, Outcome, Refusal, ScheduleName, TaskName, Why, WorkerId, path};
-use bellwether_core::submission::{GroupStep, GroupWrite, Guard, Submittal};
+use bellwether_core::submission::{GroupStep, Guard, Submittal};
 use serde::Serialize;
 
-use crate::admission::Door;
 use crate::asking;
+use crate::batch::{self, NewGroup};
 use crate::diagnosing::{self, Finding, Fix};
 use crate::error::{ClosedBecause, Error, SubmitError};
 use crate::explaining::{self, Explanation, Surroundings};
 use crate::finding;
 use crate::follow::{self, Follow};
 use crate::forgetting;
-use crate::groups::{self, Group};
+use crate::groups::{self, Group, Progress};
 use crate::history::{self, OfficeHistory, TaskHistory};
 use crate::letters::{self, Letter};
 use crate::link;
@@ -45,7 +46,6 @@ struct Inner {
     family: Family,
     settings: ClientSettings,
     names: Names,
-    door: Door,
 }
 
 /// What a wish to cancel led to.
@@ -87,7 +87,7 @@ impl Client {
     /// The process cannot start a thread.
     pub fn start(settings: ClientSettings) -> Result<Self, ClosedBecause> {
         let family = supervisor::start(settings.clone())?;
-        Ok(Self { inner: Arc::new(Inner { family, settings, names: Names::new(), door: Door::default() }) })
+        Ok(Self { inner: Arc::new(Inner { family, settings, names: Names::new() }) })
     }
 
     /// Waits until there is a session and a connection.
@@ -165,6 +165,72 @@ impl Client {
         Guard::Once(self.inner.names.guard())
     }
 
+    /// Submits a group under a new id, and gives it. All of it is submitted or nothing runs: a group that is too large for one transaction is
+    /// submitted in several, and no element runs before the last of them; what a client leaves that dies in between is cancelled by the
+    /// master, after an hour.
+    ///
+    /// # Errors
+    /// [`SubmitError`]. After [`SubmitError::Unconfirmed`] its id tells what became of it.
+    pub async fn submit_group(&self, group: NewGroup) -> Result<TaskName, SubmitError> {
+        self.submit_group_as(self.new_name(), group).await
+    }
+
+    /// As [`submit_group`](Self::submit_group), under a name of the caller's.
+    ///
+    /// # Errors
+    /// As [`submit_group`](Self::submit_group).
+    pub async fn submit_group_as(&self, id: TaskName, group: NewGroup) -> Result<TaskName, SubmitError> {
+        let size = u32::try_from(group.tasks.len()).unwrap_or(u32::MAX);
+        let (max_fails, name) = (group.max_fails, group.name.clone());
+        let tasks = group.named(&id)?;
+        let names: Vec<TaskName> = (0..size).map(|index| id.element(index)).collect();
+        let inside = |parent: &&TaskName| parent.group().is_some_and(|(group, _)| group == id);
+        let parents = tasks.iter().flat_map(|task| &task.envelope.after).filter(|parent| !inside(parent)).cloned().collect();
+        let submittals = self.elements(&names, tasks)?;
+        self.look_for_parents(parents).await?;
+        let submitter = Some(self.inner.settings.submitter.clone());
+        let record = GroupRecord { max_fails, name, submitter, ..GroupRecord::new(size, GroupState::Open) };
+        for (index, chunk) in batch::fitting(&id, &record, submittals).into_iter().enumerate() {
+            match self.submit_all(self.new_guard(), Some(chunk.step), chunk.tasks).await {
+                Ok(_) => {}
+                // Nobody knows: its id tells, and what is there of it does not run before all of it is.
+                Err(SubmitError::Unconfirmed { why, .. }) => return Err(SubmitError::Unconfirmed { tasks: vec![id], why }),
+                Err(error) => {
+                    if index > 0 {
+                        // If that cannot be said, either, the master does it by itself, later.
+                        let _ = self.cancel_group(&id, Some("it could not be wholly submitted")).await;
+                    }
+                    return Err(error);
+                }
+            }
+        }
+        Ok(id)
+    }
+
+    /// As [`submittals`](Self::submittals); says which element it is that cannot be submitted.
+    fn elements(&self, names: &[TaskName], tasks: Vec<NewTask>) -> Result<Vec<Submittal>, SubmitError> {
+        let element = |((index, name), task): ((u32, &TaskName), NewTask)| {
+            let made = self.submittals(std::slice::from_ref(name), vec![task]);
+            made.map_err(|why| SubmitError::Element { index, why: Box::new(why) })
+        };
+        let made: Result<Vec<Vec<Submittal>>, SubmitError> = (0..).zip(names).zip(tasks).map(element).collect();
+        made.map(|made| made.into_iter().flatten().collect())
+    }
+
+    /// Wants all tasks of a group cancelled that have not ended. The wish is durable: whoever rules fulfils it. Gives the group as it is
+    /// then; of one that had ended, nothing changes.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchTask`], [`Error::Denied`], or why there is no answer.
+    pub async fn cancel_group(&self, group: &TaskName, reason: Option<&str>) -> Result<Group, Error> {
+        let (asked, reason) = (group.clone(), reason.map(str::to_owned));
+        let cancelled = self.ask(move |store| {
+            let (asked, reason) = (asked.clone(), reason.clone());
+            async move { groups::cancel(&store, &asked, reason).await }
+        });
+        cancelled.await?
+    }
+
     /// What a task waits for must be there when it is submitted.
     async fn look_for_parents(&self, parents: BTreeSet<TaskName>) -> Result<(), SubmitError> {
         for parent in parents {
@@ -184,10 +250,6 @@ impl Client {
     async fn submit_all(&self, guard: Guard, group: Option<GroupStep>, tasks: Vec<Submittal>) -> Result<Vec<TaskName>, SubmitError> {
         if tasks.is_empty() {
             return Ok(Vec::new());
-        }
-        // Of what is submitted in several steps, the first one decides.
-        if group.as_ref().is_none_or(|step| matches!(step.write, GroupWrite::Create(_))) {
-            self.admit(&tasks).await?;
         }
         let unsent_for = self.inner.settings.request_timeout;
         let names: Vec<TaskName> = tasks.iter().map(|submittal| submittal.task.clone()).collect();
@@ -488,12 +550,33 @@ impl Client {
     /// # Errors
     /// Why there is no answer.
     pub async fn group(&self, group: &TaskName) -> Result<Option<Group>, Error> {
-        let asked = group.clone();
+        Ok(self.groups_among(std::slice::from_ref(group)).await?.remove(group))
+    }
+
+    /// Those of these ids that are groups.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn groups_among(&self, ids: &[TaskName]) -> Result<BTreeMap<TaskName, Group>, Error> {
+        let asked = ids.to_vec();
         let found = self.ask(move |store| {
             let asked = asked.clone();
-            async move { groups::find(&store, &asked).await }
+            async move { groups::among(&store, asked).await }
         });
-        found.await?.transpose()
+        found.await?
+    }
+
+    /// Where the elements of a group are.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn progress_of(&self, group: &Group) -> Result<Progress, Error> {
+        let asked = group.clone();
+        self.ask(move |store| {
+            let asked = asked.clone();
+            async move { groups::progress(&store, &asked).await }
+        })
+        .await
     }
 
     /// Where a worker serves its pages, `host:port`: this incarnation, or a later one of the same name. `None` if none is registered.
@@ -577,10 +660,6 @@ impl Client {
     pub async fn close(&self) {
         // The thread may be gone already.
         let _ = self.inner.family.supervisor.send(Leave).await;
-    }
-
-    pub(crate) fn door(&self) -> &Door {
-        &self.inner.door
     }
 
     fn reason(&self, otherwise: &str) -> String {

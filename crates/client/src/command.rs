@@ -13,6 +13,7 @@ mod events;
 mod explain;
 mod failure;
 mod forget;
+mod group;
 mod history;
 mod interrupts;
 mod list;
@@ -34,6 +35,7 @@ mod selector;
 mod status;
 mod submit;
 mod table;
+mod tasks_file;
 mod top;
 mod wait;
 mod worker;
@@ -86,8 +88,8 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
     if let Command::Man(asked) = &arguments.command {
         return completion::man(asked.dir.as_deref(), &arguments.global);
     }
-    if let Command::Schema = &arguments.command {
-        return schema::run(&arguments.global);
+    if let Command::Schema(asked) = &arguments.command {
+        return schema::run(asked.what, &arguments.global);
     }
     if let Command::Audit(options) = &arguments.command {
         return audit::run(options, &arguments.global);
@@ -132,17 +134,20 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
     match command {
         Command::Submit(submit) => {
             submit.rhythm.check()?;
+            submit.group.check()?;
+            let waiting = submit.waiting();
             match submit.rhythm.is_given() {
+                _ if submit.group.file.is_some() => group::submit(ctx, submit.group, submit.task.name, waiting).await,
                 true => schedule::make(ctx, submit::new(ctx, submit.task).await?, submit.rhythm).await,
-                false => submit::run(ctx, submit.task, submit.wait).await,
+                false => submit::run(ctx, submit.task, waiting).await,
             }
         }
         Command::Run(run) => run::run(ctx, run.task).await,
         Command::Wait(wait) => {
-            let tasks = selector::resolve(ctx, &wait.select, Scope::Awaited).await?;
-            wait::run_showing(ctx, &tasks, wait.any, wait.progress).await
+            let selector::Meant { ids, tasks } = selector::meant(ctx, &wait.select, Scope::Awaited).await?;
+            wait::run(ctx, &tasks, &ids, wait::Waiting { any: wait.any, progress: wait.progress }).await
         }
-        Command::Status { task: Some(task) } => status::task(ctx, &selector::resolve_one(ctx, &task).await?).await,
+        Command::Status { task: Some(task) } => group::status(ctx, &selector::resolve_id(ctx, &task).await?).await,
         Command::Status { task: None } => status::cluster(ctx).await,
         Command::List(filter) => list::run(ctx, filter).await,
         Command::Result(which) => result_of_each(ctx, &which).await,
@@ -157,10 +162,10 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Retry(which) => retry::run(ctx, &which).await,
         Command::Dead { command } => dead::run(ctx, &command).await,
         Command::Schedule { command } => schedule::run(ctx, command).await,
-        Command::Forget(forget) => forget::run(ctx, forget.tasks).await,
+        Command::Forget(forget) => forget::run(ctx, &forget.select).await,
         Command::Cancel(cancel) => {
-            let tasks = selector::resolve(ctx, &cancel.select, Scope::Living).await?;
-            cancel::run(ctx, &tasks, cancel.reason.as_deref()).await
+            let ids = selector::resolve_ids(ctx, &cancel.select, Scope::Living).await?;
+            cancel::run(ctx, &ids, cancel.reason.as_deref()).await
         }
         // These were run before there was anything to connect to.
         Command::Audit(_)
@@ -168,7 +173,7 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
         | Command::Dev(_)
         | Command::Completion { .. }
         | Command::Man(_)
-        | Command::Schema
+        | Command::Schema(_)
         | Command::ZkExporter => Ok(0),
     }
 }

@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use bellwether_common::store::ReadError;
-use bellwether_core::protocol::admission::Closure;
 use bellwether_core::protocol::key::BadKey;
 use bellwether_core::protocol::payload::Rejection;
 use bellwether_core::protocol::schedule::BadSchedule;
@@ -131,13 +130,17 @@ pub enum SubmitError {
     /// Its key cannot be one. Nothing was sent.
     #[error(transparent)]
     BadKey(#[from] BadKey),
-    /// Too much waits already, of all tasks or of those with a label of it, or too many results are kept. Nothing was sent. Try again later:
-    /// [`Client::admitted`](crate::Client::admitted).
-    #[error("no more work is taken in: {0}")]
-    NotAdmitted(Closure),
     /// It is to be submitted in a way that makes no sense. Nothing was sent.
     #[error("{0}")]
     Contradictory(String),
+    /// An element of a group is no task. Nothing was sent.
+    #[error("task {index} of the group: {why}")]
+    Element {
+        /// Its number in the group, from 0.
+        index: u32,
+        /// Why it cannot be submitted.
+        why: Box<SubmitError>,
+    },
     /// It waits for a task that is nowhere. Nothing was sent.
     #[error("--after {0}: there is no such task: it was never submitted, or its result was removed")]
     NoSuchParent(TaskName),

@@ -24,8 +24,8 @@
 //! What lives here: the actors around the core's `submission` and `waiting`, and what is read of the cluster. What does not: the
 //! `bellwether` command, which uses this library as any program would.
 
-mod admission;
 mod asking;
+mod batch;
 mod client;
 mod diagnosing;
 mod error;
@@ -45,20 +45,19 @@ mod reading;
 mod requests;
 mod schedules;
 mod settings;
-mod stepping_down;
 mod submissions;
 mod supervisor;
 mod task;
 mod waiting;
 
-pub use bellwether_core::protocol::admission::{AdmissionRecord, Closure, Excess, PaceRecord};
+pub use batch::{NewElement, NewGroup};
 pub use bellwether_core::protocol::payload::AfterFailure;
 pub use client::{Cancel, Client};
 pub use diagnosing::{Finding, Fix, Severity};
 pub use error::{ClosedBecause, Error, SubmitError};
 pub use explaining::{Explanation, Reason, Verdict, Why};
 pub use follow::{Follow, Happening};
-pub use groups::Group;
+pub use groups::{Group, Progress};
 pub use history::{OfficeHistory, Step, TaskHistory, TermView};
 pub use letters::Letter;
 pub use listing::{Filter, Listing};
@@ -67,6 +66,5 @@ pub use overview::{Master, Overview, Paused, Queue, WorkerView};
 pub use requests::Asked;
 pub use schedules::{ScheduleView, Scheduled};
 pub use settings::ClientSettings;
-pub use stepping_down::{Handover, StepDownError};
 pub use task::{NewTask, TaskState, TaskView};
 pub use waiting::{Awaited, Waiter};

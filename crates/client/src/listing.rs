@@ -22,6 +22,10 @@ pub struct Filter {
     pub labels: BTreeMap<String, String>,
     /// With a name between these two, both included.
     pub between: Option<(TaskName, TaskName)>,
+    /// Elements of this group.
+    pub group: Option<TaskName>,
+    /// Submitted under this key.
+    pub key: Option<String>,
     /// At most so many; all if there is none.
     pub limit: Option<usize>,
 }
@@ -57,12 +61,14 @@ impl Filter {
     }
 
     fn has(&self, task: &TaskName) -> bool {
-        self.between.as_ref().is_none_or(|(from, to)| (from..=to).contains(&task))
+        let between = self.between.as_ref().is_none_or(|(from, to)| (from..=to).contains(&task));
+        between && self.group.as_ref().is_none_or(|group| task.group().is_some_and(|(of, _)| of == *group))
     }
 
     fn passes(&self, view: &TaskView) -> bool {
         let state = self.wants(view.state) || (view.dead_letter && self.wants(TaskState::Dead));
-        state && self.labels.iter().all(|(label, value)| view.labels.get(label) == Some(value))
+        let key = self.key.is_none() || self.key == view.key;
+        state && key && self.labels.iter().all(|(label, value)| view.labels.get(label) == Some(value))
     }
 }
 

@@ -121,6 +121,14 @@ impl NewTask {
         Ok(envelope)
     }
 
+    /// Whether it can be submitted, with at most `max` bytes.
+    ///
+    /// # Errors
+    /// [`SubmitError`]: what is wrong with it.
+    pub fn check(&self, max: usize) -> Result<(), SubmitError> {
+        self.clone().payload("", max).map(drop)
+    }
+
     /// Whether it may not run yet.
     pub(crate) fn is_held(&self) -> bool {
         self.envelope.delay_ms > 0 || !self.envelope.after.is_empty()
@@ -264,6 +272,12 @@ pub struct TaskView {
     /// The task whose dead letter it was made from.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<TaskName>,
+    /// The group that it is an element of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub group: Option<TaskName>,
+    /// The key under which it was submitted.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// Whether its payload is kept as a dead letter.
     pub dead_letter: bool,
     /// Whether somebody wants it cancelled and that is not done yet.
@@ -316,6 +330,8 @@ impl TaskView {
             not_before: (state == TaskState::Held && envelope.delay_ms > 0).then(|| later(since, envelope.delay_ms)),
             after: if state == TaskState::Held && envelope.waits_for_others() { envelope.after } else { Vec::new() },
             retry_of: envelope.retry_of,
+            group: envelope.group,
+            key: envelope.key,
             dead_letter: false,
             cancelling: false,
             name: envelope.name,
@@ -346,6 +362,8 @@ impl TaskView {
             not_before: None,
             after: Vec::new(),
             retry_of: None,
+            group: result.group.clone(),
+            key: result.key.clone(),
             dead_letter: false,
             cancelling: false,
             name: result.name.clone(),

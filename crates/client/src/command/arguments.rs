@@ -34,10 +34,10 @@ pub(crate) use self::forget::ForgetArgs;
 pub(crate) use self::global::{Color, Global, Times};
 pub(crate) use self::list::{ListArgs, Sort};
 pub(crate) use self::logs::LogsArgs;
-pub(crate) use self::looking::{DoctorArgs, EventsArgs, ManArgs};
+pub(crate) use self::looking::{Described, DoctorArgs, EventsArgs, ManArgs, SchemaArgs};
 pub(crate) use self::master::MasterCommand;
 pub(crate) use self::schedule::{RhythmArgs, ScheduleCommand, SchedulesArgs};
-pub(crate) use self::submit::{RunArgs, SubmitArgs};
+pub(crate) use self::submit::{GroupArgs, RunArgs, SubmitArgs};
 pub(crate) use self::task::TaskArgs;
 pub(crate) use self::wait::WaitArgs;
 pub(crate) use self::worker::{DrainArgs, WorkerCommand};
@@ -137,8 +137,8 @@ pub(crate) enum Command {
     },
     /// Print the manual
     Man(ManArgs),
-    /// Print the JSON Schema of what each command prints with -o json
-    Schema,
+    /// Print the JSON Schema of what each command prints with -o json, or of what it reads
+    Schema(SchemaArgs),
     /// Run a whole cluster on this machine, with a ZooKeeper of its own, until Ctrl-C
     Dev(DevArgs),
     /// Serve ZooKeeper's own figures to Prometheus, until it is asked to stop

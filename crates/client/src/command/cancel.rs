@@ -1,12 +1,14 @@
 //! `bellwether cancel`: wants tasks cancelled.
 
-use bellwether_client::Cancel;
+use bellwether_client::{Cancel, Client, Error};
 use bellwether_common::config::Output;
 use bellwether_core::protocol::TaskName;
+use bellwether_core::protocol::group::GroupState;
 use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::context::{Context, Versioned};
+use super::dead::Failures;
 use super::failure::Failure;
 
 #[derive(Serialize, JsonSchema)]
@@ -16,49 +18,74 @@ pub(super) struct Wishes {
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Wish {
+    /// The task, or the group.
     task: TaskName,
-    /// `asked`, `obstructed` if the master cannot do it yet, or how it had ended.
+    /// `asked`, `obstructed` if the master cannot do it yet, or how it had ended; `ended` of a group.
     cancel: String,
 }
 
-/// Each of them, whatever becomes of the others; the last failure is the command's.
-pub(crate) async fn run(ctx: &Context, tasks: &[TaskName], reason: Option<&str>) -> Result<u8, Failure> {
+/// Each of them, whatever becomes of the others; the last failure is the command's. A group is cancelled as one.
+pub(crate) async fn run(ctx: &Context, ids: &[TaskName], reason: Option<&str>) -> Result<u8, Failure> {
     let client = ctx.client().await?;
-    let mut wishes = Vec::new();
-    let mut failed = None;
-    for task in tasks {
-        let cancel = match client.cancel(task, reason).await {
-            Ok(Cancel::Ended(result)) => {
-                ctx.printer.note(&format!("{task} had ended already: {}", result.outcome));
-                result.outcome.to_string()
-            }
-            Ok(Cancel::Asked | Cancel::AskedBefore) => {
-                if ctx.printer.output != Output::Json {
-                    ctx.printer.line(task.as_str());
-                }
-                match client.obstacle(task).await {
-                    Ok(Some(obstacle)) => {
-                        ctx.printer.note(&format!("the wish is kept, but {obstacle}; with zkCli.sh: deleteall of what is below it"));
-                        "obstructed".to_owned()
-                    }
-                    Ok(None) | Err(_) => "asked".to_owned(),
-                }
-            }
-            Err(error) => {
-                if let Some(earlier) = failed.replace(Failure::from(error)) {
-                    ctx.printer.failure(&earlier);
-                }
-                continue;
-            }
+    let groups = client.groups_among(ids).await?;
+    let (mut wishes, mut failures) = (Vec::new(), Failures::default());
+    for id in ids {
+        let wished = match groups.contains_key(id) {
+            true => cancel_group(ctx, client, id, reason).await,
+            false => cancel_task(ctx, client, id, reason).await,
         };
-        wishes.push(Wish { task: task.clone(), cancel });
+        match wished {
+            Ok(cancel) => wishes.push(Wish { task: id.clone(), cancel }),
+            Err(error) => failures.add(ctx, error),
+        }
     }
-    if wishes.iter().any(|wish| wish.cancel == "asked") {
-        let names: Vec<&str> = wishes.iter().filter(|wish| wish.cancel == "asked").map(|wish| wish.task.as_str()).collect();
-        ctx.printer.note(&format!("the master cancels it; see when with: bellwether wait {}", names.join(" ")));
+    let asked: Vec<&str> = wishes.iter().filter(|wish| wish.cancel == ASKED).map(|wish| wish.task.as_str()).collect();
+    if !asked.is_empty() {
+        ctx.printer.note(&format!("the master cancels it; see when with: bellwether wait {}", asked.join(" ")));
     }
     if ctx.printer.output == Output::Json {
         ctx.printer.json(&Versioned::new(Wishes { tasks: wishes }));
     }
-    failed.map_or(Ok(0), Err)
+    failures.end()
+}
+
+const ASKED: &str = "asked";
+
+async fn cancel_group(ctx: &Context, client: &Client, id: &TaskName, reason: Option<&str>) -> Result<String, Error> {
+    let group = client.cancel_group(id, reason).await?;
+    match group.state {
+        GroupState::Ended => {
+            ctx.printer.note(&format!("all {} tasks of {id} had ended already", group.size));
+            Ok(super::group::word(group.state).to_owned())
+        }
+        GroupState::Cancelled | GroupState::Open | GroupState::Submitted => {
+            print(ctx, id);
+            Ok(ASKED.to_owned())
+        }
+    }
+}
+
+async fn cancel_task(ctx: &Context, client: &Client, task: &TaskName, reason: Option<&str>) -> Result<String, Error> {
+    match client.cancel(task, reason).await? {
+        Cancel::Ended(result) => {
+            ctx.printer.note(&format!("{task} had ended already: {}", result.outcome));
+            Ok(result.outcome.to_string())
+        }
+        Cancel::Asked | Cancel::AskedBefore => {
+            print(ctx, task);
+            match client.obstacle(task).await {
+                Ok(Some(obstacle)) => {
+                    ctx.printer.note(&format!("the wish is kept, but {obstacle}; with zkCli.sh: deleteall of what is below it"));
+                    Ok("obstructed".to_owned())
+                }
+                Ok(None) | Err(_) => Ok(ASKED.to_owned()),
+            }
+        }
+    }
+}
+
+fn print(ctx: &Context, id: &TaskName) {
+    if ctx.printer.output != Output::Json {
+        ctx.printer.line(id.as_str());
+    }
 }

@@ -144,10 +144,19 @@ impl Context {
             AtStake::Tasks(tasks) => {
                 let names: Vec<&str> = tasks.iter().map(TaskName::as_str).collect();
                 let who = if let [task] = names.as_slice() { format!("{task} goes on") } else { format!("{} tasks go on", names.len()) };
-                (who, Some(format!("come back with: bellwether wait {}", names.join(" "))))
+                (who, Some(come_back(&names)))
             }
         };
         Failure { word: "interrupted", code: signal.code(), message, hint }
+    }
+}
+
+/// Nobody types hundreds of names.
+fn come_back(names: &[&str]) -> String {
+    const TYPED: usize = 20;
+    match names {
+        names if names.len() <= TYPED => format!("come back with: bellwether wait {}", names.join(" ")),
+        _ => "come back with the same words after: bellwether wait".to_owned(),
     }
 }
 

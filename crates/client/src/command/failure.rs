@@ -129,8 +129,7 @@ impl From<SubmitError> for Failure {
             | SubmitError::BadKey(_)
             | SubmitError::Contradictory(_)
             | SubmitError::Refused(Refused::TooLarge { .. }) => Self::usage(message),
-            SubmitError::NotAdmitted(_) => Self::error("not-admitted", message)
-                .hint("wait until there is room with --wait-admission 10m, or see what is there with: bellwether status"),
+            SubmitError::Element { why, .. } => Self { message, ..Self::from(*why) },
             SubmitError::NoSuchParent(_) => Self::error("no-such-task", message).hint("see what there is with: bellwether list"),
             SubmitError::Refused(Refused::KeyTaken { task, .. }) => {
                 Self::error("key-taken", message).hint(format!("see the first with: bellwether status {task}"))
@@ -140,6 +139,10 @@ impl From<SubmitError> for Failure {
                 Self::error("no-such-letter", message).hint("see what there is with: bellwether dead list")
             }
             SubmitError::Refused(Refused::Withdrawn) => Self::error("not-submitted", message),
+            SubmitError::Refused(Refused::GroupGivenUp(ref group)) => {
+                let hint = format!("see what became of it with: bellwether status {group}");
+                Self::error("cancelled", message).hint(hint)
+            }
             SubmitError::Refused(_) => Self::error("refused", message),
             SubmitError::Unconfirmed { tasks, .. } => {
                 let status = tasks.first().map(|task| format!("see whether it is there with: bellwether status {task}"));

@@ -7,6 +7,7 @@ use serde::Serialize;
 
 use super::context::{Context, Versioned};
 use super::failure::Failure;
+use super::selector::{self, Scope, SelectorArgs};
 
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Forgotten {
@@ -14,7 +15,8 @@ pub(super) struct Forgotten {
 }
 
 /// Each of them, whatever becomes of the others; the last failure is the command's.
-pub(crate) async fn run(ctx: &Context, tasks: Vec<TaskName>) -> Result<u8, Failure> {
+pub(crate) async fn run(ctx: &Context, which: &SelectorArgs) -> Result<u8, Failure> {
+    let tasks = selector::resolve(ctx, which, Scope::Ended).await?;
     let client = ctx.client().await?;
     let (mut forgotten, mut failed) = (Vec::new(), None);
     for task in tasks {

@@ -37,7 +37,14 @@ async fn read(client: &Client, asked: &ListArgs) -> Result<Listing, Failure> {
     let limit = (asked.limit > 0).then_some(asked.limit);
     // What comes first is known when all were read.
     let read = limit.filter(|_| asked.sort.is_none());
-    let filter = Filter { states: asked.state.clone(), labels: asked.label.iter().cloned().collect(), between: None, limit: read };
+    let filter = Filter {
+        states: asked.state.clone(),
+        labels: asked.label.iter().cloned().collect(),
+        group: asked.group.clone(),
+        key: asked.key.clone(),
+        limit: read,
+        ..Filter::default()
+    };
     let mut listing = client.list(filter).await?;
     if let Some(sort) = asked.sort {
         order(&mut listing.tasks, sort);

@@ -9,10 +9,12 @@ use super::arguments::LogsArgs;
 use super::context::Context;
 use super::failure::Failure;
 use super::pursuit::Pursuit;
+use super::selector::{self, Scope};
 use super::wait;
 
 pub(crate) async fn run(ctx: &Context, options: &LogsArgs) -> Result<u8, Failure> {
-    match options.tasks.as_slice() {
+    let tasks = selector::resolve(ctx, &options.select, Scope::Any).await?;
+    match tasks.as_slice() {
         [task] if options.follow => follow(ctx, task, options).await,
         tasks if options.follow => {
             let failure = Failure::usage(format!("--follow is for one task, and not for {}", tasks.len()));

@@ -1,8 +1,8 @@
-//! `bellwether schema`: the JSON Schema of what each command prints with `-o json`, made of the structs that are printed.
+//! `bellwether schema`: the JSON Schema of what each command prints with `-o json`, made of the structs that are printed, and that of a
+//! line of a file of tasks.
 
 use bellwether_client::{
-    Explanation, Handover, Happening, Letter, Listing, OfficeHistory, Overview, ScheduleView, Step, TaskHistory, TaskView, TermView,
-    WorkerView,
+    Explanation, Happening, Letter, Listing, OfficeHistory, Overview, ScheduleView, Step, TaskHistory, TaskView, TermView, WorkerView,
 };
 use bellwether_common::audit::Report;
 use bellwether_common::config::{Format, Settings};
@@ -12,11 +12,11 @@ use schemars::generate::SchemaSettings;
 use schemars::{JsonSchema, Schema, SchemaGenerator};
 use serde_json::{Map, Value, json};
 
-use super::arguments::Global;
+use super::arguments::{Described, Global};
 use super::context::Versioned;
 use super::failure::Problem;
 use super::printer::Printer;
-use super::{Failure, cancel, config, dead, dev, doctor, forget, master, schedule, submit, wait, worker};
+use super::{Failure, cancel, config, dead, dev, doctor, forget, group, master, schedule, submit, tasks_file, wait, worker};
 
 /// One form of what a command prints.
 type Form = fn(&mut SchemaGenerator) -> Schema;
@@ -34,10 +34,13 @@ fn bare<T: JsonSchema>(generator: &mut SchemaGenerator) -> Schema {
 /// Each command with what it may print: the whole, and with `-o jsonl` the elements of lists.
 const FORMS: &[(&str, &[Form])] = &[
     ("error", &[bare::<Problem>]),
-    ("submit", &[of::<submit::Submitted>, of::<schedule::Schedules<ScheduleName>>, of::<wait::Waited>, bare::<TaskResult>]),
+    (
+        "submit",
+        &[of::<submit::Submitted>, of::<group::Submitted>, of::<schedule::Schedules<ScheduleName>>, of::<wait::Waited>, bare::<TaskResult>],
+    ),
     ("run", &[bare::<TaskResult>]),
     ("wait", &[of::<wait::Waited>, bare::<TaskResult>]),
-    ("status", &[of::<Overview>, of::<TaskView>]),
+    ("status", &[of::<Overview>, of::<TaskView>, of::<group::Shown>]),
     ("list", &[of::<Listing>, of::<TaskView>]),
     ("result", &[bare::<TaskResult>]),
     ("worker list", &[of::<worker::Workers>, of::<WorkerView>]),
@@ -47,7 +50,6 @@ const FORMS: &[(&str, &[Form])] = &[
     ("master status", &[of::<master::Office>]),
     ("master pause", &[of::<master::Wanted>]),
     ("master resume", &[of::<master::Wanted>]),
-    ("master step-down", &[of::<Handover>]),
     ("cancel", &[of::<cancel::Wishes>]),
     ("retry", &[of::<dead::Retries>]),
     ("explain", &[of::<Explanation>]),
@@ -90,9 +92,19 @@ fn any_of(generator: &mut SchemaGenerator, forms: &[Form]) -> Value {
     json!({ "anyOf": forms })
 }
 
-/// Prints it.
-pub(super) fn run(global: &Global) -> Result<u8, Failure> {
-    let text = serde_json::to_string_pretty(&document());
+/// What a line of a file of tasks may say.
+fn task_line() -> Value {
+    let schema = SchemaSettings::draft2020_12().into_generator().into_root_schema_for::<tasks_file::Line>();
+    schema.to_value()
+}
+
+/// Prints one of them.
+pub(super) fn run(what: Described, global: &Global) -> Result<u8, Failure> {
+    let document = match what {
+        Described::Output => document(),
+        Described::TaskFile => task_line(),
+    };
+    let text = serde_json::to_string_pretty(&document);
     let text = text.map_err(|error| Failure::error("error", format!("the schema cannot be printed: {error}")))?;
     Printer::new(global, Format::Table).line(&text);
     Ok(0)
@@ -107,19 +119,24 @@ mod tests {
 
     #[test]
     fn the_schema_in_the_reference_is_made_of_what_is_printed() {
-        let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference/output.schema.json");
-        let schema = format!("{}\n", serde_json::to_string_pretty(&document()).expect("JSON"));
-        if env::var_os("UPDATE_REFERENCE").is_some() {
-            fs::write(&path, &schema).expect("the schema can be written");
+        for (name, document) in [("output.schema.json", document()), ("task-file.schema.json", task_line())] {
+            let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../docs/reference").join(name);
+            let schema = format!("{}\n", serde_json::to_string_pretty(&document).expect("JSON"));
+            if env::var_os("UPDATE_REFERENCE").is_some() {
+                fs::write(&path, &schema).expect("the schema can be written");
+            }
+            let committed = fs::read_to_string(&path).unwrap_or_default();
+            assert!(committed == schema, "docs/reference/{name} is not what it is made of: run `make fix`");
         }
-        let committed = fs::read_to_string(&path).unwrap_or_default();
-        assert!(committed == schema, "docs/reference/output.schema.json is not what is printed: run `make fix`");
     }
 
     #[test]
     fn every_property_is_explained() {
+        for (key, property) in task_line()["properties"].as_object().expect("keys") {
+            assert!(property["description"].is_string(), "{key} of a file of tasks says nothing");
+        }
         let document = document();
-        for name in ["TaskView", "TaskResult", "AttemptRecord", "Master", "Queue", "WorkerView", "Step", "TermView"] {
+        for name in ["TaskView", "TaskResult", "AttemptRecord", "Master", "Queue", "WorkerView", "Step", "TermView", "Progress"] {
             for (key, property) in document["$defs"][name]["properties"].as_object().expect(name) {
                 let explained = property["description"].is_string();
                 assert!(explained, "{name}.{key} says nothing");

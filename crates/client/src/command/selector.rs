@@ -2,8 +2,9 @@
 
 use std::collections::{BTreeMap, HashSet};
 
-use bellwether_client::{Filter, TaskState};
+use bellwether_client::{Filter, Group, TaskState};
 use bellwether_core::protocol::TaskName;
+use bellwether_core::protocol::group::GroupState;
 use clap::Args;
 
 use super::arguments::values::pair;
@@ -17,7 +18,7 @@ const ELEMENTS_MAX: u32 = 100_000;
 /// The tasks that a command is about, as they are typed.
 #[derive(Debug, Clone, Args)]
 pub(crate) struct SelectorArgs {
-    /// Tasks: an id, ID..ID (all between them), ID.1..9 (elements), last (what you submitted last), or all
+    /// Tasks: an id (of a task, or of a group), ID..ID (all between them), ID.1..9 (elements), last (what you submitted last), or all
     #[arg(required_unless_present = "label", value_name = "TASK", value_parser = Selector::parse)]
     pub(crate) tasks: Vec<Selector>,
     /// Tasks with this label; given several times, with all of these
@@ -38,6 +39,15 @@ pub(crate) enum Selector {
     Last,
     /// All of them.
     All,
+}
+
+/// What somebody means: the ids that were typed or found, and the tasks that these are.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Meant {
+    /// Tasks and groups.
+    pub(crate) ids: Vec<TaskName>,
+    /// Tasks.
+    pub(crate) tasks: Vec<TaskName>,
 }
 
 /// Which tasks a description can mean, for a command.
@@ -113,9 +123,63 @@ impl Selector {
     }
 }
 
-/// The names that are meant, each once, in the order in which they were typed or found. Never none. What is named by its id is not
-/// looked for here: it is the command that finds it missing.
+/// The tasks that are meant, each once, in the order in which they were typed or found. Never none. What is named by its id is not
+/// looked for here: it is the command that finds it missing. A group means its elements.
 pub(crate) async fn resolve(ctx: &Context, asked: &SelectorArgs, scope: Scope) -> Result<Vec<TaskName>, Failure> {
+    Ok(meant(ctx, asked, scope).await?.tasks)
+}
+
+/// As [`resolve`], and how they were named.
+pub(crate) async fn meant(ctx: &Context, asked: &SelectorArgs, scope: Scope) -> Result<Meant, Failure> {
+    let ids = resolve_ids(ctx, asked, scope).await?;
+    let typed = |found: &Selector| matches!(found, Selector::Task(_) | Selector::Last);
+    let groups = match asked.tasks.iter().any(typed) {
+        true => ctx.client().await?.groups_among(&ids).await?,
+        false => BTreeMap::new(),
+    };
+    if groups.is_empty() {
+        return Ok(Meant { tasks: ids.clone(), ids });
+    }
+    let mut tasks = Vec::new();
+    for id in &ids {
+        match groups.get(id) {
+            None => tasks.push(id.clone()),
+            Some(group) => tasks.extend(elements_of(ctx, group, scope).await?),
+        }
+    }
+    let mut seen = HashSet::new();
+    tasks.retain(|task| seen.insert(task.clone()));
+    match tasks.is_empty() {
+        false => Ok(Meant { ids, tasks }),
+        true => Err(nothing(asked, scope)),
+    }
+}
+
+/// Those elements of a group that a command can be about.
+async fn elements_of(ctx: &Context, group: &Group, scope: Scope) -> Result<Vec<TaskName>, Failure> {
+    if scope == Scope::Awaited && group.state == GroupState::Open {
+        let failure = Failure::error("not-submitted", format!("the group {} is not wholly submitted", group.group));
+        return Err(failure.hint(super::group::half_submitted(&group.group)));
+    }
+    if matches!(scope, Scope::Any | Scope::Awaited) {
+        return Ok(group.elements());
+    }
+    let inside = |task: &TaskName| task.group().is_some_and(|(of, _)| of == group.group);
+    let found = match scope {
+        Scope::Letters => {
+            let letters = ctx.client().await?.dead_letters().await?;
+            letters.into_iter().map(|letter| letter.task).filter(inside).collect()
+        }
+        Scope::Any | Scope::Awaited | Scope::Living | Scope::Ended | Scope::Unsuccessful => {
+            let filter = Filter { states: scope.states(false), group: Some(group.group.clone()), ..Filter::default() };
+            ctx.client().await?.list(filter).await?.tasks.into_iter().map(|view| view.task).collect()
+        }
+    };
+    Ok(found)
+}
+
+/// The ids that are meant, each once: tasks, and groups as such.
+pub(crate) async fn resolve_ids(ctx: &Context, asked: &SelectorArgs, scope: Scope) -> Result<Vec<TaskName>, Failure> {
     let mut names = Vec::new();
     let described = |found: &Selector| matches!(found, Selector::Between(..) | Selector::All);
     if let (Some(named), false) = (asked.tasks.iter().find(|selector| !described(selector)), asked.label.is_empty()) {
@@ -143,10 +207,20 @@ pub(crate) async fn resolve(ctx: &Context, asked: &SelectorArgs, scope: Scope) -
     }
 }
 
-/// The one name that is meant.
+/// The one id that is meant: of a task, or of a group.
+pub(crate) async fn resolve_id(ctx: &Context, asked: &Selector) -> Result<TaskName, Failure> {
+    let args = SelectorArgs { tasks: vec![asked.clone()], label: Vec::new() };
+    one(asked, resolve_ids(ctx, &args, Scope::Any).await?)
+}
+
+/// The one task that is meant.
 pub(crate) async fn resolve_one(ctx: &Context, asked: &Selector) -> Result<TaskName, Failure> {
     let args = SelectorArgs { tasks: vec![asked.clone()], label: Vec::new() };
-    match <[TaskName; 1]>::try_from(resolve(ctx, &args, Scope::Any).await?) {
+    one(asked, resolve(ctx, &args, Scope::Any).await?)
+}
+
+fn one(asked: &Selector, tasks: Vec<TaskName>) -> Result<TaskName, Failure> {
+    match <[TaskName; 1]>::try_from(tasks) {
         Ok([task]) => Ok(task),
         Err(tasks) => Err(Failure::usage(format!("{} means {} tasks, and this is about one", asked.text(), tasks.len()))),
     }
@@ -185,15 +259,21 @@ async fn find(
         let labelled = |found: &BTreeMap<String, String>| labels.iter().all(|(label, value)| found.get(label) == Some(value));
         return Ok(letters.filter(|letter| inside(&letter.task) && labelled(&letter.labels)).map(|letter| letter.task).collect());
     }
-    let states = match scope {
-        Scope::Awaited if all => states(false),
-        Scope::Any | Scope::Awaited | Scope::Letters => Vec::new(),
-        Scope::Living => states(false),
-        Scope::Ended => states(true),
-        Scope::Unsuccessful => states(true).into_iter().filter(|state| *state != TaskState::Succeeded).collect(),
-    };
-    let listing = client.list(Filter { states, labels, between, limit: None }).await?;
+    let listing = client.list(Filter { states: scope.states(all), labels, between, ..Filter::default() }).await?;
     Ok(listing.tasks.into_iter().map(|view| view.task).collect())
+}
+
+impl Scope {
+    /// The states of tasks that it finds; all if it is empty. `all`: nothing narrows it down.
+    fn states(self, all: bool) -> Vec<TaskState> {
+        match self {
+            Scope::Awaited if all => states(false),
+            Scope::Any | Scope::Awaited | Scope::Letters => Vec::new(),
+            Scope::Living => states(false),
+            Scope::Ended => states(true),
+            Scope::Unsuccessful => states(true).into_iter().filter(|state| *state != TaskState::Succeeded).collect(),
+        }
+    }
 }
 
 fn states(ended: bool) -> Vec<TaskState> {

@@ -30,9 +30,6 @@ fn print_cluster(ctx: &Context, overview: &Overview) {
     if let Some(paused) = &overview.paused {
         table.row(["paused".to_owned(), format!("nothing is assigned, {}", master::how_paused(paused))]);
     }
-    for closure in &overview.closed {
-        table.row(["closed".to_owned(), format!("no more work is taken in: {closure}")]);
-    }
     let standbys: Vec<&str> = overview.standbys.iter().map(|standby| standby.name.as_str()).collect();
     table.row(["standbys".to_owned(), if standbys.is_empty() { "none".to_owned() } else { standbys.join(", ") }]);
     let slots: u32 = overview.workers.iter().map(|worker| worker.slots).sum();
@@ -72,6 +69,12 @@ fn print_task(ctx: &Context, view: &TaskView) {
     }
     if !view.after.is_empty() {
         row("after", view.after.iter().map(TaskName::as_str).collect::<Vec<_>>().join(" "));
+    }
+    if let Some(group) = &view.group {
+        row("group", group.to_string());
+    }
+    if let Some(key) = &view.key {
+        row("key", key.clone());
     }
     if let Some(dead) = &view.retry_of {
         row("retry of", dead.to_string());

@@ -15,20 +15,24 @@ use serde::Serialize;
 use super::arguments::TaskArgs;
 use super::context::{Context, Versioned};
 use super::failure::Failure;
+use super::wait::Waiting;
 use super::{memory, wait};
 
 /// Prints the id, and with `wait` goes on as `bellwether wait`.
-pub(crate) async fn run(ctx: &Context, task: TaskArgs, wait: bool) -> Result<u8, Failure> {
-    if wait {
+pub(crate) async fn run(ctx: &Context, task: TaskArgs, wait: Option<Waiting>) -> Result<u8, Failure> {
+    if wait.is_some() {
         ctx.client().await?.expect().await;
     }
     let name = submit(ctx, task).await?;
     match ctx.printer.output {
-        Output::Json if wait => {}
+        Output::Json if wait.is_some() => {}
         Output::Json => ctx.printer.json(&Versioned::new(Submitted { tasks: &[&name] })),
         Output::Table | Output::Name => ctx.printer.id(name.as_str()),
     }
-    if wait { wait::run(ctx, &[name], false).await } else { Ok(0) }
+    match wait {
+        Some(waiting) => wait::run(ctx, std::slice::from_ref(&name), std::slice::from_ref(&name), waiting).await,
+        None => Ok(0),
+    }
 }
 
 #[derive(Serialize, JsonSchema)]
@@ -38,14 +42,11 @@ pub(super) struct Submitted<'a> {
 
 /// Submits one task. Once its name is known, an interruption names it.
 pub(crate) async fn submit(ctx: &Context, task: TaskArgs) -> Result<TaskName, Failure> {
-    let (at, patience) = (task.at, task.wait_admission);
+    let at = task.at;
     let mut task = new(ctx, task).await?;
     let client = ctx.client().await?;
     if let Some(at) = at {
         task = task.delay(until(at, client.zookeeper_time().await?)?);
-    }
-    if let Some(patience) = patience {
-        client.admitted(&task.envelope.labels, patience).await?;
     }
     let name = client.new_name();
     ctx.submitting(&name);
@@ -118,7 +119,7 @@ fn new_task(task: TaskArgs, stdin_max: usize) -> Result<NewTask, Failure> {
 }
 
 /// The trace that we were started in, if any. What is not well-formed begins a new one, as the standard asks for.
-fn trace_of_environment() -> Option<TraceParent> {
+pub(super) fn trace_of_environment() -> Option<TraceParent> {
     std::env::var("TRACEPARENT").ok()?.parse().ok()
 }
 

@@ -25,15 +25,19 @@ pub(super) struct Waited<'a> {
     missing: Vec<&'a TaskName>,
 }
 
-/// Without a bar.
-pub(crate) async fn run(ctx: &Context, tasks: &[TaskName], any: bool) -> Result<u8, Failure> {
-    run_showing(ctx, tasks, any, false).await
+/// How it is waited.
+#[derive(Debug, Clone, Copy, Default)]
+pub(crate) struct Waiting {
+    /// Only until one of them has ended.
+    pub(crate) any: bool,
+    /// With a bar on stderr, if that is a terminal.
+    pub(crate) progress: bool,
 }
 
-/// With a bar on stderr, if that is wanted and stderr is a terminal.
-pub(crate) async fn run_showing(ctx: &Context, tasks: &[TaskName], any: bool, progress: bool) -> Result<u8, Failure> {
+/// Waits for `tasks`, which are what somebody knows as `ids`: tasks and groups.
+pub(crate) async fn run(ctx: &Context, tasks: &[TaskName], ids: &[TaskName], Waiting { any, progress }: Waiting) -> Result<u8, Failure> {
     let bar = bar(tasks.len(), progress);
-    ctx.going_on(tasks);
+    ctx.going_on(ids);
     let alone = tasks.len() == 1;
     let ended = until_ended(ctx, tasks, any, |task, awaited| {
         bar.suspend(|| report(ctx, task, awaited, alone));

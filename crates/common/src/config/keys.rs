@@ -27,7 +27,7 @@ pub(super) enum Shape {
 }
 
 /// Tables of whole numbers; other tables hold texts.
-const COUNTS: [&str; 2] = ["coordinator.quota", "worker.resources"];
+const COUNTS: [&str; 1] = ["worker.resources"];
 
 /// Every key as `section.key`.
 pub(super) static KNOWN: LazyLock<BTreeMap<String, Shape>> = LazyLock::new(|| {

@@ -109,7 +109,8 @@ impl InFile<'_> {
 }
 
 fn flatten(path: Vec<String>, table: Map<String, Value>, file: &InFile<'_>, entries: &mut Vec<Entry>) {
-    for (name, value) in table {
+    // By name, so that several problems are always told in the same order.
+    for (name, value) in table.into_iter().collect::<BTreeMap<_, _>>() {
         let inner = [path.as_slice(), &[name]].concat();
         match value.kind {
             ValueKind::Table(table) if !table.is_empty() => flatten(inner, table, file, entries),

@@ -19,8 +19,6 @@ use crate::view::Question;
 
 /// For how long a group may be submitted: whoever was at it is gone, and what is there of it is cancelled.
 const OPEN_FOR: Duration = Duration::from_secs(3600);
-/// For how long the record of a group is kept in which nothing is left to do.
-const KEPT_FOR: Duration = Duration::from_secs(7 * 24 * 3600);
 /// Most statuses of elements that are being read.
 const COUNTING_AT_A_TIME: usize = 256;
 
@@ -292,8 +290,8 @@ impl Master {
         for name in self.groups.known.keys().cloned().collect::<Vec<_>>() {
             self.settle_group(&name, now);
         }
-        let clock = &self.clock;
-        let old = self.groups.ended.iter().filter(|(_, ended_ms)| clock.age(**ended_ms, now) > KEPT_FOR);
+        let (clock, kept_for) = (&self.clock, self.settings.group_retention);
+        let old = self.groups.ended.iter().filter(|(_, ended_ms)| clock.age(**ended_ms, now) > kept_for);
         for name in old.map(|(name, _)| name.clone()).collect::<Vec<_>>() {
             self.groups.ended.remove(&name);
             self.todo.push_back(Item::RemoveGroup(name));

@@ -40,7 +40,7 @@ impl World {
             queue_timeout: Duration::ZERO,
             max_worker_losses: 2,
             classic_workers: false,
-            limits: Limits::default(),
+            group_retention: Duration::from_secs(600),
         })
     }
 
@@ -176,7 +176,7 @@ const ELECTED_MS: i64 = 1_000_000;
 
 /// The epoch was set at second 1,000 by ZooKeeper's clock, and nothing is to be swept.
 fn ground() -> Ground {
-    Ground { elected_ms: Some(ELECTED_MS), tasks_czxid: Some(1), status_czxid: Some(2), swept: None, paused: false, ..Ground::default() }
+    Ground { elected_ms: Some(ELECTED_MS), tasks_czxid: Some(1), status_czxid: Some(2), swept: None, paused: false, requests: Vec::new() }
 }
 
 fn changed(change: Change) -> Event {
@@ -281,7 +281,7 @@ fn three_in_one_write() -> (World, Effect) {
         queue_timeout: Duration::ZERO,
         max_worker_losses: 2,
         classic_workers: false,
-        limits: Limits::default(),
+        group_retention: Duration::from_secs(600),
     });
     world.take_office(&[]);
     ["t1", "t2", "t3"].iter().for_each(|name| world.task_arrives(name, &[]));

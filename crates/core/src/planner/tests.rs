@@ -45,26 +45,6 @@ fn what_nobody_can_take_holds_up_nothing_else() {
 }
 
 #[test]
-fn what_a_rate_holds_back_holds_up_nothing_else() {
-    let (a, none) = (WorkerId::listed("a"), BTreeMap::new());
-    let blue = Label::parse("team=blue").expect("a label");
-    let mut queue = Queue::default();
-    let limited = Requirement { limited: Some(vec![blue.clone()].into()), ..Requirement::default() };
-    (1..4).for_each(|czxid| queue.insert(&limited, ticket(9, czxid)));
-    queue.insert(&Requirement { limited: limited.limited, ..wide(8, &[]) }, ticket(10, 9));
-    queue.insert(&Requirement::default(), ticket(0, 4));
-    let plan = |most| {
-        let mut allowances = Allowances::default();
-        allowances.allow(blue.clone(), most);
-        let plan = solve_within(&queue, vec![offer(&a, &none, 4, 0)], 10, &mut allowances);
-        (placed(&plan).into_iter().map(|(task, _)| task).collect::<Vec<_>>(), allowances.left(&blue))
-    };
-    assert_eq!(plan(0), (vec!["t4".to_owned()], Some(0)));
-    assert_eq!(plan(2), (["t1", "t2", "t4"].map(str::to_owned).to_vec(), Some(0)));
-    assert!(queue.has(&blue) && !Queue::default().has(&blue));
-}
-
-#[test]
 fn a_task_that_must_be_alone_gets_an_idle_worker_for_itself() {
     let (a, b, none) = (WorkerId::listed("a"), WorkerId::listed("b"), BTreeMap::new());
     let mut queue = Queue::default();
@@ -261,7 +241,7 @@ proptest! {
         let flag = |bit: u8| flags & (1 << bit) != 0;
         let labels = if flag(0) { &zone } else { &none };
         let offer = Offer { worker: &a, labels, has: amount(has), taken: amount(taken), tasks, lookahead, reserved: flag(1), draining: flag(2) };
-        let requirement = Requirement { labels: if flag(3) { zone.clone() } else { BTreeMap::new() }, alone: flag(4), amount: amount(wants), limited: None };
+        let requirement = Requirement { labels: if flag(3) { zone.clone() } else { BTreeMap::new() }, alone: flag(4), amount: amount(wants) };
         prop_assert_eq!(offer.takes(&requirement), offer.exclusions(&requirement).is_empty());
     }
 }

@@ -4,12 +4,13 @@
 //! The elements are tasks like others, named `<group>.<index>`, from 0. The record says how many there are; it is not touched when
 //! one of them ends.
 
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{PROTOCOL_VERSION, TaskName};
 
 /// How far a group is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum GroupState {
     /// Its elements are being submitted. They are held, and none may run.

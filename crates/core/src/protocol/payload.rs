@@ -9,6 +9,7 @@ use std::num::NonZeroU32;
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::record::SLOTS_MAX;
@@ -156,7 +157,7 @@ pub struct Envelope {
 }
 
 /// What becomes of a task when one that it waits for does not succeed.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default, Serialize, Deserialize, JsonSchema)]
 #[serde(rename_all = "kebab-case")]
 pub enum AfterFailure {
     /// It ends as cancelled, without an attempt.

@@ -211,6 +211,12 @@ pub struct TaskResult {
     /// The labels that it is found by.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub labels: BTreeMap<String, String>,
+    /// The group that it was an element of.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub group: Option<TaskName>,
+    /// The key under which it was submitted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub key: Option<String>,
     /// What was asked, if it is short: an envelope without what stands elsewhere in the result. It can be asked again.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Value>,
@@ -243,6 +249,8 @@ impl TaskResult {
             attempts: Vec::new(),
             name: None,
             labels: BTreeMap::new(),
+            group: None,
+            key: None,
             request: None,
         }
     }
@@ -253,6 +261,7 @@ impl TaskResult {
         self.submitter = asked.submitter.take();
         self.name = asked.name.take();
         self.labels = std::mem::take(&mut asked.labels);
+        (self.group, self.key) = (asked.group.take(), asked.key.take());
         asked.start_over();
         (asked.trace, asked.retry_of) = (None, None);
         asked.set_command(&task.command);

@@ -3,7 +3,6 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
-use bellwether_core::admission::Limits;
 use bellwether_core::agent::{self, Event as AgentEvent, OnDoubt};
 use bellwether_core::lifecycle::{RetryDefaults, RunId};
 use bellwether_core::master::{Event as MasterEvent, Fact, Settings};
@@ -77,7 +76,7 @@ impl World {
             queue_timeout: Duration::ZERO,
             max_worker_losses: 2 + random.below(3) as u32,
             classic_workers: false,
-            limits: Limits::default(),
+            group_retention: Duration::from_secs(600),
         };
         let zookeeper = ZooKeeper::new(in_detail);
         let now = Duration::ZERO;

@@ -1,12 +1,12 @@
 //! The options of `forget`.
 
-use bellwether_core::protocol::TaskName;
 use clap::Args;
+
+use crate::command::selector::SelectorArgs;
 
 /// What to forget.
 #[derive(Debug, Args)]
 pub(crate) struct ForgetArgs {
-    /// Ids of tasks
-    #[arg(required = true, value_name = "ID", value_parser = TaskName::parse)]
-    pub(crate) tasks: Vec<TaskName>,
+    #[command(flatten)]
+    pub(crate) select: SelectorArgs,
 }

@@ -1,9 +1,10 @@
 //! The options of `list`.
 
 use bellwether_client::TaskState;
+use bellwether_core::protocol::TaskName;
 use clap::{Args, ValueEnum};
 
-use super::values::pair;
+use super::values::{pair, submission_key};
 
 /// What to list.
 #[derive(Debug, Args)]
@@ -14,6 +15,12 @@ pub(crate) struct ListArgs {
     /// Only tasks in this state; may be given several times
     #[arg(long, value_name = "STATE")]
     pub(crate) state: Vec<TaskState>,
+    /// Only tasks of this group
+    #[arg(long, value_name = "ID", value_parser = TaskName::parse)]
+    pub(crate) group: Option<TaskName>,
+    /// Only the task that was submitted under this key
+    #[arg(long, value_name = "KEY", value_parser = submission_key)]
+    pub(crate) key: Option<String>,
     /// At most so many; 0 for all
     #[arg(long, value_name = "NUMBER", default_value_t = 100)]
     pub(crate) limit: usize,

@@ -1,14 +1,14 @@
 //! The options of `logs`.
 
-use bellwether_core::protocol::TaskName;
 use clap::Args;
+
+use crate::command::selector::SelectorArgs;
 
 /// Whose output, and how much of it.
 #[derive(Debug, Args)]
 pub(crate) struct LogsArgs {
-    /// Ids of tasks
-    #[arg(required = true, value_name = "ID", value_parser = TaskName::parse)]
-    pub(crate) tasks: Vec<TaskName>,
+    #[command(flatten)]
+    pub(crate) select: SelectorArgs,
     /// Wait for the start, go on until the task has ended, wherever it is run, and say how it ended; for one task
     #[arg(short, long)]
     pub(crate) follow: bool,

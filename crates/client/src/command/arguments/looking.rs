@@ -1,8 +1,8 @@
-//! The options of `events`, `top`, `doctor` and `man`: commands that look at the whole.
+//! The options of `events`, `top`, `doctor`, `man` and `schema`: commands that look at the whole.
 
 use std::path::PathBuf;
 
-use clap::Args;
+use clap::{Args, ValueEnum};
 
 /// What to tell.
 #[derive(Debug, Args)]
@@ -32,4 +32,22 @@ pub(crate) struct ManArgs {
     /// Write one page for each command into this directory, instead of printing that of `bellwether`
     #[arg(value_name = "DIR")]
     pub(crate) dir: Option<PathBuf>,
+}
+
+/// What is described.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
+pub(crate) enum Described {
+    /// What each command prints with -o json
+    #[default]
+    Output,
+    /// A line of the file of `submit -f`
+    TaskFile,
+}
+
+/// Which schema.
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// What it describes
+    #[arg(value_enum, value_name = "WHAT", default_value_t = Described::Output)]
+    pub(crate) what: Described,
 }

@@ -12,7 +12,7 @@ use super::values::duration;
 #[derive(Debug, Args)]
 pub(crate) struct RhythmArgs {
     /// Submit it again and again, so much time apart, as 5m: makes a schedule of this name (--name) and prints it
-    #[arg(long, value_name = "DURATION", value_parser = period, conflicts_with_all = ["cron", "wait", "delay", "at", "after", "key"])]
+    #[arg(long, value_name = "DURATION", value_parser = period, conflicts_with_all = ["cron", "wait", "delay", "at", "after", "key"], allow_hyphen_values = true)]
     pub(crate) every: Option<Duration>,
     /// Submit it by the calendar, as "0 3 * * *" (minute, hour, day, month, day of week) or @daily: makes a schedule
     #[arg(long, value_name = "EXPRESSION", conflicts_with_all = ["wait", "delay", "at", "after", "key"])]

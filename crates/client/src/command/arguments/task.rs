@@ -33,7 +33,7 @@ impl From<OnFailure> for AfterFailure {
     }
 }
 
-/// What to run, and how.
+/// What to run, and how. Options with numbers and times take what begins with `-`, too, so that they are named when that is wrong.
 #[derive(Debug, Args)]
 pub(crate) struct TaskArgs {
     /// What people call it
@@ -48,29 +48,26 @@ pub(crate) struct TaskArgs {
     /// A file that it reads as its standard input; - is our own
     #[arg(long, value_name = "FILE")]
     pub(crate) stdin: Option<PathBuf>,
-    /// Wait so long until more work is taken in, if it is not now
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
-    pub(crate) wait_admission: Option<Duration>,
     /// End an attempt that runs longer than this
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,
     /// End it when it has waited for its turn longer than this; the coordinator's task.queue_timeout if not said
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) queue_timeout: Option<Duration>,
     /// Make so many attempts more after one that failed; the workers' task.retries if not said
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(..=1000))]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(..=1000), allow_hyphen_values = true)]
     pub(crate) retries: Option<u32>,
     /// The shortest and the longest time before another attempt, as 1s..60s; it doubles with each failure
-    #[arg(long, value_name = "DURATION..DURATION", value_parser = backoff)]
+    #[arg(long, value_name = "DURATION..DURATION", value_parser = backoff, allow_hyphen_values = true)]
     pub(crate) retry_backoff: Option<(Duration, Duration)>,
     /// Make another attempt only after these exit codes, as 1,75; otherwise after any failure
-    #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(1..=255))]
+    #[arg(long, value_name = "CODES", value_delimiter = ',', value_parser = clap::value_parser!(i32).range(1..=255), allow_hyphen_values = true)]
     pub(crate) retry_on: Vec<i32>,
     /// Do not run it before so much time has passed
-    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "at")]
+    #[arg(long, value_name = "DURATION", value_parser = duration, conflicts_with = "at", allow_hyphen_values = true)]
     pub(crate) delay: Option<Duration>,
     /// Do not run it before this time, as 2026-11-22T07:00:00+01:00; by ZooKeeper's clock
-    #[arg(long, value_name = "TIME", value_parser = time)]
+    #[arg(long, value_name = "TIME", value_parser = time, allow_hyphen_values = true)]
     pub(crate) at: Option<Timestamp>,
     /// Do not run it before this task has succeeded; may be given several times
     #[arg(long, value_name = "ID", value_parser = TaskName::parse)]
@@ -88,7 +85,7 @@ pub(crate) struct TaskArgs {
     #[arg(long, value_name = "LABEL=VALUE", value_parser = pair)]
     pub(crate) require: Vec<(String, String)>,
     /// How many slots of its worker it takes while it runs; one if not said
-    #[arg(long, value_name = "NUMBER", value_parser = slots)]
+    #[arg(long, value_name = "NUMBER", value_parser = slots, allow_hyphen_values = true)]
     pub(crate) slots: Option<NonZeroU32>,
     /// How much it takes while it runs of what its worker has, as gpu=2
     #[arg(long, value_name = "NAME=NUMBER", value_parser = resource)]
@@ -97,12 +94,12 @@ pub(crate) struct TaskArgs {
     #[arg(short, long, value_name = "LABEL=VALUE", value_parser = pair)]
     pub(crate) label: Vec<(String, String)>,
     /// How many workers it may cost before it is dead
-    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..), allow_hyphen_values = true)]
     pub(crate) max_worker_losses: Option<u32>,
     /// Give the command, joined by spaces, to the worker's shell
     #[arg(long)]
     pub(crate) shell: bool,
     /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, allow_hyphen_values = true, value_name = "COMMAND")]
+    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
 }

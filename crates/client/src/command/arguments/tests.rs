@@ -56,7 +56,7 @@ fn pairs_and_durations_are_checked() {
         ["--at", "2026-11-22T07:00:00"],
     ] {
         let error = parse(&["submit", bad[0], bad[1], "true"]).expect_err(bad[1]);
-        assert_eq!(error.exit_code(), 2, "{bad:?}");
+        assert!(error.exit_code() == 2 && error.to_string().contains(bad[0]), "{bad:?}: {error}");
     }
     assert!(parse(&["submit", "--delay", "1s", "--at", "2026-11-22T07:00:00Z", "true"]).is_err(), "one or the other");
     assert!(parse(&["submit"]).is_err() && parse(&["wait"]).is_err() && parse(&["status", "a/b"]).is_err());
@@ -96,4 +96,35 @@ fn a_flag_comes_before_a_setting_and_that_before_a_variable() {
     assert_eq!(connect(&["status", "-z", "flag:1", "--set", "zookeeper.connect=set:1"]).as_deref(), Some("flag:1"));
     assert_eq!(connect(&["status", "--set", "zookeeper.connect=set:1"]), None);
     assert_eq!(connect(&["status"]).as_deref(), Some("variable:1"));
+}
+
+#[test]
+fn what_is_said_of_one_task_is_not_said_of_a_file() {
+    let allowed = ["file", "max_fails", "partial", "name", "wait", "progress", "help", "timezone", "missed", "overlap"];
+    let mut command = Arguments::command();
+    command.build();
+    let submit = command.find_subcommand("submit").expect("submit").clone();
+    let file = submit.get_arguments().find(|argument| argument.get_id() == "file").expect("--file");
+    let refused: Vec<String> = submit.get_arg_conflicts_with(file).iter().map(|argument| argument.get_id().to_string()).collect();
+    for argument in submit.get_arguments().filter(|argument| !argument.is_global_set()) {
+        let id = argument.get_id().to_string();
+        let decided = refused.contains(&id) != allowed.contains(&id.as_str());
+        assert!(decided, "--{id}: a file of tasks is refused with it (ALONE), or it says something of the whole");
+    }
+    assert!(parse(&["submit", "-f", "x", "true"]).is_err() && parse(&["submit", "-f", "x", "--retries", "1"]).is_err());
+    assert!(parse(&["submit", "-f", "x", "--name", "n", "--max-fails", "3", "--partial", "--wait", "--progress"]).is_ok());
+    assert!(parse(&["submit", "--progress", "true"]).is_err(), "nobody waits");
+}
+
+#[test]
+fn an_option_that_is_misspelt_is_no_command() {
+    for wrong in [&["submit", "--lable", "x=1", "true"][..], &["submit", "-ojsonl"], &["run", "-x"]] {
+        assert_eq!(parse(wrong).expect_err("an option").exit_code(), 2, "{wrong:?}");
+    }
+    let Ok(Arguments { command: Command::Submit(SubmitArgs { task, .. }), .. }) = parse(&["submit", "-ojsonl", "true", "-x"]) else {
+        panic!("it parses")
+    };
+    assert_eq!(task.command, ["true", "-x"]);
+    let Ok(Arguments { command: Command::Run(RunArgs { task }), .. }) = parse(&["run", "--", "-x"]) else { panic!("it parses") };
+    assert_eq!(task.command, ["-x"]);
 }

@@ -30,7 +30,7 @@ fn a_transaction_holds_no_more_than_the_batch() {
         queue_timeout: Duration::ZERO,
         max_worker_losses: 2,
         classic_workers: false,
-        limits: Limits::default(),
+        group_retention: Duration::from_secs(600),
     });
     world.take_office(&[]);
     for name in ["t1", "t2", "t3"] {
@@ -56,7 +56,7 @@ fn new_settings_hold_from_the_next_transaction_on() {
             queue_timeout: Duration::ZERO,
             max_worker_losses: 2,
             classic_workers: false,
-            limits: Limits::default(),
+            group_retention: Duration::from_secs(600),
         }),
         &[],
     );

@@ -38,7 +38,7 @@ fn a_foreign_worker_that_is_back_under_its_name_keeps_what_it_has() {
         queue_timeout: Duration::ZERO,
         max_worker_losses: 2,
         classic_workers: true,
-        limits: Limits::default(),
+        group_retention: Duration::from_secs(600),
     };
     let mut world = World::with(settings);
     world.take_office(&[]);

@@ -125,7 +125,7 @@ fn book_worker() -> World {
         queue_timeout: Duration::ZERO,
         max_worker_losses: 2,
         classic_workers: true,
-        limits: Limits::default(),
+        group_retention: Duration::from_secs(600),
     });
     world.take_office(&[]);
     world.asked += 2;

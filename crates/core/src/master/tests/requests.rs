@@ -11,7 +11,7 @@ fn looking_ahead(workers: &[(&str, u32)]) -> World {
         queue_timeout: Duration::ZERO,
         max_worker_losses: 2,
         classic_workers: false,
-        limits: Limits::default(),
+        group_retention: Duration::from_secs(600),
     };
     let mut world = World::with(settings);
     world.take_office(workers);
@@ -76,7 +76,7 @@ fn what_was_asked_of_a_worker_that_is_gone_is_removed_also_by_the_next_master() 
             queue_timeout: Duration::ZERO,
             max_worker_losses: 2,
             classic_workers: false,
-            limits: Limits::default(),
+            group_retention: Duration::from_secs(600),
         },
     );
     world.take_office(&[]);

@@ -3,7 +3,6 @@
 
 use std::time::Duration;
 
-use bellwether_core::admission::Limits;
 use bellwether_core::master::Settings;
 use bellwether_core::protocol::{Multi, path};
 use stateright::{Checker, HasDiscoveries, Model, Property};
@@ -295,7 +294,7 @@ impl Scenario {
             queue_timeout: Duration::ZERO,
             max_worker_losses: 3,
             classic_workers: self.book_worker,
-            limits: Limits::default(),
+            group_retention: Duration::ZERO,
         };
         Rules { variant, settings, exits: self.exits }
     }

@@ -533,7 +533,6 @@ fn ruler_watches(change: &Change) -> bool {
         | Change::LayoutGone(_)
         | Change::OfficeVacant => true,
         Change::OfficeTaken
-        | Change::StepDownAsked
         | Change::EpochMoved
         | Change::StatusAppeared(_)
         | Change::StatusGone(_)
