@@ -5,6 +5,7 @@
 
 mod audit;
 mod bad_input;
+mod bench;
 mod by_hand;
 mod cancel;
 mod config;

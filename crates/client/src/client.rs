@@ -676,6 +676,11 @@ impl Client {
         self.ask(question).await
     }
 
+    /// How to follow the connection.
+    pub(crate) fn links(&self) -> link::Links {
+        self.inner.family.links.clone()
+    }
+
     async fn ask<T, F, Q>(&self, question: Q) -> Result<T, Error>
     where
         T: Send + 'static,

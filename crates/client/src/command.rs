@@ -2,6 +2,7 @@
 
 mod arguments;
 mod audit;
+mod bench;
 mod cancel;
 mod completion;
 mod config;
@@ -158,6 +159,7 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
         Command::History { task } => history::task(ctx, &selector::resolve_one(ctx, &task).await?).await,
         Command::Events(asked) => events::run(ctx, &asked).await,
         Command::Top => top::run(ctx).await,
+        Command::Bench(asked) => bench::run(ctx, asked).await,
         Command::Doctor(asked) => doctor::run(ctx, asked.fix, asked.yes).await,
         Command::Retry(which) => retry::run(ctx, &which).await,
         Command::Dead { command } => dead::run(ctx, &command).await,

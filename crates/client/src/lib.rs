@@ -26,6 +26,7 @@
 
 mod asking;
 mod batch;
+pub mod bench;
 mod client;
 mod diagnosing;
 mod error;

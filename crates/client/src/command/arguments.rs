@@ -2,6 +2,7 @@
 //! command or family of commands in a file of its name.
 
 mod audit;
+mod benching;
 mod cancel;
 mod config;
 mod dead;
@@ -26,6 +27,7 @@ use clap::{Parser, Subcommand};
 use super::selector::{Selector, SelectorArgs};
 
 pub(crate) use self::audit::AuditArgs;
+pub(crate) use self::benching::{BenchArgs, BenchPart};
 pub(crate) use self::cancel::CancelArgs;
 pub(crate) use self::config::{ConfigArgs, ConfigCommand, Template};
 pub(crate) use self::dead::{DeadCommand, DeadListArgs};
@@ -127,6 +129,8 @@ pub(crate) enum Command {
     Events(EventsArgs),
     /// Look at the cluster live: who rules, who works, what waits, what happens; q ends it
     Top,
+    /// Measure how fast the cluster is, beside how fast its ZooKeeper is alone; asks first where the cluster is in use
+    Bench(BenchArgs),
     /// Look for what is wrong with the cluster, and say how to mend it; exits with 1 if something is broken
     Doctor(DoctorArgs),
     /// Print the script that completes command lines in a shell

@@ -1,7 +1,5 @@
 //! `bellwether doctor`: what is wrong with a cluster, and how to mend it. With `--fix`, mends what is safe to mend.
 
-use std::io::{IsTerminal, Write};
-
 use bellwether_client::{Finding, Severity};
 use bellwether_common::config::Output;
 use schemars::JsonSchema;
@@ -9,6 +7,7 @@ use serde::Serialize;
 
 use super::context::{Context, Versioned};
 use super::failure::Failure;
+use super::question;
 use super::table::printable;
 
 mod servers;
@@ -68,7 +67,7 @@ fn summary(findings: &[Finding]) -> String {
 async fn mend(ctx: &Context, findings: &mut [Finding], yes: bool) -> Result<(), Failure> {
     for finding in findings.iter_mut() {
         let Some(fix) = &finding.fix else { continue };
-        if !yes && !agreed(ctx, &finding.mend).await? {
+        if !yes && !question::agreed(ctx, &finding.mend, "--fix asks before it mends anything").await? {
             continue;
         }
         ctx.client().await?.mend(fix).await?;
@@ -76,19 +75,4 @@ async fn mend(ctx: &Context, findings: &mut [Finding], yes: bool) -> Result<(), 
         (finding.severity, finding.fix) = (Severity::Fine, None);
     }
     Ok(())
-}
-
-async fn agreed(ctx: &Context, what: &str) -> Result<bool, Failure> {
-    if !std::io::stdin().is_terminal() {
-        return Err(Failure::usage("--fix asks before it mends anything, and there is nobody to ask").hint("say --yes to mend all"));
-    }
-    ctx.printer.error_bytes(format!("{what}? [y/N] ").as_bytes());
-    // A failed flush is seen at the next line.
-    let _ = std::io::stderr().flush();
-    let read = tokio::task::spawn_blocking(|| {
-        let mut answer = String::new();
-        std::io::stdin().read_line(&mut answer).map(|_| answer)
-    });
-    let answer = read.await.map_err(|error| Failure::error("error", error.to_string()))?;
-    Ok(answer.is_ok_and(|answer| matches!(answer.trim(), "y" | "Y" | "yes")))
 }

@@ -1,7 +1,8 @@
-//! Ctrl-C while a task is watched on a terminal: what is to become of the task? A second Ctrl-C leaves it.
+//! What people are asked. Whether something may be done; and after Ctrl-C while a task is watched on a terminal, what is to become of
+//! the task: a second Ctrl-C leaves it.
 
 use std::fs::File;
-use std::io::{self, BufRead, BufReader, IsTerminal};
+use std::io::{self, BufRead, BufReader, IsTerminal, Write};
 
 use bellwether_client::Cancel;
 use bellwether_core::protocol::TaskName;
@@ -9,6 +10,25 @@ use bellwether_core::protocol::TaskName;
 use super::context::Context;
 use super::failure::Failure;
 use super::interrupts::Interrupt;
+
+/// Whether somebody at the terminal agrees to this.
+///
+/// # Errors
+/// There is no terminal; `why` says who asks.
+pub(crate) async fn agreed(ctx: &Context, what: &str, why: &str) -> Result<bool, Failure> {
+    if !io::stdin().is_terminal() {
+        return Err(Failure::usage(format!("{why}, and there is nobody to ask")).hint("say --yes to agree beforehand"));
+    }
+    ctx.printer.error_bytes(format!("{what}? [y/N] ").as_bytes());
+    // A failed flush is seen at the next line.
+    let _ = io::stderr().flush();
+    let read = tokio::task::spawn_blocking(|| {
+        let mut answer = String::new();
+        io::stdin().read_line(&mut answer).map(|_| answer)
+    });
+    let answer = read.await.map_err(|error| Failure::error("error", error.to_string()))?;
+    Ok(answer.is_ok_and(|answer| matches!(answer.trim(), "y" | "Y" | "yes")))
+}
 
 /// What the person at the terminal wants.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -16,7 +16,7 @@ use super::arguments::{Described, Global};
 use super::context::Versioned;
 use super::failure::Problem;
 use super::printer::Printer;
-use super::{Failure, cancel, config, dead, dev, doctor, forget, group, master, schedule, submit, tasks_file, wait, worker};
+use super::{Failure, bench, cancel, config, dead, dev, doctor, forget, group, master, schedule, submit, tasks_file, wait, worker};
 
 /// One form of what a command prints.
 type Form = fn(&mut SchemaGenerator) -> Schema;
@@ -47,6 +47,7 @@ const FORMS: &[(&str, &[Form])] = &[
     ("worker info", &[of::<worker::Info>]),
     ("worker drain", &[of::<worker::Wanted>]),
     ("worker undrain", &[of::<worker::Wanted>]),
+    ("bench", &[of::<bench::Benched>]),
     ("master status", &[of::<master::Office>]),
     ("master pause", &[of::<master::Wanted>]),
     ("master resume", &[of::<master::Wanted>]),

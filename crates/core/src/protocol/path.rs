@@ -45,6 +45,8 @@ pub const ARRAYS: &str = "/bellwether/arrays";
 pub const SCHEDULES: &str = "/bellwether/schedules";
 /// Groups of tasks.
 pub const GROUPS: &str = "/bellwether/groups";
+/// What `bellwether bench` writes, and removes again.
+pub const BENCH: &str = "/bellwether/bench";
 /// Names the transaction that created the `/tasks` for which older results were swept.
 pub const SWEPT: &str = "/bellwether/swept";
 /// Which protocol the cluster speaks.
