@@ -6,8 +6,10 @@ use super::working;
 
 fn figures(said: &Value) -> Vec<(String, f64)> {
     let all = said["figures"].as_array().expect("figures").iter();
-    all.map(|figure| (format!("{}: {}", figure["part"].as_str().unwrap(), figure["what"].as_str().unwrap()), figure["median"].as_f64().unwrap()))
-        .collect()
+    all.map(|figure| {
+        (format!("{}: {}", figure["part"].as_str().unwrap(), figure["what"].as_str().unwrap()), figure["median"].as_f64().unwrap())
+    })
+    .collect()
 }
 
 #[test]
@@ -17,7 +19,9 @@ fn everything_is_measured_and_nothing_is_left() {
     let json = said.json();
     let figures = figures(&json);
     assert!(figures.iter().all(|(_, value)| *value > 0.0), "{figures:?}");
-    for part in ["store: nodes created, 1000 on their way", "latency: submit until result, idle, p50", "tasks: tasks submitted 20 at a time"] {
+    for part in
+        ["store: nodes created, 1000 on their way", "latency: submit until result, idle, p50", "tasks: tasks submitted 20 at a time"]
+    {
         assert_eq!(figures.iter().filter(|(what, _)| what.starts_with(part)).count(), 1, "{part}: {figures:?}");
     }
     assert_eq!(json["figures"][0]["rounds"].as_array().map(Vec::len), Some(2));
@@ -35,7 +39,11 @@ fn everything_is_measured_and_nothing_is_left() {
 fn a_cluster_in_use_is_not_measured_without_asking_and_a_command_must_succeed() {
     let (cluster, _coordinator, worker) = working(1);
     let failing = cluster.cli(&["bench", "tasks", "--rounds", "1", "--count", "4", "--", "false"]).code(125);
-    assert!(failing.stderr.contains("did not succeed (failed)") && failing.stderr.contains("bellwether bench -- COMMAND"), "{}", failing.stderr);
+    assert!(
+        failing.stderr.contains("did not succeed (failed)") && failing.stderr.contains("bellwether bench -- COMMAND"),
+        "{}",
+        failing.stderr
+    );
     let held = cluster.cli(&["submit", "--delay", "1h", "--", "true"]).success();
     let refused = cluster.cli(&["bench", "store", "--rounds", "1", "--count", "4"]).code(2);
     assert!(refused.stderr.contains("nobody to ask") && refused.stderr.contains("--yes"), "{}", refused.stderr);
