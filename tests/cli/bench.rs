@@ -1,5 +1,7 @@
 //! `bellwether bench`: what it measures, what it refuses, and that it leaves nothing behind.
 
+use bellwether_tests::tasks::SOON;
+use bellwether_tests::{eventually, is};
 use serde_json::Value;
 
 use super::working;
@@ -15,6 +17,7 @@ fn figures(said: &Value) -> Vec<(String, f64)> {
 #[test]
 fn everything_is_measured_and_nothing_is_left() {
     let (cluster, _coordinator, _worker) = working(4);
+    let _ = cluster.registered("w1");
     let said = cluster.cli(&["bench", "--rounds", "2", "--count", "60", "--batch", "20", "-o", "json"]).success();
     let json = said.json();
     let figures = figures(&json);
@@ -38,6 +41,7 @@ fn everything_is_measured_and_nothing_is_left() {
 #[test]
 fn a_cluster_in_use_is_not_measured_without_asking_and_a_command_must_succeed() {
     let (cluster, _coordinator, worker) = working(1);
+    let _ = cluster.registered("w1");
     let failing = cluster.cli(&["bench", "tasks", "--rounds", "1", "--count", "4", "--", "false"]).code(125);
     assert!(
         failing.stderr.contains("did not succeed (failed)") && failing.stderr.contains("bellwether bench -- COMMAND"),
@@ -50,11 +54,9 @@ fn a_cluster_in_use_is_not_measured_without_asking_and_a_command_must_succeed() 
     let _ = cluster.cli(&["bench", "store", "--rounds", "1", "--count", "4", "--yes"]).success();
     let _ = cluster.cli(&["cancel", held.lines()[0]]).success();
     drop(worker);
-    let nobody = || cluster.cli(&["bench", "tasks", "--rounds", "1", "--count", "4", "--yes"]);
-    let said = bellwether_tests::eventually(bellwether_tests::tasks::SOON, "nobody to work", || {
-        Some(nobody()).filter(|said| said.stderr.contains("no worker is registered"))
-    });
-    assert_eq!(said.code, 125);
+    eventually(SOON, "nobody to work", || is(cluster.tree().children("/workers").len(), &0));
+    let nobody = cluster.cli(&["bench", "tasks", "--rounds", "1", "--count", "4"]).code(125);
+    assert!(nobody.stderr.contains("no worker is registered") && nobody.stderr.contains("bellwether bench store"), "{}", nobody.stderr);
     for bad in [&["bench", "--rounds", "0"][..], &["bench", "--count", "-1"], &["bench", "--batch", "1"], &["bench", "nonsense"]] {
         let _ = cluster.cli(bad).code(2);
     }
