@@ -11,7 +11,6 @@ use std::time::Duration;
 use crate::Time;
 use crate::master::Reading;
 use crate::master::clock::Clock;
-use crate::numbering::{Numbered, Rename};
 use crate::protocol::schedule::{Rhythm, ScheduleRecord, Tick};
 use crate::protocol::{Multi, Outcome, Refusal, ScheduleName, TaskName, Why, path};
 use crate::view::Question;
@@ -187,27 +186,6 @@ impl Timetable {
     #[must_use]
     pub fn waiting(&self) -> usize {
         self.due.len()
-    }
-
-    /// Renames every number that it holds: see [`crate::numbering`].
-    pub fn renumber(&mut self, rename: Rename<'_>) {
-        rename(Numbered::Question, &mut self.asked);
-        rename(Numbered::Question, &mut self.floor);
-        if let Some((question, _)) = &mut self.listing {
-            rename(Numbered::Question, question);
-        }
-        for entry in self.entries.values_mut() {
-            match entry {
-                Entry::Asked(question) | Entry::Looking(question, _) => rename(Numbered::Question, question),
-                Entry::Set(_) | Entry::Firing { .. } | Entry::Blocked(_) | Entry::Broken => {}
-            }
-        }
-        rename(Numbered::Write, &mut self.last_write);
-        let writes = std::mem::take(&mut self.writes).into_iter().map(|(mut id, write)| {
-            rename(Numbered::Write, &mut id);
-            (id, write)
-        });
-        self.writes = writes.collect();
     }
 
     /// Takes one event in. Facts may come in any order and twice.

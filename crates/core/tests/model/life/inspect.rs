@@ -45,11 +45,16 @@ impl World {
                         wrong = Some(Broken::RanTooSoon);
                     }
                     if self.clients.iter().any(|client| client.sessions.contains(&session))
-                        && let Some(task) = path.strip_prefix("/tasks/")
+                        && let Some(task) = path.strip_prefix("/tasks/").or_else(|| path.strip_prefix("/bellwether/held/"))
                     {
                         let count = self.submitted.entry(TaskName::listed(task)).or_default();
                         *count += 1;
-                        wrong = (*count > 1).then_some(Broken::Submission("one submission creates its task twice"));
+                        if *count > 1 {
+                            wrong = Some(Broken::Submission("one submission creates its task twice"));
+                        }
+                        if self.one_key && self.submitted.len() > 1 {
+                            wrong = Some(Broken::Submission("one key makes two tasks"));
+                        }
                     }
                 }
                 Op::Check { .. } | Op::Set { .. } => {}

@@ -36,17 +36,19 @@ pub(crate) struct Ruler {
     pub(crate) over: bool,
     /// Whether its timer is armed.
     pub(crate) ticking: bool,
+    /// Whether there may be groups: where there are none, the answer to who they are changes nothing, and stands in the way of all others.
+    has_groups: bool,
     /// A list that was read too early: only where that is the variant.
     early: Option<Vec<WorkerId>>,
 }
 
 impl Ruler {
-    pub(crate) fn new(session: i64, epoch: i32, settings: Settings) -> Self {
+    pub(crate) fn new(session: i64, epoch: i32, settings: Settings, has_groups: bool) -> Self {
         let mut link = Link::new(session);
         link.requests.push_back(Request::Prove);
         link.pen_open = false;
         let master = Master::new(epoch, settings);
-        Self { master, epoch, link, proving: true, over: false, ticking: false, early: None }
+        Self { master, epoch, link, proving: true, over: false, ticking: false, has_groups, early: None }
     }
 
     /// Feeds the master and takes its orders.
@@ -70,8 +72,7 @@ impl Ruler {
             Effect::Tell(_) => {}
             // Time stands still: whatever rests may wake at any time.
             Effect::Arm(_) => self.ticking = true,
-            // There are no groups here: the answer would change nothing, and stand in the way of all others.
-            Effect::ListGroups(_) => {}
+            Effect::ListGroups(_) if !self.has_groups => {}
             Effect::MendLayout if variant == Variant::LayoutLeft => {}
             Effect::Write(id, _) if !self.link.up || !self.link.pen_open => {
                 self.link.answers.push_back(Event::WriteEnded(id, Outcome::Refused(Refusal::Whole(Why::NotSent))));
@@ -184,6 +185,7 @@ impl Ruler {
             }
             Effect::ReadGround(q) => Event::GroundRead(q, ground(zookeeper)),
             Effect::ListResults(q) => Event::ResultsListed(q, results(zookeeper)),
+            Effect::ListGroups(q) => Event::GroupsListed(q, tasks(&listed(path::GROUPS))),
             Effect::ListCancels(q) => Event::CancelsListed(q, tasks(&listed(path::CANCEL))),
             Effect::ReadWorker(q, worker) => {
                 let found = reading(&path::worker(&worker));
@@ -198,7 +200,7 @@ impl Ruler {
                 Event::AssignmentRead(q, worker, task, found)
             }
             Effect::ReadGroup(q, group) => {
-                let found = reading(&path::group(&group));
+                let found = variant.group_read(reading(&path::group(&group)));
                 Event::GroupRead(q, group, found)
             }
             Effect::ReadStatus(q, task) => {
@@ -213,7 +215,7 @@ impl Ruler {
                 zookeeper.mend();
                 Event::LayoutMended
             }
-            Effect::ListGroups(_) | Effect::Write(..) | Effect::Tell(_) | Effect::LookFor(..) | Effect::Arm(_) => return,
+            Effect::Write(..) | Effect::Tell(_) | Effect::LookFor(..) | Effect::Arm(_) => return,
         };
         self.link.answers.push_back(answer);
     }

@@ -36,6 +36,8 @@ pub(crate) struct Scenario {
     children: &'static [&'static str],
     /// Tasks that a client process is about to submit.
     submits: &'static [&'static str],
+    /// What else clients are about to submit.
+    together: Together,
     /// Whether a worker out of the book is registered, and may be given work.
     book_worker: bool,
     /// Whether somebody is in office already, or about to be.
@@ -51,6 +53,17 @@ pub(crate) struct Scenario {
     budget: &'static [(Fault, u8)],
 }
 
+/// What is submitted that belongs together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Together {
+    /// Nothing.
+    Nothing,
+    /// A group of two, in two transactions.
+    Group,
+    /// The same task by two clients, under one key.
+    Key,
+}
+
 /// One worker with one slot, one master, one task.
 const PLAIN: Scenario = Scenario {
     name: "",
@@ -58,6 +71,7 @@ const PLAIN: Scenario = Scenario {
     tasks: &["t"],
     children: &[],
     submits: &[],
+    together: Together::Nothing,
     book_worker: false,
     ruled: true,
     assigned: false,
@@ -156,6 +170,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { workers: &[], tasks: &[], submits: &["t", "v"], ..plain("submitted, unanswered", &[(UnknownClient, 2)]) },
     Scenario { workers: &[], tasks: &[], submits: &["t", "v"], ..plain("submitted, cut off", &[(SuspendClient, 1), (ExpireLocally, 1)]) },
     Scenario { tasks: &[], submits: &["t"], ..plain("submitted and run", &[(UnknownClient, 1), (SuspendClient, 1)]) },
+    // What belongs together.
+    Scenario { tasks: &[], together: Together::Group, ..plain("a group in two parts", &[(UnknownClient, 1)]) },
+    Scenario { tasks: &[], together: Together::Group, ..plain("a group, the master killed", &[(CrashMaster, 1)]) },
+    Scenario { workers: &[], tasks: &[], together: Together::Key, ..plain("one key, two clients", &[(UnknownClient, 2)]) },
+    Scenario { workers: &[], tasks: &[], together: Together::Key, ..plain("one key, cut off", &[(SuspendClient, 1), (ExpireLocally, 1)]) },
 ];
 
 /// A rule, how it is taken out, and where that is found.
@@ -192,6 +211,8 @@ pub(crate) const HOLES: &[Hole] = &[
     hole("12 old statuses", "those older than /tasks are left", Variant::OldLeft, "tasks deleted, a name used again"),
     hole("13 doubles", "a task in both places is left there", Variant::DoublesLeft, "a book master between"),
     hole("9 parents", "their status is not looked at", Variant::ParentUnread, "a child waits"),
+    hole("groups", "an element runs before all are submitted", Variant::GroupUnread, "a group in two parts"),
+    hole("keys", "the key is not kept", Variant::KeyUnkept, "one key, two clients"),
     hole("15 moves", "at whatever version", Variant::MoveAnyVersion, "payload changed"),
 ];
 
@@ -269,6 +290,17 @@ impl Scenario {
             world.clients.push(Part::new(Client::new(self.submits, TASK)));
             world.open_client(0, rules);
         }
+        match self.together {
+            Together::Nothing => {}
+            Together::Group => world.clients.push(Part::new(Client::with_group())),
+            Together::Key => {
+                world.one_key = true;
+                world.clients.extend(["t", "v"].map(|task| Part::new(Client::with_key(task, TASK))));
+            }
+        }
+        if self.together != Together::Nothing {
+            (0..world.clients.len()).for_each(|index| world.open_client(index, rules));
+        }
         for task in self.tasks {
             world.commit_by_hand(SOMEBODY, &Multi::new().create(format!("{}/{task}", path::TASKS), self.payload));
         }
@@ -296,7 +328,7 @@ impl Scenario {
             classic_workers: self.book_worker,
             group_retention: Duration::ZERO,
         };
-        Rules { variant, settings, exits: self.exits }
+        Rules { variant, settings, has_groups: self.together == Together::Group, exits: self.exits }
     }
 
     /// Explores all of it.

@@ -2,6 +2,7 @@
 //! between them and the toy.
 
 use bellwether_core::master::Reading;
+use bellwether_core::protocol::group::{GroupRecord, GroupState};
 use bellwether_core::protocol::request::RecallRequest;
 use bellwether_core::protocol::{Change, Multi, Node, Op, Outcome, Refusal, Stat, TaskName, Why, path};
 use bellwether_core::{agent, master};
@@ -66,6 +67,10 @@ pub(crate) enum Variant {
     MoveAnyVersion,
     /// What a held task waits for is taken for done, without a look at its status.
     ParentUnread,
+    /// An element of a group may run, whether or not the others are submitted.
+    GroupUnread,
+    /// What was submitted under a key leaves no trace of the key.
+    KeyUnkept,
 }
 
 impl Variant {
@@ -139,7 +144,22 @@ impl Variant {
         if self == Variant::Unguarded {
             multi.ops.retain(|op| !op.path().starts_with(path::SUBMITTED));
         }
+        if self == Variant::KeyUnkept {
+            multi.ops.retain(|op| !op.path().starts_with(path::KEYS));
+        }
         multi
+    }
+
+    /// What a master reads of the record of a group.
+    pub(crate) fn group_read(self, found: Reading) -> Reading {
+        match (self, found) {
+            (Variant::GroupUnread, Reading::Found(mut node)) => {
+                let record = GroupRecord::decode(&node.data).expect("every record here is one of ours");
+                node.data = record.in_state(GroupState::Submitted, None).encode();
+                Reading::Found(node)
+            }
+            (_, found) => found,
+        }
     }
 
     /// What a master reads of a status.

@@ -84,6 +84,8 @@ pub(crate) struct Orphan {
 pub(crate) struct Rules {
     pub(crate) variant: Variant,
     pub(crate) settings: Settings,
+    /// Whether there may be groups.
+    pub(crate) has_groups: bool,
     /// What a command may exit with.
     pub(crate) exits: &'static [i32],
 }
@@ -101,6 +103,8 @@ pub(crate) struct World {
     started: BTreeSet<Attempt>,
     /// Tasks whose command ended by itself, and what it ran.
     pub(crate) finished: BTreeSet<(TaskName, u64)>,
+    /// Whether all that clients submit has the same key.
+    pub(crate) one_key: bool,
     /// How often a client's transaction created a task.
     pub(crate) submitted: BTreeMap<TaskName, u8>,
     pub(crate) budget: Budget,
@@ -123,6 +127,7 @@ impl World {
             orphans: Vec::new(),
             started: BTreeSet::new(),
             finished: BTreeSet::new(),
+            one_key: false,
             submitted: BTreeMap::new(),
             budget: Budget::NONE,
             meddled: false,
@@ -247,7 +252,7 @@ impl World {
         let version = self.zookeeper.znode(path::EPOCH).map_or(0, |node| node.version);
         let ballot = Multi::new().create_ephemeral(path::MASTER, "").set(path::MASTER, "", Some(0)).set(path::EPOCH, "", Some(version));
         if self.commit(session, &ballot).is_ok() {
-            self.rulers.push(Part::new(Ruler::new(session, version + 1, rules.settings.clone())));
+            self.rulers.push(Part::new(Ruler::new(session, version + 1, rules.settings.clone(), rules.has_groups)));
         }
     }
 
@@ -468,8 +473,21 @@ impl World {
         let client = self.clients[index].edit();
         let Some(link) = &mut client.link else { return };
         link.ghosts.clear();
-        let Some((ticket, multi)) = link.requests.pop_front() else { return };
         let session = link.session;
+        let (ticket, multi) = match link.requests.pop_front() {
+            None => return,
+            Some(client::Request::Write(ticket, multi)) => (ticket, multi),
+            Some(client::Request::ReadGuard(ticket, path)) => {
+                let found = self.zookeeper.get(&path).map(|node| node.data);
+                // An answer that is lost is as good as an outcome that is not known.
+                let answer = match lost {
+                    None => client::Event::GuardRead { ticket, found },
+                    Some(_) => client::Event::WriteEnded { ticket, outcome: Outcome::Unknown },
+                };
+                let link = self.clients[index].edit().link.iter_mut();
+                return link.for_each(|link| link.answers.push_back(answer.clone()));
+            }
+        };
         let outcome = match lost {
             Some(false) => {
                 link.ghosts.push_back(Arc::new(multi));
@@ -489,7 +507,10 @@ impl World {
     pub(crate) fn forget_client_session(&mut self, index: usize) {
         let Some(mut link) = self.clients[index].edit().link.take() else { return };
         let mut ghosts = std::mem::take(&mut link.ghosts);
-        ghosts.extend(link.requests.iter().map(|(_, multi)| Arc::new(multi.clone())));
+        ghosts.extend(link.requests.iter().filter_map(|request| match request {
+            client::Request::Write(_, multi) => Some(Arc::new(multi.clone())),
+            client::Request::ReadGuard(..) => None,
+        }));
         self.leave_behind(link.session, ghosts);
     }
 
