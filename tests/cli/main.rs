@@ -15,6 +15,7 @@ mod dev;
 mod documents;
 mod forget;
 mod interrupted;
+mod lists;
 mod logs;
 mod look;
 mod outage;

@@ -85,6 +85,10 @@ fn the_doctor_finds_what_is_wrong_and_mends_what_is_safe() {
     assert_eq!(cluster.cli(&["wait", &id]).code, 0);
     let healthy = cluster.cli(&["doctor", "-o", "json"]).success().json();
     assert_eq!(healthy["healthy"], true, "{healthy:#}");
+    let fine = |check: &str| {
+        healthy["findings"].as_array().expect("findings").iter().filter(|of| of["check"] == check && of["severity"] == "fine").count()
+    };
+    assert_eq!(["protocol", "size", "versions", "pages"].map(fine), [1, 1, 1, 2], "{healthy:#}");
 
     let empty = Cluster::new();
     let _ = empty.cli(&["submit", "--", "true"]).success();

@@ -15,7 +15,7 @@ use serde::Serialize;
 
 use crate::asking;
 use crate::batch::{self, NewGroup};
-use crate::diagnosing::{self, Finding, Fix};
+use crate::diagnosing::{self, Finding, Fix, Severity};
 use crate::error::{ClosedBecause, Error, SubmitError};
 use crate::explaining::{self, Explanation, Surroundings};
 use crate::finding;
@@ -349,6 +349,12 @@ impl Client {
     pub async fn diagnose(&self) -> Result<Vec<Finding>, Error> {
         let asked = self.inner.settings.session.session_timeout;
         let mut findings = self.ask(move |store| async move { diagnosing::look(&store, asked).await }).await?;
+        // A second time: a connection may break by chance, too.
+        let mut size = self.ask(|store| async move { Ok(diagnosing::size(&store).await) }).await?;
+        if size.severity == Severity::Broken {
+            size = self.ask(|store| async move { Ok(diagnosing::size(&store).await) }).await?;
+        }
+        findings.push(size);
         match self.zookeeper_time().await {
             Ok(time) => findings.push(diagnosing::clock(time, bellwether_common::clock::wall())),
             Err(Error::Denied { what }) => {

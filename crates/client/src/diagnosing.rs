@@ -6,6 +6,8 @@
 use std::time::Duration;
 
 use bellwether_common::store::{ReadError, Store};
+use bellwether_core::protocol::multi::MULTI_BYTES_MAX;
+use bellwether_core::protocol::version::{self, Admission};
 use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, WorkerId, layout, path};
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -83,11 +85,46 @@ impl Finding {
 /// A clock that is further away than this spoils delays that people compute.
 const SKEW_MAX: Duration = Duration::from_secs(5);
 
+/// Whether ZooKeeper takes requests as large as ours may be. What is asked for is refused for another reason, so that nothing changes.
+pub(crate) async fn size(store: &Store) -> Finding {
+    const ROOM: usize = 1024;
+    let size = MULTI_BYTES_MAX - ROOM;
+    // Nobody has ever set it so often.
+    let probe = Multi::new().check(path::TASKS, i32::MAX).create(path::submitted("doctor"), vec![b'x'; size]);
+    let shown = format!("{} KiB", size / 1024);
+    match store.commit(probe).await {
+        Outcome::Refused(Refusal::At { .. }) | Outcome::Applied(_) => Finding::fine("size", format!("requests of {shown} are taken")),
+        Outcome::Unknown | Outcome::Refused(_) => Finding::broken(
+            "size",
+            format!("a request of {shown} was not answered: ZooKeeper cuts the connection, and with it everything that is on its way"),
+            "let jute.maxbuffer be 1048575 (as it is unless set) or more for all servers".to_owned(),
+        ),
+    }
+}
+
+/// Whether this program may take part.
+async fn protocol(store: &Store) -> Result<Finding, ReadError> {
+    let said = store.get(path::VERSION).await?.map(|node| node.data);
+    Ok(match version::admission(said.as_deref()) {
+        Admission::Welcome => Finding::fine("protocol", format!("the cluster speaks protocol {}", shown(said.as_deref()))),
+        Admission::Unsaid => {
+            let text = format!("{} does not say which protocol the cluster speaks", path::VERSION);
+            Finding::odd("protocol", text, "create what is missing of the layout; any service does so when it starts".to_owned())
+        }
+        Admission::Refused(mismatch) => Finding::broken("protocol", mismatch.to_string(), "as it says".to_owned()),
+    })
+}
+
+fn shown(data: Option<&[u8]>) -> String {
+    String::from_utf8_lossy(data.unwrap_or_default()).trim().to_owned()
+}
+
 /// Looks at everything.
 pub(crate) async fn look(store: &Store, asked_timeout: Duration) -> Result<Vec<Finding>, ReadError> {
     store.sync().await?;
     let mut findings = vec![timeout(store.timeout(), asked_timeout)];
     findings.push(layout_of(store).await?);
+    findings.push(protocol(store).await?);
     findings.push(office(store).await?);
     findings.extend(boxes(store).await?);
     findings.extend(children_of_tasks(store).await?);

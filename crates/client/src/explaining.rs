@@ -196,7 +196,16 @@ mod tests {
     }
 
     fn cluster(workers: Vec<WorkerView>) -> Overview {
-        let master = Master { name: None, host: None, pid: None, http: None, epoch: Some(1), since: Timestamp::UNIX_EPOCH, foreign: false };
+        let master = Master {
+            name: None,
+            host: None,
+            pid: None,
+            http: None,
+            version: None,
+            epoch: Some(1),
+            since: Timestamp::UNIX_EPOCH,
+            foreign: false,
+        };
         Overview { workers, master: Some(master), ..Overview::empty("zk:1".to_owned()) }
     }
 

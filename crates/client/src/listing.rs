@@ -50,6 +50,8 @@ struct Place {
 
 /// How many nodes are read before it is looked whether the limit is reached.
 const PAGE: usize = 500;
+/// The same where there is no limit: between two pages nothing is on its way.
+const LARGE_PAGE: usize = 20_000;
 
 impl Filter {
     fn wants(&self, state: TaskState) -> bool {
@@ -79,13 +81,24 @@ pub(crate) async fn list(store: &Store, filter: &Filter) -> Result<Listing, Read
     let letters = letters(store, filter).await?;
     let limit = filter.limit.unwrap_or(usize::MAX);
     let mut tasks: Vec<TaskView> = Vec::new();
-    for page in places.chunks(PAGE) {
-        for mut view in views(store, page).await? {
+    let mut living: HashSet<TaskName> = HashSet::new();
+    for page in places.chunks(if filter.limit.is_some() { PAGE } else { LARGE_PAGE }) {
+        let unwanted = |place: &Place, node: &Node| {
+            let outcome = place.state.is_none().then(|| outcome_of(&node.data)).flatten();
+            let dead = filter.wants(TaskState::Dead) && letters.contains(place.task.as_str());
+            outcome.is_some_and(|outcome| !filter.wants(outcome) && !dead)
+        };
+        for mut view in views(store, page, unwanted).await? {
             view.dead_letter = view.state.is_final() && letters.contains(view.task.as_str());
-            if filter.passes(&view) {
-                tasks.retain(|seen| seen.task != view.task || !view.state.is_final() || seen.state.is_final());
-                tasks.push(view);
+            if !filter.passes(&view) {
+                continue;
             }
+            if !view.state.is_final() {
+                living.insert(view.task.clone());
+            } else if living.remove(&view.task) {
+                tasks.retain(|seen| seen.task != view.task);
+            }
+            tasks.push(view);
         }
         if tasks.len() > limit {
             break;
@@ -140,11 +153,26 @@ fn sorted(names: Option<Vec<String>>) -> Vec<TaskName> {
     names.iter().map(|name| TaskName::listed(name)).collect()
 }
 
-async fn views(store: &Store, page: &[Place]) -> Result<Vec<TaskView>, ReadError> {
+/// How a task ended, if that can be seen without reading the whole result: there may be a hundred thousand of them. Our own programs
+/// write it behind the name, and what looks like it inside a name has backslashes in between.
+fn outcome_of(status: &[u8]) -> Option<TaskState> {
+    /// The longest name, with all of its characters escaped, fits.
+    const FRONT: usize = 2_000;
+    const KEY: &[u8] = br#"","outcome":""#;
+    let rest = status.strip_prefix(br#"{"bellwether":1,"task":""#)?;
+    let front = &rest[..rest.len().min(FRONT)];
+    let at = front.windows(KEY.len()).position(|bytes| bytes == KEY)? + KEY.len();
+    let word = rest[at..].split(|byte| *byte == b'"').next()?;
+    std::str::from_utf8(word).ok()?.parse().ok()
+}
+
+/// Those that are `unwanted` are passed over before they are understood.
+async fn views(store: &Store, page: &[Place], unwanted: impl Fn(&Place, &Node) -> bool + Send) -> Result<Vec<TaskView>, ReadError> {
     let nodes = reader::read_nodes(store, page.iter().map(|place| place.path.clone()).collect()).await;
     let mut views = Vec::new();
     for (place, (_, answer)) in page.iter().zip(nodes) {
         match answer {
+            Ok(Some(node)) if unwanted(place, &node) => {}
             Ok(Some(node)) => views.push(view(place, &node)),
             // It moved on, or its owner lets nobody read it.
             Ok(None) | Err(ReadError::NoAuth { .. }) => {}
@@ -172,6 +200,7 @@ fn view(place: &Place, node: &Node) -> TaskView {
 #[cfg(test)]
 mod tests {
     use bellwether_core::protocol::Stat;
+    use bellwether_core::protocol::result::{TaskOutcome, TaskResult};
 
     use super::*;
 
@@ -188,6 +217,20 @@ mod tests {
         assert!(!filter.passes(&view));
         let filter = Filter { states: vec![TaskState::Failed], ..Filter::default() };
         assert!(filter.wants_ended() && !filter.wants(TaskState::Pending));
+    }
+
+    #[test]
+    fn an_outcome_is_seen_at_a_glance_or_not_at_all() {
+        let result = |task: &str| {
+            let task = TaskName::listed(task);
+            let result = TaskResult::without_run(task, TaskOutcome::TimedOut, "x".into(), jiff::Timestamp::UNIX_EPOCH);
+            serde_json::to_vec(&result).expect("JSON")
+        };
+        assert_eq!(outcome_of(&result("t")), Some(TaskState::TimedOut));
+        assert_eq!(outcome_of(&result(r#"x","outcome":"failed"#)), Some(TaskState::TimedOut));
+        for unseen in [&b"done"[..], b"", br#"{"outcome":"failed","bellwether":1}"#, br#"{"bellwether":1,"task":"t","outcome":"lost"}"#] {
+            assert_eq!(outcome_of(unseen), None);
+        }
     }
 
     #[test]

@@ -52,6 +52,8 @@ pub struct Master {
     pub pid: Option<u32>,
     /// Where it serves metrics and health.
     pub http: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
     /// Its term.
     pub epoch: Option<i32>,
     /// Since when it rules.
@@ -81,6 +83,8 @@ pub struct WorkerView {
     pub resources: BTreeMap<String, u32>,
     /// Where it serves metrics and health.
     pub http: Option<String>,
+    /// Its version.
+    pub version: Option<String>,
     /// Since when it is registered.
     pub since: Timestamp,
     /// How it drains, if somebody wants it to take nothing more.
@@ -135,6 +139,7 @@ impl WorkerView {
             labels,
             resources,
             http: None,
+            version: None,
             since,
             drain: None,
             foreign: true,
@@ -169,11 +174,12 @@ fn master_of(node: &Node) -> Master {
             host: Some(record.host),
             pid: Some(record.pid),
             http: Some(record.http),
+            version: Some(record.version),
             epoch: record.epoch,
             since: record.since.unwrap_or(since),
             foreign: false,
         },
-        Err(_) => Master { name: None, host: None, pid: None, http: None, epoch: None, since, foreign: true },
+        Err(_) => Master { name: None, host: None, pid: None, http: None, version: None, epoch: None, since, foreign: true },
     }
 }
 
@@ -257,6 +263,7 @@ fn worker_of(worker: WorkerId, assigned: u32, node: &Node) -> WorkerView {
             labels: record.labels,
             resources: record.resources,
             http: Some(record.http),
+            version: Some(record.version),
             since,
             drain: None,
             foreign: false,

@@ -11,6 +11,7 @@ use super::question;
 use super::table::printable;
 
 mod servers;
+mod services;
 
 /// What was found.
 #[derive(Serialize, JsonSchema)]
@@ -26,7 +27,10 @@ pub(crate) async fn run(ctx: &Context, fix: bool, yes: bool) -> Result<u8, Failu
     let mut findings = servers::look(&ctx.settings.zookeeper.connect).await;
     // Without a session the findings about the servers are all there is, and they say why.
     match ctx.client().await {
-        Ok(client) => findings.extend(client.diagnose().await?),
+        Ok(client) => {
+            findings.extend(client.diagnose().await?);
+            findings.extend(services::look(&client.overview().await?).await);
+        }
         Err(failure) => findings.push(Finding::broken("session", failure.message, failure.hint.unwrap_or_default())),
     }
     if ctx.printer.output == Output::Table {

@@ -126,7 +126,16 @@ mod tests {
     }
 
     fn master() -> Master {
-        Master { name: None, host: None, pid: None, http: None, epoch: Some(1), since: Timestamp::UNIX_EPOCH, foreign: false }
+        Master {
+            name: None,
+            host: None,
+            pid: None,
+            http: None,
+            version: None,
+            epoch: Some(1),
+            since: Timestamp::UNIX_EPOCH,
+            foreign: false,
+        }
     }
 
     fn worker(slots: u32) -> WorkerView {
@@ -140,6 +149,7 @@ mod tests {
             labels: BTreeMap::new(),
             resources: BTreeMap::new(),
             http: None,
+            version: None,
             since: Timestamp::UNIX_EPOCH,
             drain: None,
             foreign: false,
