@@ -102,3 +102,52 @@ fn a_token_is_shown_to_the_worker_and_its_lack_explained() {
         );
     }
 }
+
+#[test]
+fn a_hundred_megabytes_are_followed_and_a_reader_that_stalls_holds_nobody_up() {
+    let (cluster, _coordinator, _worker) = working(2);
+    // 64 MiB are kept of 100 MB: what is left out is told.
+    let task = submit(&cluster, &[], "seq -w 1 12500000");
+    let bellwether = bellwether_tests::place::binary("bellwether");
+    let logs = |behind: &str| {
+        let line = format!(
+            "{} -z {} logs -f {task} 2>{}/said | {behind}",
+            bellwether.display(),
+            cluster.connect_string(),
+            cluster.dir().display()
+        );
+        let mut shell = std::process::Command::new("/bin/sh");
+        shell.args(["-c", &line]).current_dir(cluster.dir()).spawn().expect("a shell")
+    };
+    // It reads one line, and then nothing until it is let go.
+    let mut stalled = logs("(head -n 1 >first; until [ -e gate ]; do sleep 0.05; done; tail -n 1 >last)");
+    assert_eq!(cluster.cli(&["wait", &task]).code, 0, "the task ends, although somebody does not read on");
+    assert_eq!(cluster.cli(&["run", "--", "echo", "others"]).success().stdout, "others\n", "others are served");
+    fs::write(cluster.dir().join("gate"), "").expect("opened");
+    assert!(eventually(SOON, "its end", || stalled.try_wait().expect("a child")).success());
+    assert_eq!((cluster.lines("first"), cluster.lines("last")), (vec!["00000001".to_owned()], vec!["12500000".to_owned()]));
+    let whole = cluster.cli(&["logs", &task]).success();
+    let lines = whole.stdout.lines().filter(|line| line.len() == 8 && line.bytes().all(|byte| byte.is_ascii_digit())).count();
+    assert!(whole.stdout.ends_with("\n12500000\n") && lines > 6_000_000, "{lines} lines");
+    let told = whole.stderr.contains("bytes") || whole.stdout.contains("bytes are missing here");
+    assert!(told && lines < 12_500_000, "what is left out is told: {:?}", whole.stderr);
+}
+
+#[test]
+fn whoever_follows_goes_on_when_the_worker_is_started_again() {
+    let cluster = Cluster::new();
+    let _coordinator = cluster.coordinator("c1");
+    let worker = cluster.worker("w1", 1);
+    let gate = cluster.dir().join("gate");
+    let line = format!("echo attempt $BELLWETHER_ATTEMPT; until [ -e {} ]; do sleep 0.02; done; echo done", gate.display());
+    let task = submit(&cluster, &[], &line);
+    let follower = cluster.cli_start(&["logs", "-f", &task]);
+    eventually(SOON, "the first attempt", || follower.stdout() == "attempt 1\n");
+    worker.kill9();
+    let _again = cluster.worker("w1", 1);
+    eventually(SOON, "the second attempt", || follower.stdout().ends_with("attempt 2\n"));
+    fs::write(gate, "").expect("opened");
+    let output = finish(follower).success();
+    assert_eq!(output.stdout, "attempt 1\nattempt 2\ndone\n");
+    assert!(output.stderr.contains(&format!("{task} goes on as attempt 2 on w1-")), "{output:#?}");
+}
