@@ -4,7 +4,7 @@
 TEST_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test lint verify fix figures nemesis faults fuzz audit-rate deb deb-test deploy-check dashboards dashboards-check dashboard-figures ticks pictures docs
+.PHONY: help deps build demo test lint verify fix figures nemesis faults fuzz audit-rate deb deb-test deploy-check dashboards dashboards-check dashboard-figures ticks pictures docs deny sbom
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -92,6 +92,12 @@ pictures: build $(NODE_MODULES) ## Live through some failovers and draw the dash
 
 dashboard-figures: build ## Measure for how long nobody ruled, by the dashboard and by ZooKeeper's log
 	@cargo run --quiet --package bellwether-tests --bin dashboards
+
+deny: deps ## Judge licences, duplicates, sources and advisories of all dependencies (installs cargo-deny into target/tools)
+	@scripts/deny
+
+sbom: deps ## Write what the programs are made of, as CycloneDX, into target/sbom (installs cargo-cyclonedx into target/tools)
+	@scripts/sbom
 
 docs: ## Build the documentation into target/book (installs mdBook into target/tools)
 	@[ -x target/tools/bin/mdbook ] || cargo install --quiet --locked --root target/tools mdbook

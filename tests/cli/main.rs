@@ -25,7 +25,9 @@ mod selectors;
 mod shipped;
 mod snapshots;
 mod submit;
+mod supply;
 mod terminal;
+mod threats;
 mod top;
 mod wait;
 

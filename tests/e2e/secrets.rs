@@ -1,4 +1,4 @@
-//! The password for ZooKeeper: it opens what is closed, and is seen nowhere.
+//! Secrets: the password for ZooKeeper, the token for outputs, the key that signs. They open what is closed, and are seen nowhere.
 
 use std::fs::{self, Permissions};
 use std::os::unix::fs::PermissionsExt;
@@ -10,6 +10,7 @@ use zookeeper_client::{Acls, Client, CreateMode};
 
 /// What must not be seen.
 const CANARY: &str = "yellow-canary-7731";
+const TOKEN: &str = "green-canary-7732-and-more";
 
 /// A file that holds the password and is as closed as it should be.
 fn secret(directory: &Path) -> PathBuf {
@@ -40,19 +41,35 @@ fn ready(service: &Process) -> bool {
 }
 
 #[test]
-fn the_password_is_in_no_log_no_argument_no_page_and_no_task() {
+fn no_secret_is_in_a_log_an_argument_a_page_a_task_a_metric_or_a_znode() {
     let cluster = Cluster::builder().variable("RUST_LOG", "trace").setting("log.level", "\"trace\"").start();
     let (connect, file) = (format!("{:?}", closed_root(&cluster)), quoted(secret(cluster.dir())));
+    let (token, key) = (cluster.dir().join("token"), cluster.dir().join("key").display().to_string());
+    fs::write(&token, format!("{TOKEN}\n")).expect("written");
+    fs::set_permissions(&token, Permissions::from_mode(0o400)).expect("a mode");
+    let public = cluster.cli(&["key", "new", &key]).success().lines()[0].to_owned();
+    let signing = fs::read_to_string(&key).expect("the key").split(' ').nth(1).expect("digits").trim().to_owned();
     let settings =
         [("zookeeper.connect", connect.as_str()), ("zookeeper.auth_scheme", "\"digest\""), ("zookeeper.auth_file", file.as_str())];
-    let services = [cluster.coordinator_with("c1", &settings), cluster.worker_with("w1", 1, &settings)];
+    let (token, trusted) = (quoted(&token), format!("[{public:?}]"));
+    let own = [("http.token_file", token.as_str()), ("worker.require_signature", "true"), ("worker.trusted_keys", &trusted)];
+    let services = [cluster.coordinator_with("c1", &settings), cluster.worker_with("w1", 1, &[&settings[..], &own].concat())];
     for service in &services {
         eventually(SOON, "it is ready behind the password", || ready(service));
     }
     let mut seen = Vec::new();
     let sets: Vec<String> = settings.iter().map(|(key, value)| format!("{key}={}", value.trim_matches('"'))).collect();
-    let client = ["--set", "zookeeper.root=/here/closed", "--set", &sets[1], "--set", &sets[2], "-vv"];
-    for command in [&["run", "--", "env"][..], &["-o", "json", "config", "show", "--origin"], &["config", "show"], &["status"]] {
+    let shown = format!("http.token_file={}", token.trim_matches('"'));
+    let secrets = ["--set", &sets[1], "--set", &sets[2], "--set", &shown, "--sign-key", &key];
+    let client = [&["--set", "zookeeper.root=/here/closed", "-vv"], &secrets[..]].concat();
+    for command in [
+        &["run", "--", "sh", "-c", "env; cat /proc/$PPID/cmdline /proc/[0-9]*/cmdline 2>/dev/null | tr '\\0' ' '"][..],
+        &["-o", "json", "list"],
+        &["key", "show", &key],
+        &["-o", "json", "config", "show", "--origin"],
+        &["config", "show"],
+        &["status"],
+    ] {
         let output = cluster.cli(&[&client[..], command].concat()).success();
         seen.push((command.join(" "), output.stdout + &output.stderr));
     }
@@ -62,16 +79,41 @@ fn the_password_is_in_no_log_no_argument_no_page_and_no_task() {
             let bytes = fs::read(proc.join(file)).expect("our own process");
             seen.push((format!("{file} of {name}"), String::from_utf8_lossy(&bytes).into_owned()));
         }
-        for page in ["/metrics", "/health/ready", "/health/live"] {
+        for page in ["/metrics", "/health/ready", "/health/live", "/v1/tasks"] {
             seen.push((format!("{page} of {name}"), service.get(page).expect("a page").1));
         }
         assert_eq!(service.terminate(SOON), 0);
         seen.push((format!("log of {name}"), service.log()));
     }
-    for (place, text) in seen {
+    for (place, text) in &seen {
         assert!(!text.is_empty(), "{place} says nothing at all");
-        assert!(!text.contains(CANARY), "the password is in the {place}");
     }
+    // All that ever stood in a znode stands there.
+    let written = files_below(&cluster.zookeeper().data_dirs());
+    assert!(written.iter().any(|bytes| contains(bytes, b"/here/closed")), "the log was found");
+    for secret in [CANARY, TOKEN, &signing] {
+        for (place, text) in &seen {
+            assert!(!text.contains(secret), "a secret is in the {place}");
+        }
+        assert!(!written.iter().any(|bytes| contains(bytes, secret.as_bytes())), "a secret is in ZooKeeper's transaction log");
+    }
+}
+
+fn files_below(directories: &[PathBuf]) -> Vec<Vec<u8>> {
+    let mut found = Vec::new();
+    for directory in directories {
+        for path in fs::read_dir(directory).into_iter().flatten().flatten().map(|entry| entry.path()) {
+            match path.is_dir() {
+                true => found.extend(files_below(&[path])),
+                false => found.extend(fs::read(path)),
+            }
+        }
+    }
+    found
+}
+
+fn contains(bytes: &[u8], word: &[u8]) -> bool {
+    bytes.windows(word.len()).any(|window| window == word)
 }
 
 #[test]

@@ -251,7 +251,12 @@ impl Cluster {
     #[track_caller]
     pub fn worker_inside(&self, wrapper: &[String], name: &str, slots: usize, settings: &[(&str, &str)]) -> Process {
         let output = self.dir().join(format!("{name}-output")).display().to_string();
-        let own = [("worker.name", quoted(name)), ("worker.slots", slots.to_string()), ("worker.output_dir", quoted(&output))];
+        let own = [
+            ("worker.name", quoted(name)),
+            ("worker.slots", slots.to_string()),
+            ("worker.output_dir", quoted(&output)),
+            ("worker.allow_root", "true".to_owned()),
+        ];
         self.service("bellwether-worker", wrapper, name, self.worker_session, &own, settings)
     }
 

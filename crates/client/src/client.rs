@@ -145,10 +145,19 @@ impl Client {
         let settings = &self.inner.settings;
         let submittal = |(task, new): (&TaskName, NewTask)| {
             let held = new.is_held();
-            let payload = new.payload(&settings.submitter, settings.payload_max)?;
+            let payload = self.sealed(task, new.payload(&settings.submitter, settings.payload_max)?)?;
             Ok(Submittal { task: task.clone(), payload, held, letter: None })
         };
         names.iter().zip(tasks).map(submittal).collect()
+    }
+
+    /// With a signature, if there is a key.
+    fn sealed(&self, task: &TaskName, payload: Vec<u8>) -> Result<Vec<u8>, SubmitError> {
+        let settings = &self.inner.settings;
+        match &settings.signer {
+            Some(signer) => signer.seal(task, &payload, settings.payload_max),
+            None => Ok(payload),
+        }
     }
 
     /// Of a single task with a key, that of the key.
@@ -286,6 +295,7 @@ impl Client {
         });
         let payload = read.await?.ok_or_else(|| Error::NoSuchLetter(dead.clone()))??;
         let task = self.new_name();
+        let payload = self.sealed(&task, payload)?;
         let submittal = Submittal { task: task.clone(), payload, held: false, letter: Some(dead.clone()) };
         self.submit_all(self.new_guard(), None, vec![submittal]).await?;
         Ok(task)
@@ -304,6 +314,7 @@ impl Client {
         let result = self.result(task).await?.ok_or_else(|| Error::NotEnded(task.clone()))?;
         let payload = result.request_again().ok_or_else(|| Error::NotKept(task.clone()))?;
         let again = self.new_name();
+        let payload = self.sealed(&again, payload)?;
         let submittal = Submittal { task: again.clone(), payload, held: false, letter: None };
         self.submit_all(self.new_guard(), None, vec![submittal]).await?;
         Ok(again)
@@ -419,7 +430,11 @@ impl Client {
     /// [`SubmitError`]: what is wrong with it; [`Error::ScheduleExists`] if there is another one of this name.
     pub async fn make_schedule(&self, name: &ScheduleName, task: NewTask, record: ScheduleRecord) -> Result<Scheduled, SubmitError> {
         let settings = &self.inner.settings;
-        let record = ScheduleRecord { task: task.envelope(&settings.submitter, settings.payload_max)?, ..record };
+        let mut envelope = task.envelope(&settings.submitter, settings.payload_max)?;
+        if let Some(signer) = &settings.signer {
+            envelope = signer.seal_schedule(name, envelope)?;
+        }
+        let record = ScheduleRecord { task: envelope, ..record };
         record.check().map_err(SubmitError::BadSchedule)?;
         let name = name.clone();
         let made = self.ask(move |store| {

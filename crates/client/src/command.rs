@@ -17,6 +17,7 @@ mod forget;
 mod group;
 mod history;
 mod interrupts;
+mod key;
 mod list;
 mod logs;
 mod master;
@@ -85,6 +86,9 @@ async fn run(arguments: Arguments) -> Result<u8, Failure> {
     }
     if let Command::Completion { shell } = &arguments.command {
         return Ok(completion::script(*shell, &arguments.global));
+    }
+    if let Command::Key { command } = &arguments.command {
+        return key::run(command, &arguments.global);
     }
     if let Command::Man(asked) = &arguments.command {
         return completion::man(asked.dir.as_deref(), &arguments.global);
@@ -173,6 +177,7 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Audit(_)
         | Command::Config(_)
         | Command::Dev(_)
+        | Command::Key { .. }
         | Command::Completion { .. }
         | Command::Man(_)
         | Command::Schema(_)

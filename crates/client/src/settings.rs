@@ -6,6 +6,8 @@ use bellwether_common::config::Settings;
 use bellwether_common::session::{Needs, SessionSettings};
 use bellwether_core::protocol::payload::PAYLOAD_BYTES_MAX;
 
+use crate::signing::Signer;
+
 /// What a client is told at its start. [`ClientSettings::new`] has what suits most.
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
@@ -19,6 +21,8 @@ pub struct ClientSettings {
     pub payload_max: usize,
     /// Who submits and cancels; `user@host` unless told otherwise.
     pub submitter: String,
+    /// Signs what is submitted, for workers that ask for it; nothing if `None`.
+    pub signer: Option<Signer>,
 }
 
 impl ClientSettings {
@@ -46,6 +50,7 @@ impl ClientSettings {
             submit_window: settings.client.submit_window as usize,
             payload_max: settings.task.payload_max.as_usize().min(PAYLOAD_BYTES_MAX),
             submitter: submitter(),
+            signer: Signer::of(&settings.client),
         }
     }
 

@@ -7,10 +7,12 @@
 //! Defaults are overridden by files in their order, those by the environment (`BELLWETHER__SECTION__KEY`), that by
 //! `--set section.key=value`, that by other flags. Unknown keys and impossible values are errors, and one report names all of them.
 
+mod allow;
 mod args;
 mod json_schema;
 mod keys;
 mod layers;
+mod limits;
 mod lines;
 mod problem;
 mod reload;
@@ -24,13 +26,16 @@ use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 use std::thread;
 
+pub use allow::AllowedCommand;
 pub use args::CommonArgs;
 pub use json_schema::json_schema;
 pub use layers::{Origins, Sources};
+pub use limits::Limits;
 pub use problem::{ConfigError, Origin, Problem};
 pub use reload::{RELOADABLE, Reload, reload};
 pub use schema::{
-    ClassicWorkers, Client, Coordinator, Format, Http, Log, LogFormat, LogLevel, OnDoubt, Output, Settings, Task, Worker, Zookeeper,
+    ClassicWorkers, Client, Coordinator, Exec, Format, Http, Inherited, Log, LogFormat, LogLevel, OnDoubt, Output, Settings, Task, WorkDir,
+    Worker, Zookeeper,
 };
 pub use values::{ByteSize, Secret};
 

@@ -1,7 +1,7 @@
 //! What the services of Bellwether share: the shell around `bellwether-core`.
 //!
 //! What lives here: the ZooKeeper session and everything that reads and writes through it, configuration ([`config`]), metrics
-//! ([`metrics`]), the HTTP pages ([`http`]), and the start and end of a process ([`boot`], [`exit`]). What does not: decisions (they
+//! ([`metrics`]), the HTTP pages ([`http`]), keys ([`signing`]), and the start and end of a process ([`boot`], [`exit`]). What does not: decisions (they
 //! are the core's) and anything that only one role needs.
 
 pub mod audit;
@@ -17,6 +17,7 @@ pub mod output;
 pub mod pen;
 pub mod reader;
 pub mod session;
+pub mod signing;
 pub mod store;
 pub mod txnlog;
 pub mod wait;

@@ -38,6 +38,8 @@ pub enum Ending {
         /// Why, for people.
         why: String,
     },
+    /// It was not started, because this worker does not run such a task: it ends, without another attempt.
+    Rejected(Rejection),
     /// It was killed because this worker was ordered to stop it, or because this worker was frozen and could not be proven alive:
     /// there is no result.
     Killed,
@@ -98,7 +100,11 @@ pub fn after_run(
     assigned: Option<Timestamp>,
     defaults: &RetryDefaults,
 ) -> AfterRun {
-    let result = TaskResult { assigned, ..result_of_run(name, task, runner, ran) };
+    let result = if let Ending::Rejected(why) = &ran.ending {
+        result_of_refusal(name, task, runner, why, ran.ended)
+    } else {
+        TaskResult { assigned, ..result_of_run(name, task, runner, ran) }
+    };
     let reason = RetryReason::of(&ran.ending).filter(|_| defaults.wants_retry(&task.envelope, &ran.ending));
     let Some(reason) = reason else {
         let recorded = record(&result, Some(task));
@@ -117,6 +123,17 @@ pub fn after_run(
     AfterRun::Again(Retry { payload: again.encode(), attempt: result.attempt, reason, delay })
 }
 
+/// The result of a task that its worker does not run. No attempt was made; those before are remembered.
+fn result_of_refusal(name: &TaskName, task: &Task, runner: &Runner, why: &Rejection, now: Timestamp) -> TaskResult {
+    let mut result = rejected(name.clone(), why, now);
+    result.note_request(task);
+    result.attempt = task.envelope.attempts_made();
+    result.attempts = task.envelope.attempts.clone();
+    result.worker = Some(runner.worker.clone());
+    result.epoch = runner.epoch;
+    result
+}
+
 /// The result of a task whose command ran to its end, or could not be started.
 #[must_use]
 pub fn result_of_run(name: &TaskName, task: &Task, runner: &Runner, ran: &Ran) -> TaskResult {
@@ -126,6 +143,7 @@ pub fn result_of_run(name: &TaskName, task: &Task, runner: &Runner, ran: &Ran) -
         Ending::Signalled(signal) => (TaskOutcome::Failed, None, Some(*signal), None),
         Ending::TimedOut => (TaskOutcome::TimedOut, None, None, Some("it ran longer than it may".to_owned())),
         Ending::NotStarted { exit, why } => (TaskOutcome::Failed, Some(*exit), None, Some(why.clone())),
+        Ending::Rejected(why) => (TaskOutcome::Rejected, None, None, Some(format!("{}: {why}", why.word()))),
         Ending::Killed => (TaskOutcome::Failed, None, Some(9), Some("its worker was ordered to stop it".to_owned())),
     };
     let mut result = TaskResult::without_run(name.clone(), outcome, String::new(), ran.ended);
@@ -308,6 +326,21 @@ mod tests {
 
     fn run(data: &[u8], ending: Ending, defaults: &RetryDefaults) -> AfterRun {
         after_run(&TaskName::listed("t"), &payload::decode(data).unwrap(), &runner(), &ran(ending), None, defaults)
+    }
+
+    #[test]
+    fn what_its_worker_does_not_run_ends_without_an_attempt() {
+        let twice = br#"{"bellwether":1,"shell":"x","retries":9,"failures":1}"#.as_slice();
+        let AfterRun::Ended { result, letter: None, .. } = run(twice, Ending::Rejected(Rejection::Unsigned), &defaults(3)) else {
+            panic!("another attempt would be refused, too")
+        };
+        assert_eq!((result.outcome, result.attempt, result.exit_code()), (TaskOutcome::Rejected, 1, 125));
+        assert!(result.why().starts_with("rejected: unsigned"), "{}", result.why());
+        assert_eq!(result.worker.map(|worker| worker.to_string()), Some("w-0000000000000001".into()));
+        let AfterRun::Ended { recorded, .. } = run(b"x", Ending::Rejected(Rejection::NotAllowed("y".into())), &defaults(3)) else {
+            panic!()
+        };
+        assert_eq!(recorded.status, b"failed rejected: not-allowed");
     }
 
     #[test]

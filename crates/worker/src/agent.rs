@@ -19,7 +19,7 @@ use bellwether_common::store::{ReadError, Store};
 use bellwether_common::watch::{ChangesSeen, Watch};
 use bellwether_common::{boot, clock};
 use bellwether_core::agent::{self as core, Agent, Effect, Event, Order, Timer};
-use bellwether_core::lifecycle::{RetryDefaults, RunId};
+use bellwether_core::lifecycle::{Ending, RetryDefaults, RunId};
 use bellwether_core::protocol::PROTOCOL_VERSION;
 use bellwether_core::protocol::record::WorkerRecord;
 use tracing::{debug, warn};
@@ -29,6 +29,7 @@ use crate::guardian::GuardianMode;
 use crate::observe::Observer;
 use crate::order;
 use crate::supervisor::{Request, executor_settings};
+use crate::trust::Trust;
 use asking::{Answer, Posted};
 
 /// How long to wait before what failed is tried again.
@@ -61,6 +62,8 @@ pub(crate) struct AgentActor {
     killer: Killer,
     guardian: GuardianMode,
     supervisor: Recipient<Request>,
+    /// If signatures are asked for.
+    trust: Option<Trust>,
     observer: Observer,
     timers: HashMap<Timer, SpawnHandle>,
 }
@@ -85,6 +88,7 @@ impl AgentActor {
         killer: Killer,
         guardian: GuardianMode,
         supervisor: Recipient<Request>,
+        trust: Option<Trust>,
     ) -> Self {
         let settings = settings(context);
         Self {
@@ -95,6 +99,7 @@ impl AgentActor {
             killer,
             guardian,
             supervisor,
+            trust,
             observer: Observer::new(settings.record.slots),
             timers: HashMap::new(),
             settings,
@@ -119,7 +124,7 @@ impl AgentActor {
         for effect in effects {
             match effect {
                 Effect::KillAll => self.kill_all(),
-                Effect::Start(order) => self.start(&order),
+                Effect::Start(order) => self.start(&order, context),
                 Effect::Stop(id, how) => self.stop(id, how),
                 Effect::Arm(timer, at) => self.arm(timer, at, context),
                 Effect::Register(multi) => self.register(multi, context),
@@ -148,8 +153,13 @@ impl AgentActor {
         self.executor.do_send(KillAll);
     }
 
-    fn start(&mut self, order: &Order) {
+    fn start(&mut self, order: &Order, context: &mut Context<Self>) {
         self.observer.starting(order);
+        let now = u64::try_from(clock::wall().as_second()).unwrap_or(u64::MAX);
+        if let Some(Err(why)) = self.trust.as_mut().map(|trust| trust.admit(order, now)) {
+            // Behind the effects that are being run. Bounded by the slots.
+            return context.notify(order::refused(order, why));
+        }
         // Bounded by the slots.
         self.executor.do_send(Start(order::run_of(order, self.task_timeout)));
     }
@@ -316,6 +326,10 @@ impl Handler<Report> for AgentActor {
         match report {
             Report::Started(started) => debug!(task = %started.id.task, pid = started.pid, "task started"),
             Report::Ended(ended) => {
+                if let Some(trust) = self.trust.as_mut().filter(|_| ended.how == Ending::Killed) {
+                    // Before it is given back.
+                    trust.forget(&ended.id);
+                }
                 self.observer.run_ended(&ended);
                 let (id, ran) = order::ran_of(*ended, &self.settings.record.http);
                 self.feed(Event::RunEnded(id, Box::new(ran)), context);

@@ -13,6 +13,7 @@ mod command;
 mod control;
 mod expiry;
 mod pieces;
+pub(crate) mod policy;
 mod run;
 mod serve;
 pub(crate) mod shelf;
@@ -44,6 +45,7 @@ pub use bellwether_common::output::escape;
 pub use cgroup::{Cgroups, NoCgroups};
 pub(crate) use control::FAMILY;
 pub use control::Signalling;
+pub use policy::{Identity, Policy};
 pub use run::{Ending, Program, Report, Run, RunEnded, RunId, RunStarted, Tail};
 
 /// How commands are run.
@@ -67,6 +69,8 @@ pub struct Settings {
     /// and kills children that it does not know, except those in its own process group. Without it, daemons outlive their task
     /// and end with the worker (through the guardian).
     pub adopt_orphans: bool,
+    /// What tasks may do.
+    pub policy: Policy,
 }
 
 impl Default for Settings {
@@ -80,6 +84,7 @@ impl Default for Settings {
             output_retention: Duration::from_secs(7 * 24 * 3600),
             output_total: 10 * 1024 * 1024 * 1024,
             adopt_orphans: true,
+            policy: Policy::default(),
         }
     }
 }
@@ -134,8 +139,8 @@ impl Executor {
             runtime.spawn(expiry::expire_regularly(root, limits, Arc::downgrade(&runs)));
         }
         let shelf = Shelf::new(settings.output_dir.clone());
-        let shop =
-            Workshop { settings, environment: command::Environment::scrubbed(), guardian, sweeper, cgroups: None, shelf, store: None };
+        let environment = command::Environment::scrubbed(&settings.policy);
+        let shop = Workshop { settings, environment, guardian, sweeper, cgroups: None, shelf, store: None };
         Self { shop: Arc::new(shop), runs, runtime, reports }
     }
 
@@ -242,7 +247,8 @@ impl Handler<Stop> for Executor {
     }
 }
 
-/// From now on runs are started with these settings; what runs keeps its own. Whether orphans are adopted stays as it is.
+/// From now on runs are started with these settings; what runs keeps its own. Whether orphans are adopted and what tasks may do
+/// stays as it is.
 #[derive(Debug, Clone)]
 pub struct Configure(pub Settings);
 
@@ -254,6 +260,7 @@ impl Handler<Configure> for Executor {
     type Result = ();
 
     fn handle(&mut self, Configure(settings): Configure, _: &mut Self::Context) {
+        let settings = Settings { policy: self.shop.settings.policy.clone(), ..settings };
         self.shop = Arc::new(Workshop { settings, ..Workshop::clone(&self.shop) });
     }
 }

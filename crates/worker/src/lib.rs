@@ -16,6 +16,8 @@ mod order;
 mod pages;
 mod preflight;
 mod processes;
+mod stub;
 mod supervisor;
+mod trust;
 
 pub use supervisor::run;

@@ -129,6 +129,8 @@ impl Observer {
             Ending::Exited(0) => "succeeded",
             Ending::Exited(_) | Ending::Signalled(_) | Ending::NotStarted { .. } => "failed",
             Ending::TimedOut => "timed-out",
+            // It did not run, so that its time says nothing.
+            Ending::Rejected(ref why) => return warn!(task = %ended.id.task, %why, "a task was not run"),
             // It has no result.
             Ending::Killed => {
                 if kind.is_some() {

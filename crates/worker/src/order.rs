@@ -3,11 +3,12 @@
 use std::time::Duration;
 
 use bellwether_core::agent::Order;
-use bellwether_core::lifecycle::{Ran, RunId};
-use bellwether_core::protocol::payload::{Command, Envelope};
+use bellwether_core::lifecycle::{Ending, Ran, RunId};
+use bellwether_core::protocol::payload::{Command, Envelope, Rejection};
 use bellwether_core::protocol::result::{OutputPlace, Stream};
+use jiff::Timestamp;
 
-use crate::executor::{Program, Run, RunEnded, Tail};
+use crate::executor::{Program, Report, Run, RunEnded, Tail};
 
 /// What the names of our own variables begin with. A task does not choose these: by them its processes are recognised.
 const OURS: &str = "BELLWETHER";
@@ -50,6 +51,22 @@ fn environment(order: &Order, envelope: &Envelope) -> Vec<(String, String)> {
     environment
 }
 
+/// The end of a run that was never begun.
+pub(crate) fn refused(order: &Order, why: Rejection) -> Report {
+    let now = Timestamp::now();
+    Report::Ended(Box::new(RunEnded {
+        id: order.id.clone(),
+        how: Ending::Rejected(why),
+        stdout: Tail::default(),
+        stderr: Tail::default(),
+        shipped: None,
+        started: now,
+        ended: now,
+        took: Duration::ZERO,
+        dead_at: None,
+    }))
+}
+
 /// What core learns of a run that is over. It ended as long after its start as the monotonic clock says, so that a wall clock that
 /// was set meanwhile makes no attempt end before it began.
 pub(crate) fn ran_of(ended: RunEnded, http: &str) -> (RunId, Ran) {
@@ -89,9 +106,7 @@ fn stream_of(tail: &Tail) -> Stream {
 mod tests {
     use std::path::PathBuf;
 
-    use bellwether_core::lifecycle::Ending;
     use bellwether_core::protocol::{TaskName, WorkerId, payload};
-    use jiff::Timestamp;
 
     use super::*;
 

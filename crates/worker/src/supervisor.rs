@@ -22,7 +22,7 @@
 //! | 69 | there was no session for `zookeeper.give_up_after` |
 //! | 70 | something panicked: nothing is restarted, the ephemerals and the guardian do the rest |
 //! | 77 | ZooKeeper denies a right |
-//! | 78 | there is no shell, outputs cannot be written, the settings lead to no session, the cluster speaks another protocol, or there is no guardian |
+//! | 78 | there is no shell, outputs cannot be written, what tasks may do cannot be had, this process is root and was not told to be, the settings lead to no session, the cluster speaks another protocol, or there is no guardian |
 
 use std::sync::Arc;
 
@@ -31,7 +31,6 @@ use bellwether_common::boot;
 use bellwether_common::config::Settings;
 use bellwether_common::exit::Exit;
 use bellwether_common::http::Health;
-use bellwether_common::output::store::OutputStore;
 use bellwether_common::session::{Close, Needs, Reopen, SessionActor, SessionEvent, SessionSettings};
 use futures::FutureExt;
 use tokio::runtime::{Builder, Handle};
@@ -39,8 +38,9 @@ use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::agent::{AgentActor, Configured, StopRequested};
-use crate::executor::{self, Cgroups, Executor, Killer};
+use crate::executor::{self, Cgroups, Executor, Killer, Policy};
 use crate::guardian::{Guardian, GuardianMode};
+use crate::preflight::Fitted;
 use crate::{pages, preflight};
 
 /// One thread starts a process while the other reads outputs.
@@ -49,12 +49,8 @@ const RUN_THREADS: usize = 2;
 /// Runs a worker until it is asked to stop, or cannot go on. The program's `main` must have called
 /// [`guardian::run_if_asked`](crate::guardian::run_if_asked) first.
 pub async fn run(context: boot::Context) -> Exit {
-    if let Err(unfit) = preflight::check(&executor_settings(&context.settings)) {
-        error!("{unfit}");
-        return Exit::Config;
-    }
-    let store = match preflight::open_store(&context.settings.worker.output_store) {
-        Ok(store) => store,
+    let fitted = match preflight::fit(&context.settings) {
+        Ok(fitted) => fitted,
         Err(unfit) => {
             error!("{unfit}");
             return Exit::Config;
@@ -75,10 +71,11 @@ pub async fn run(context: boot::Context) -> Exit {
         }
     };
     let cgroups = establish(&guardian);
+    let private = fitted.policy.private.clone();
     let (exit, ended) = oneshot::channel();
     let shutdown = context.shutdown.clone();
     let mut reloads = context.reloads.clone();
-    let supervisor = Supervisor::start(context, guardian, Furniture { cgroups: cgroups.clone(), store }, runs.handle().clone(), exit);
+    let supervisor = Supervisor::start(context, guardian, Furniture { cgroups: cgroups.clone(), fitted }, runs.handle().clone(), exit);
     let configured = supervisor.clone();
     actix::spawn(async move {
         loop {
@@ -97,6 +94,9 @@ pub async fn run(context: boot::Context) -> Exit {
     runs.shutdown_background();
     if let Some(cgroups) = cgroups {
         cgroups.leave();
+    }
+    if let Some(error) = private.and_then(|private| std::fs::remove_dir_all(private).err()) {
+        warn!(%error, "the directories of tasks could not be removed");
     }
     exit
 }
@@ -119,7 +119,7 @@ fn establish(guardian: &GuardianMode) -> Option<Arc<Cgroups>> {
 /// What a worker may have, or not.
 struct Furniture {
     cgroups: Option<Arc<Cgroups>>,
-    store: Option<OutputStore>,
+    fitted: Fitted,
 }
 
 struct Supervisor {
@@ -165,19 +165,21 @@ impl Supervisor {
             // First the addresses, then what runs: nobody speaks to somebody who is not there yet.
             let address = own.address();
             let place = Context::<AgentActor>::new();
-            let executor = Executor::new(executor_settings(&context.settings), guardian.clone(), runs, place.address().recipient());
+            let Fitted { policy, store, trust } = furniture.fitted;
+            let settings = executor::Settings { policy, ..executor_settings(&context.settings) };
+            let executor = Executor::new(settings, guardian.clone(), runs, place.address().recipient());
             let executor = match furniture.cgroups {
                 Some(cgroups) => executor.with_cgroups(cgroups),
                 None => executor,
             };
-            let executor = match furniture.store {
+            let executor = match store {
                 Some(store) => executor.with_store(store),
                 None => executor,
             };
             let http = &context.settings.http;
             context.pages.add(pages::pages(&context.settings.worker_name(), executor.shelf(), http, context.http_address));
             let killer = executor.killer();
-            let agent = AgentActor::new(&context, executor.start(), killer.clone(), guardian, address.clone().recipient());
+            let agent = AgentActor::new(&context, executor.start(), killer.clone(), guardian, address.clone().recipient(), trust);
             let agent = place.run(agent);
             let settings = SessionSettings::of(&context.settings, Needs::Service);
             context.health.set_ready(false, "opening a session");
@@ -221,6 +223,7 @@ impl Supervisor {
     }
 }
 
+/// But for what tasks may do, which is decided once.
 pub(crate) fn executor_settings(settings: &Settings) -> executor::Settings {
     let worker = &settings.worker;
     executor::Settings {
@@ -232,6 +235,7 @@ pub(crate) fn executor_settings(settings: &Settings) -> executor::Settings {
         output_retention: worker.output_retention,
         output_total: worker.output_total.bytes(),
         adopt_orphans: true,
+        policy: Policy::default(),
     }
 }
 

@@ -9,6 +9,7 @@ mod dead;
 mod dev;
 mod forget;
 mod global;
+mod key;
 mod list;
 mod logs;
 mod looking;
@@ -34,6 +35,7 @@ pub(crate) use self::dead::{DeadCommand, DeadListArgs};
 pub(crate) use self::dev::DevArgs;
 pub(crate) use self::forget::ForgetArgs;
 pub(crate) use self::global::{Color, Global, Times};
+pub(crate) use self::key::KeyCommand;
 pub(crate) use self::list::{ListArgs, Sort};
 pub(crate) use self::logs::LogsArgs;
 pub(crate) use self::looking::{Described, DoctorArgs, EventsArgs, ManArgs, SchemaArgs};
@@ -114,6 +116,11 @@ pub(crate) enum Command {
     Dead {
         #[command(subcommand)]
         command: DeadCommand,
+    },
+    /// Make and show keys that sign tasks
+    Key {
+        #[command(subcommand)]
+        command: KeyCommand,
     },
     /// Look at schedules, made by `submit --every` or `--cron`; pause, resume or delete them
     Schedule {

@@ -16,7 +16,7 @@ use super::arguments::{Described, Global};
 use super::context::Versioned;
 use super::failure::Problem;
 use super::printer::Printer;
-use super::{Failure, bench, cancel, config, dead, dev, doctor, forget, group, master, schedule, submit, tasks_file, wait, worker};
+use super::{Failure, bench, cancel, config, dead, dev, doctor, forget, group, key, master, schedule, submit, tasks_file, wait, worker};
 
 /// One form of what a command prints.
 type Form = fn(&mut SchemaGenerator) -> Schema;
@@ -59,6 +59,7 @@ const FORMS: &[(&str, &[Form])] = &[
     ("history", &[of::<TaskHistory>, of::<Step>]),
     ("master history", &[of::<OfficeHistory>, of::<TermView>]),
     ("schedule", &[of::<schedule::Schedules<ScheduleName>>, of::<schedule::Schedules<ScheduleView>>, of::<ScheduleView>]),
+    ("key", &[of::<key::Key>]),
     ("forget", &[of::<forget::Forgotten>]),
     ("dead list", &[of::<dead::Letters>, of::<Letter>]),
     ("dead retry", &[of::<dead::Retries>]),

@@ -16,8 +16,12 @@ use super::schema::Settings;
 pub(super) enum Shape {
     /// A whole number.
     Number,
+    /// Yes or no.
+    Flag,
     /// A list of whole numbers.
     Numbers,
+    /// A list of texts.
+    Texts,
     /// Text, with the default as an example.
     Text(String),
     /// A table of texts under names that the operator chooses.
@@ -28,6 +32,9 @@ pub(super) enum Shape {
 
 /// Tables of whole numbers; other tables hold texts.
 const COUNTS: [&str; 1] = ["worker.resources"];
+
+/// Lists of texts; other lists hold whole numbers.
+const TEXTS: [&str; 1] = ["worker.trusted_keys"];
 
 /// Every key as `section.key`.
 pub(super) static KNOWN: LazyLock<BTreeMap<String, Shape>> = LazyLock::new(|| {
@@ -54,6 +61,8 @@ fn flatten(value: &Json, key: &str, known: &mut BTreeMap<String, Shape>) {
             return;
         }
         Json::Number(_) => Shape::Number,
+        Json::Bool(_) => Shape::Flag,
+        Json::Array(_) if TEXTS.contains(&key) => Shape::Texts,
         Json::Array(_) => Shape::Numbers,
         other => Shape::Text(other.as_str().unwrap_or_default().to_owned()),
     };
@@ -106,7 +115,7 @@ fn shape_of(path: &[String]) -> Option<Shape> {
         None => match KNOWN.get(&table.join("."))? {
             Shape::Table => Some(Shape::Text(String::new())),
             Shape::Counts => Some(Shape::Number),
-            Shape::Number | Shape::Numbers | Shape::Text(_) => None,
+            Shape::Number | Shape::Flag | Shape::Numbers | Shape::Texts | Shape::Text(_) => None,
         },
     }
 }
@@ -133,6 +142,22 @@ fn typed(key: &str, shape: &Shape, value: &Value, origin: &Origin) -> Result<Jso
             };
             numbers.map(Json::from).ok_or_else(|| "must be a list of whole numbers, as [1, 75]".to_owned())
         }
+        (Shape::Flag, kind) => {
+            let flag = match kind {
+                ValueKind::Boolean(flag) => Some(*flag),
+                ValueKind::String(text) if text_only => text.parse().ok(),
+                _ => None,
+            };
+            flag.map(Json::from).ok_or_else(|| "must be true or false".to_owned())
+        }
+        (Shape::Texts, kind) => {
+            let texts = match kind {
+                ValueKind::Array(items) => items.iter().map(text_in_list).collect::<Option<Vec<_>>>(),
+                ValueKind::String(text) if text_only => Some(texts_in(text)),
+                _ => None,
+            };
+            texts.map(Json::from).ok_or_else(|| "must be a list of texts, as [\"a\", \"b\"]".to_owned())
+        }
         (Shape::Text(_), ValueKind::String(text)) => Ok(Json::from(text.clone())),
         (Shape::Text(example), _) if example.is_empty() => Err("must be text in quotes".to_owned()),
         (Shape::Text(example), _) => Err(format!("must be text in quotes, as {example:?}")),
@@ -147,6 +172,18 @@ fn number_in_list(value: &Value) -> Option<i64> {
         ValueKind::I64(number) => Some(number),
         _ => None,
     }
+}
+
+fn text_in_list(value: &Value) -> Option<String> {
+    match &value.kind {
+        ValueKind::String(text) => Some(text.clone()),
+        _ => None,
+    }
+}
+
+/// Texts between commas.
+fn texts_in(text: &str) -> Vec<String> {
+    text.split(',').map(str::trim).filter(|text| !text.is_empty()).map(str::to_owned).collect()
 }
 
 /// Numbers and commas, in brackets or not; nothing at all is an empty list.
@@ -189,7 +226,9 @@ fn unknown(key: &str) -> String {
     {
         match shape {
             Shape::Table | Shape::Counts => format!("unknown key; a name in {above} has no dot in it"),
-            Shape::Number | Shape::Numbers | Shape::Text(_) => format!("unknown key; {above} is a value, there is nothing below it"),
+            Shape::Number | Shape::Flag | Shape::Numbers | Shape::Texts | Shape::Text(_) => {
+                format!("unknown key; {above} is a value, there is nothing below it")
+            }
         }
     } else if let Some(near) = nearest(key) {
         format!("unknown key; did you mean {near}?")
@@ -264,6 +303,9 @@ mod tests {
         assert_eq!(KNOWN.get("worker.labels"), Some(&Shape::Table));
         assert_eq!(KNOWN.get("worker.resources"), Some(&Shape::Counts));
         assert_eq!(KNOWN.get("zookeeper.session_timeout"), Some(&Shape::Text("10s".into())));
+        assert_eq!(KNOWN.get("worker.require_signature"), Some(&Shape::Flag));
+        assert_eq!(KNOWN.get("worker.trusted_keys"), Some(&Shape::Texts));
+        assert_eq!(KNOWN.get("worker.allow"), Some(&Shape::Table));
         assert_eq!(KNOWN.get("zookeeper.secret"), None);
         for (key, shape) in &*KNOWN {
             assert_eq!(*shape == Shape::Number, rules::NUMBERS.iter().any(|(ranged, _, _)| ranged == key), "{key} has no range");

@@ -69,7 +69,10 @@ pub(super) fn load(sources: &Sources, environment: impl Iterator<Item = (OsStrin
     let token = secret::read_token(&settings.http, credentials.as_deref());
     let bad_token = token.as_ref().err().map(|why| ("http.token_file".to_owned(), why.clone()));
     settings.http.token = token.unwrap_or_default();
-    let broken = rules::broken(&settings).into_iter().chain(bad_secret).chain(bad_token);
+    let key = secret::read_key(&settings.client);
+    let bad_key = key.as_ref().err().map(|why| ("client.sign_key".to_owned(), why.clone()));
+    settings.client.key = key.unwrap_or_default();
+    let broken = rules::broken(&settings).into_iter().chain(bad_secret).chain(bad_token).chain(bad_key);
     problems.extend(broken.map(|(key, why)| with_origin(keys::problem(&settings, key, why), &merged)));
     let origins = merged.into_iter().map(|(path, (_, origin))| (path.join("."), origin)).collect();
     ConfigError::of(problems).map(|()| (settings, origins))

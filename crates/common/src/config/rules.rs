@@ -5,10 +5,13 @@ use std::time::Duration;
 
 use bellwether_core::protocol::name;
 
+use super::allow::AllowedCommand;
 use super::keys;
-use super::schema::Settings;
+use super::limits::Limits;
+use super::schema::{Exec, Settings};
 use super::values::ByteSize;
 use crate::output::store;
+use crate::signing::PublicKey;
 
 /// Most slots of one worker.
 pub(super) const SLOTS_MAX: usize = bellwether_core::protocol::record::SLOTS_MAX as usize;
@@ -46,6 +49,8 @@ pub(super) fn broken(settings: &Settings) -> Broken {
     numbers(settings, &mut broken);
     durations(settings, &mut broken);
     worker(settings, &mut broken);
+    policy(settings, &mut broken);
+    signatures(settings, &mut broken);
     retries(settings, &mut broken);
     sizes(settings, &mut broken);
     http(settings, &mut broken);
@@ -141,6 +146,7 @@ fn durations(settings: &Settings, broken: &mut Broken) {
         ("worker.output_retention", settings.worker.output_retention, second, 10 * YEAR),
         ("worker.drain_timeout", settings.worker.drain_timeout, Duration::ZERO, YEAR),
         ("worker.kill_grace", settings.worker.kill_grace, Duration::ZERO, HOUR),
+        ("client.sign_for", settings.client.sign_for, second, 10 * YEAR),
         ("task.timeout", settings.task.timeout, Duration::ZERO, YEAR),
         ("task.queue_timeout", settings.task.queue_timeout, Duration::ZERO, YEAR),
         ("task.start_timeout", settings.task.start_timeout, Duration::ZERO, YEAR),
@@ -175,6 +181,40 @@ fn worker(settings: &Settings, broken: &mut Broken) {
     if let Some(why) = store::check(&worker.output_store).err().filter(|_| !worker.output_store.is_empty()) {
         demand(broken, false, "worker.output_store", why);
     }
+}
+
+/// What tasks may do: whether it can be done is looked at by the worker.
+fn policy(settings: &Settings, broken: &mut Broken) {
+    let worker = &settings.worker;
+    for (name, line) in &worker.allow {
+        let key = format!("worker.allow.{name}");
+        demand(broken, is_label(name), &key, "a command's name is 1 to 63 of a-z, 0-9, - and _, and starts with a letter");
+        if let Err(why) = AllowedCommand::parse(line) {
+            demand(broken, false, &key, why);
+        }
+    }
+    let listed = worker.exec == Exec::Allowlist;
+    demand(broken, !listed || !worker.allow.is_empty(), "worker.exec", "allows nothing: name commands below [worker.allow]");
+    let idle = "has no effect: set worker.exec = \"allowlist\", or remove the commands";
+    demand(broken, listed || worker.allow.is_empty(), "worker.allow", idle);
+    if let Err((name, why)) = Limits::parse(&worker.limits) {
+        demand(broken, false, &format!("worker.limits.{name}"), why);
+    }
+}
+
+fn signatures(settings: &Settings, broken: &mut Broken) {
+    let worker = &settings.worker;
+    let mut seen = std::collections::BTreeSet::new();
+    for line in &worker.trusted_keys {
+        match line.parse::<PublicKey>() {
+            Ok(key) => demand(broken, seen.insert(key.id()), "worker.trusted_keys", format!("names the key {} twice", key.id())),
+            Err(why) => demand(broken, false, "worker.trusted_keys", why.to_string()),
+        }
+    }
+    let none = "nothing could run: name the keys of those who submit as worker.trusted_keys (bellwether key new)";
+    demand(broken, !worker.require_signature || !worker.trusted_keys.is_empty(), "worker.require_signature", none);
+    let idle = "has no effect: set worker.require_signature = true, or remove the keys";
+    demand(broken, worker.require_signature || worker.trusted_keys.is_empty(), "worker.trusted_keys", idle);
 }
 
 /// Lower-case because environment variables arrive so: `BELLWETHER__WORKER__LABELS__ZONE` must mean what `zone` means in a file.

@@ -162,6 +162,26 @@ pub struct Worker {
     pub resources: BTreeMap<String, u32>,
     /// What runs shell lines, with `-c` and the line.
     pub shell: String,
+    /// What a task may ask for.
+    pub exec: Exec,
+    /// The commands that tasks may ask for by name, if `exec` is `allowlist`: a program and its arguments, some in braces.
+    pub allow: BTreeMap<String, String>,
+    /// As whom commands run, if not as the worker: a user, or `uid:gid`.
+    pub run_as: String,
+    /// Whether commands may run as root.
+    pub allow_root: bool,
+    /// Whether commands are kept from gaining rights by set-user-id programs.
+    pub no_new_privileges: bool,
+    /// Which variables of the worker commands see.
+    pub environment: Inherited,
+    /// Where commands run that do not say so.
+    pub work_dir: WorkDir,
+    /// What one command may use: `memory`, `cpu`, `files`, `processes`, `file_size`.
+    pub limits: BTreeMap<String, String>,
+    /// Whether only tasks run that a trusted key has signed.
+    pub require_signature: bool,
+    /// The keys that sign tasks for this worker, as `bellwether key show` prints them.
+    pub trusted_keys: Vec<String>,
     /// What happens to running tasks when the session may have ended unnoticed.
     pub on_doubt: OnDoubt,
     /// How long running tasks may take to end when the worker is asked to stop.
@@ -196,6 +216,16 @@ impl Default for Worker {
             labels: BTreeMap::new(),
             resources: BTreeMap::new(),
             shell: "/bin/sh".into(),
+            exec: Exec::Shell,
+            allow: BTreeMap::new(),
+            run_as: String::new(),
+            allow_root: false,
+            no_new_privileges: true,
+            environment: Inherited::Inherit,
+            work_dir: WorkDir::Shared,
+            limits: BTreeMap::new(),
+            require_signature: false,
+            trusted_keys: Vec::new(),
             on_doubt: OnDoubt::Kill,
             drain_timeout: Duration::from_secs(60),
             kill_grace: Duration::from_secs(10),
@@ -289,11 +319,20 @@ pub struct Client {
     pub output: Format,
     /// Most submissions in flight at once.
     pub submit_window: u32,
+    /// The file with the key that signs what is submitted; empty for none.
+    pub sign_key: String,
+    /// For how long a signature is good.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
+    pub sign_for: Duration,
+    /// What stood in [`sign_key`](Self::sign_key) when the settings were loaded.
+    #[serde(skip)]
+    pub key: Option<Secret>,
 }
 
 impl Default for Client {
     fn default() -> Self {
-        Self { output: Format::Table, submit_window: 256 }
+        Self { output: Format::Table, submit_window: 256, sign_key: String::new(), sign_for: Duration::from_secs(24 * 3600), key: None }
     }
 }
 
@@ -317,6 +356,41 @@ pub enum OnDoubt {
     Kill,
     /// They run on: long work survives an outage, at the price of a possible overlap.
     Keep,
+}
+
+/// What a task may ask a worker for.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Exec {
+    /// Any program, and any line for the shell.
+    #[default]
+    Shell,
+    /// Any program with its arguments; no shell takes part that the task does not name itself.
+    Argv,
+    /// What the worker's configuration names, and nothing else.
+    Allowlist,
+}
+
+/// Which of the worker's variables its commands see, beside their own.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum Inherited {
+    /// All but Bellwether's own and the service manager's.
+    #[default]
+    Inherit,
+    /// Where programs and the home are, the language and the time zone.
+    Clean,
+}
+
+/// Where commands run that do not say so.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum WorkDir {
+    /// Where the worker does.
+    #[default]
+    Shared,
+    /// In a directory of their own, which goes when they end.
+    Private,
 }
 
 /// The least important lines that are still written.

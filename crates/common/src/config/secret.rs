@@ -1,4 +1,4 @@
-//! Secrets: that with which a session authenticates itself, and that which readers of outputs show. Which file holds it, and who else
+//! Secrets: that with which a session authenticates itself, that which readers of outputs show, and that which signs tasks. Which file holds it, and who else
 //! may read that.
 //!
 //! A secret is never part of the configuration, so that it is in no `ps`, no log and no `config show`.
@@ -8,8 +8,9 @@ use std::io::Read;
 use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 
-use super::schema::{Http, Zookeeper};
+use super::schema::{Client, Http, Zookeeper};
 use super::values::Secret;
+use crate::signing::SecretKey;
 
 /// systemd's variable for the directory of a service's credentials.
 pub(super) const DIRECTORY: &str = "CREDENTIALS_DIRECTORY";
@@ -53,6 +54,16 @@ pub(super) fn read_token(http: &Http, credentials: Option<&Path>) -> Result<Opti
     } else {
         Ok(Some(Secret::new(token)))
     }
+}
+
+/// The key in `sign_key`.
+///
+/// # Errors
+/// What is wrong with the file, without anything of what it holds.
+pub(super) fn read_key(client: &Client) -> Result<Option<Secret>, String> {
+    let Some((_, key)) = line(&client.sign_key, None, "")? else { return Ok(None) };
+    SecretKey::parse(&key).map_err(|why| why.to_string())?;
+    Ok(Some(Secret::new(key)))
 }
 
 /// The one line of that file, or of the credential, and how to begin a complaint about it.

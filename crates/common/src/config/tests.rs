@@ -145,7 +145,7 @@ fn unknown_keys_are_named_with_their_source_and_the_nearest_known_one() {
             "environment variable BELLWETHER__: unknown key; the sections are client, coordinator, http, log, task, worker, zookeeper",
             "http.port (--set http.port): unknown key; the keys of [http] are advertise, listen, token_file",
             "slots (w.toml:1): unknown key; did you mean worker.slots?",
-            "worker (environment variable BELLWETHER__WORKER): is a section; its keys are drain_timeout, kill_grace, labels, name, on_doubt, output_dir, output_max, output_retention, output_store, output_tail, output_total, resources, shell, slots",
+            "worker (environment variable BELLWETHER__WORKER): is a section; its keys are allow, allow_root, drain_timeout, environment, exec, kill_grace, labels, limits, name, no_new_privileges, on_doubt, output_dir, output_max, output_retention, output_store, output_tail, output_total, require_signature, resources, run_as, shell, slots, trusted_keys, work_dir",
             "worker.labels.a.b (--set worker.labels.a.b): unknown key; a name in worker.labels has no dot in it",
             "worker.slot (environment variable BELLWETHER__WORKER__SLOT): unknown key; did you mean worker.slots?",
             "zookeeper.password (w.toml:5): unknown key; the keys of [zookeeper] are auth_file, auth_scheme, connect, give_up_after, root, session_timeout",

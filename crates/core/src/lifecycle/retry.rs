@@ -37,7 +37,7 @@ impl RetryReason {
     pub(super) fn of(ending: &Ending) -> Option<Self> {
         match ending {
             // What was killed by order has no result: it is given back, and counts nothing.
-            Ending::Exited(0) | Ending::Killed => None,
+            Ending::Exited(0) | Ending::Killed | Ending::Rejected(_) => None,
             Ending::Exited(_) => Some(Self::Exit),
             Ending::Signalled(_) => Some(Self::Signal),
             Ending::TimedOut => Some(Self::Timeout),
@@ -77,7 +77,9 @@ impl Default for RetryDefaults {
 }
 
 impl RetryDefaults {
-    pub(super) fn retries_of(&self, envelope: &Envelope) -> u32 {
+    /// How many attempts more are made of it after one that failed.
+    #[must_use]
+    pub fn retries_of(&self, envelope: &Envelope) -> u32 {
         envelope.retries.unwrap_or(self.retries)
     }
 
@@ -86,7 +88,7 @@ impl RetryDefaults {
         let codes = envelope.retry_on.as_ref().unwrap_or(&self.retry_on);
         let chosen = match ending {
             Ending::Exited(code) | Ending::NotStarted { exit: code, .. } => codes.contains(code),
-            Ending::Signalled(_) | Ending::TimedOut | Ending::Killed => false,
+            Ending::Signalled(_) | Ending::TimedOut | Ending::Killed | Ending::Rejected(_) => false,
         };
         self.retries_of(envelope) > 0 && (codes.is_empty() || chosen)
     }

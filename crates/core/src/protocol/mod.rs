@@ -1,7 +1,7 @@
 //! The znode protocol: everything that crosses a process boundary, and nothing that decides.
 //!
-//! Paths ([`path`]), names ([`name`]), payloads ([`payload`]), results ([`result`]), the records of services ([`record`]), schedules ([`schedule`]), the
-//! layout ([`layout`]), changes seen through watches ([`change`]), transactions ([`multi`]), trace context ([`trace`]), and who may
+//! Paths ([`path`]), names ([`name`]), payloads ([`payload`]), results ([`result`]), the records of services ([`record`]), schedules ([`schedule`]), signatures
+//! ([`signature`]), the layout ([`layout`]), changes seen through watches ([`change`]), transactions ([`multi`]), trace context ([`trace`]), and who may
 //! take part ([`version`]).
 
 pub mod change;
@@ -16,6 +16,7 @@ pub mod record;
 pub mod request;
 pub mod result;
 pub mod schedule;
+pub mod signature;
 pub mod trace;
 pub mod version;
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::record::SLOTS_MAX;
 use super::result::AttemptRecord;
+use super::signature::Signature;
 use super::trace::TraceParent;
 use super::{PROTOCOL_VERSION, TaskName};
 
@@ -145,6 +146,9 @@ pub struct Envelope {
     /// The task whose dead letter this one was made from.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub retry_of: Option<TaskName>,
+    /// Who vouches for it, with a key that workers may ask for.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub signature: Option<Signature>,
     /// How many attempts failed.
     #[serde(default, skip_serializing_if = "is_default")]
     pub failures: u32,
@@ -229,6 +233,7 @@ impl Envelope {
             group: None,
             key: None,
             retry_of: None,
+            signature: None,
             failures: 0,
             losses: 0,
             attempts: Vec::new(),
@@ -258,12 +263,13 @@ impl Envelope {
         self.attempts_made() == 0 && (self.group.is_some() || !self.after.is_empty())
     }
 
-    /// Forgets what earlier attempts have left, what it waited for, and what it was one of.
+    /// Forgets what earlier attempts have left, what it waited for, what it was one of, and who vouched for it under its old name.
     pub fn start_over(&mut self) {
         (self.failures, self.losses, self.delay_ms) = (0, 0, 0);
         self.attempts.clear();
         self.after.clear();
         (self.after_failure, self.group, self.key) = (AfterFailure::default(), None, None);
+        self.signature = None;
     }
 
     /// As it is written to ZooKeeper.
@@ -284,8 +290,8 @@ pub struct Task {
     pub envelope: Envelope,
 }
 
-/// Why a payload is no task. The list is closed: other programs compare the words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+/// Why a payload is no task, or none that its worker runs. The list is closed: other programs compare the words.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Rejection {
     /// No command in it.
     Empty,
@@ -307,6 +313,18 @@ pub enum Rejection {
     HasChildren,
     /// Bellwether has no right to read or move it.
     NoRight,
+    /// It bears no signature, and its worker runs nothing without.
+    Unsigned,
+    /// Its signature is of a key that its worker does not trust; the text says which.
+    UnknownKey(String),
+    /// Its signature is not of what it says, or not for a task of its name.
+    BadSignature,
+    /// Its signature is too old: it was to be started within this second since 1970.
+    Expired(u64),
+    /// This attempt was started before, or is one more than its signature allows.
+    Replayed,
+    /// Its worker does not run such a thing; the text says why.
+    NotAllowed(String),
 }
 
 impl Rejection {
@@ -324,6 +342,12 @@ impl Rejection {
             Rejection::NulByte => "nul-byte",
             Rejection::HasChildren => "has-children",
             Rejection::NoRight => "no-right",
+            Rejection::Unsigned => "unsigned",
+            Rejection::UnknownKey(_) => "unknown-key",
+            Rejection::BadSignature => "bad-signature",
+            Rejection::Expired(_) => "expired",
+            Rejection::Replayed => "replayed",
+            Rejection::NotAllowed(_) => "not-allowed",
         }
     }
 }
@@ -348,8 +372,19 @@ impl fmt::Display for Rejection {
             Rejection::NulByte => write!(f, "an argument contains a NUL byte"),
             Rejection::HasChildren => write!(f, "its znode has children"),
             Rejection::NoRight => write!(f, "its ACL denies Bellwether to read or move it"),
+            Rejection::Unsigned => write!(f, "its worker runs only signed tasks (worker.require_signature); submit it with --sign-key"),
+            Rejection::UnknownKey(key) => write!(f, "its worker does not trust the key {key} (worker.trusted_keys)"),
+            Rejection::BadSignature => write!(f, "it is not what was signed, or bears another name"),
+            Rejection::Expired(second) => write!(f, "its signature was good until {}", until(*second)),
+            Rejection::Replayed => write!(f, "this attempt was started before, or is one more than its signature allows"),
+            Rejection::NotAllowed(why) => write!(f, "its worker does not run it: {why}"),
         }
     }
+}
+
+fn until(second: u64) -> String {
+    let time = i64::try_from(second).ok().and_then(|second| jiff::Timestamp::from_second(second).ok());
+    time.map_or_else(|| format!("second {second}"), |time| time.to_string())
 }
 
 /// Reads a payload.

@@ -22,13 +22,15 @@ use tracing::warn;
 
 use super::capture::{Capture, Limits, pump};
 use super::cgroup::Cgroups;
-use super::command::{Blame, CannotStart, Environment, spawn};
+use super::command::{Blame, CannotStart, Environment, Ground, spawn};
 use super::control::{Control, FAMILY, Signalling};
+use super::policy::Workplace;
 use super::shelf::{Progress, Shelf};
 use super::ship::ship;
 use super::stray::Sweeper;
 use super::{Ending, Program, Report, Run, RunEnded, RunId, RunStarted, Settings};
 use crate::guardian::GuardianMode;
+use bellwether_core::protocol::payload::Rejection;
 
 /// How long what the dead group wrote may take to arrive.
 const DRAIN: Duration = Duration::from_millis(20);
@@ -94,7 +96,35 @@ async fn execute(
     if control.ordered().is_some() || shop.guardian.is_over() {
         return Ending::Killed;
     }
-    let start = || spawn(&run, &shop.settings.shell, &shop.environment);
+    match shop.settings.policy.permit(&run) {
+        Ok(program) => run.program = program,
+        Err(why) => return Ending::Rejected(Rejection::NotAllowed(why)),
+    }
+    let workplace = match shop.settings.policy.workplace() {
+        Ok(workplace) => workplace,
+        Err(error) => return not_started(&run.id, CannotStart::worker(format!("no directory for the task: {error}"))),
+    };
+    let how = attempt(shop, run, control, serial, captures, dead_at, workplace.as_ref(), report).await;
+    if let Some(workplace) = workplace {
+        workplace.clear().await;
+    }
+    how
+}
+
+/// The same, with all that it may have.
+#[expect(clippy::too_many_arguments, reason = "one run, seen from all sides; a struct would only be taken apart again")]
+async fn attempt(
+    shop: &Workshop,
+    mut run: Run,
+    control: &Control,
+    serial: u64,
+    captures: &mut (Capture, Capture),
+    dead_at: &mut Option<Duration>,
+    workplace: Option<&Workplace>,
+    report: &impl Fn(Report),
+) -> Ending {
+    let ground = Ground { shell: &shop.settings.shell, environment: &shop.environment, policy: &shop.settings.policy, workplace };
+    let start = || spawn(&run, ground);
     let (nest, spawned) = match shop.cgroups.as_ref().filter(|_| run.program != Program::Noop) {
         Some(cgroups) => cgroups.inside(start),
         None => (None, start()),

@@ -17,7 +17,7 @@ use nix::unistd::Pid;
 
 use super::{ARGUMENT, READY};
 use crate::executor::cgroup;
-use crate::processes;
+use crate::{processes, stub};
 
 /// How long to let lines gather: a wake-up for each of them would cost as much as the tasks.
 const GATHER: Duration = Duration::from_millis(10);
@@ -30,8 +30,10 @@ const BETWEEN_KILLS: Duration = Duration::from_millis(2);
 const LOOKS: u32 = 3;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
-/// Acts as a guardian, and ends the process, if that is what it was started for. The first thing that `main` calls.
+/// Acts as a guardian, and ends the process, if that is what it was started for; or puts limits on itself and becomes the command of a
+/// task. The first thing that `main` calls.
 pub fn run_if_asked() {
+    stub::become_if_asked();
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == ARGUMENT) && arguments.next().is_none() {
         guard();

@@ -27,6 +27,10 @@ pub(crate) struct Global {
     #[arg(long, global = true, value_name = "SECTION.KEY=VALUE")]
     pub(crate) set: Vec<String>,
 
+    /// The file with the key that signs what is submitted; see `bellwether key`
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) sign_key: Option<String>,
+
     /// What is printed
     #[arg(short, long, global = true, value_enum, env = "BELLWETHER_OUTPUT")]
     pub(crate) output: Option<Format>,
@@ -53,7 +57,7 @@ pub(crate) struct Global {
 }
 
 impl Global {
-    /// Where the settings come from: files, then environment, then --set, then -z.
+    /// Where the settings come from: files, then environment, then --set, then -z and --sign-key.
     pub(crate) fn sources(&self) -> Sources {
         // What is not text is no address either, and is refused as such instead of being left out.
         self.sources_with(std::env::var_os("BELLWETHER_ZOOKEEPER").map(|connect| connect.to_string_lossy().into_owned()))
@@ -62,10 +66,11 @@ impl Global {
     pub(super) fn sources_with(&self, variable: Option<String>) -> Sources {
         let set = self.set.iter().any(|set| set.starts_with("zookeeper.connect="));
         let zookeeper = self.zookeeper.clone().or(variable.filter(|_| !set)).filter(|connect| !connect.is_empty());
+        let overrides = [("zookeeper.connect", zookeeper), ("client.sign_key", self.sign_key.clone())];
         Sources {
             files: self.config.iter().filter(|file| !file.as_os_str().is_empty()).cloned().collect(),
             sets: self.set.clone(),
-            overrides: zookeeper.map(|connect| ("zookeeper.connect".to_owned(), connect)).into_iter().collect(),
+            overrides: overrides.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect(),
         }
     }
 }
