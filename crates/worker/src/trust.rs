@@ -72,7 +72,7 @@ impl Trust {
             return Err(Rejection::Replayed);
         }
         let mark = Mark { task: name.clone(), attempt: envelope.attempt() };
-        self.started.start(mark, order.id.czxid, signature.not_after)
+        self.started.start(mark, order.id.czxid, signature.not_after, now)
     }
 
     /// Counts are not signed, because masters and workers raise them; what they may come to is.
@@ -100,11 +100,17 @@ struct Mark {
     attempt: u32,
 }
 
+/// How many are remembered at least before those are looked for that need not be any more.
+const PRUNE_FROM: usize = 4096;
+
 /// What was started, under which assignment, and until when that must be remembered.
 #[derive(Debug)]
 struct Started {
     marks: HashMap<Mark, (i64, u64)>,
+    path: PathBuf,
     file: File,
+    /// How many lead to another look: twice as many as were left at the last one, so that looking costs little.
+    prune_at: usize,
 }
 
 impl Started {
@@ -116,22 +122,25 @@ impl Started {
             Err(error) if error.kind() == io::ErrorKind::NotFound => {}
             Err(error) => return Err(error),
         }
-        marks.retain(|_, (_, not_after): &mut (i64, u64)| *not_after >= now);
-        let fresh = path.with_extension("new");
-        let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-        for (mark, (czxid, not_after)) in &marks {
-            file.write_all(&line(mark, *czxid, *not_after))?;
-        }
-        file.sync_all()?;
-        fs::rename(&fresh, path)?;
-        Ok(Self { marks, file: OpenOptions::new().append(true).open(path)? })
+        let file = rewritten(path, &mut marks, now)?;
+        let prune_at = (marks.len() * 2).max(PRUNE_FROM);
+        Ok(Self { marks, path: path.to_owned(), file, prune_at })
     }
 
-    fn start(&mut self, mark: Mark, czxid: i64, not_after: u64) -> Result<(), Rejection> {
+    /// Forgets what is too old by now, if that may be much.
+    fn prune(&mut self, now: u64) -> io::Result<()> {
+        if self.marks.len() >= self.prune_at {
+            self.file = rewritten(&self.path, &mut self.marks, now)?;
+            self.prune_at = (self.marks.len() * 2).max(PRUNE_FROM);
+        }
+        Ok(())
+    }
+
+    fn start(&mut self, mark: Mark, czxid: i64, not_after: u64, now: u64) -> Result<(), Rejection> {
         if self.marks.contains_key(&mark) {
             return Err(Rejection::Replayed);
         }
-        if let Err(error) = self.file.write_all(&line(&mark, czxid, not_after)) {
+        if let Err(error) = self.prune(now).and_then(|()| self.file.write_all(&line(&mark, czxid, not_after))) {
             // Better not run than run twice: it says why, and another worker may do better.
             error!(%error, task = %mark.task, "what is started cannot be remembered on disk, and is not started");
             return Err(Rejection::NotAllowed("it cannot remember what it has started; see its log".to_owned()));
@@ -148,6 +157,19 @@ impl Started {
             error!(%error, task = %mark.task, "what was killed stays remembered on disk");
         }
     }
+}
+
+/// The file with what must be remembered still, and nothing else; and the marks likewise. One that cannot be written is left as it was.
+fn rewritten(path: &Path, marks: &mut HashMap<Mark, (i64, u64)>, now: u64) -> io::Result<File> {
+    marks.retain(|_, (_, not_after)| *not_after >= now);
+    // Not another extension: the name of a worker may have a dot in it.
+    let fresh = PathBuf::from(format!("{}.new", path.display()));
+    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
+    let lines: Vec<u8> = marks.iter().flat_map(|(mark, (czxid, not_after))| line(mark, *czxid, *not_after)).collect();
+    file.write_all(&lines)?;
+    file.sync_all()?;
+    fs::rename(&fresh, path)?;
+    OpenOptions::new().append(true).open(path)
 }
 
 /// A line of the file: a time of 0 takes back what was said before.
@@ -255,6 +277,22 @@ mod tests {
         world.trust.forget(&RunId { task: TaskName::listed("t"), czxid: 1 });
         world.restart();
         assert_eq!(world.trust.admit(&world.order("t", 2, TASK), 50), Ok(()));
+    }
+
+    #[test]
+    fn what_is_too_old_is_forgotten_while_the_worker_goes_on() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let path = dir.path().join(".started-w.eu");
+        let mark = |index: usize| Mark { task: TaskName::listed(&format!("t{index}")), attempt: 1 };
+        let mut started = Started::open(&path, 0).expect("a file");
+        for index in 0..PRUNE_FROM {
+            assert_eq!(started.start(mark(index), 1, if index < 10 { 100 } else { 50 }, 40), Ok(()));
+        }
+        assert_eq!(started.start(mark(PRUNE_FROM), 1, 100, 60), Ok(()));
+        assert_eq!(started.marks.len(), 11, "those that are good still");
+        assert_eq!(fs::read_to_string(&path).expect("there").lines().count(), 11);
+        assert_eq!(started.start(mark(3), 2, 100, 60), Err(Rejection::Replayed));
+        assert_eq!(Started::open(&path, 60).expect("read again").marks.len(), 11);
     }
 
     #[test]
