@@ -108,3 +108,79 @@ fn help_and_version_are_no_failures() {
     assert!(help.stdout.contains("Exit codes:") && help.stdout.contains("submit"), "{}", help.stdout);
     assert!(cluster.cli(&["--version"]).success().stdout.starts_with("bellwether 0."));
 }
+
+/// Each option of `submit` with what cannot be right: empty, negative, huge, contradictory. It is named, and nothing is submitted.
+#[test]
+fn no_option_takes_what_makes_no_sense() {
+    let cluster = Cluster::new();
+    let huge = "9".repeat(40);
+    let values: &[(&str, &[&str])] = &[
+        ("--timeout", &["", "-1s", &huge, "0s", "1"]),
+        ("--queue-timeout", &["", "-1s", &huge, "0s"]),
+        ("--retries", &["", "-1", &huge, "1.5"]),
+        ("--retry-backoff", &["", "-1s..1s", "1s..", "2s..1s", &huge]),
+        ("--retry-on", &["", "-1", "0", "256", "1,,2", &huge]),
+        ("--delay", &["", "-1s", &huge]),
+        ("--at", &["", "-1", "noon", &huge]),
+        ("--after", &["", "a/b", "."]),
+        ("--key", &["", "a\nb"]),
+        ("--priority", &["", "high", &huge]),
+        ("--require", &["", "=", "zone", "=eu", "zone="]),
+        ("--slots", &["", "0", "-1", "4097", &huge]),
+        ("--resource", &["", "gpu", "gpu=0", "gpu=-1", "=1", "gpu=1.5", &huge]),
+        ("--label", &["", "=", "job", "=x", "job="]),
+        ("--env", &["", "=x", "X"]),
+        ("--max-worker-losses", &["", "0", "-1", &huge]),
+        ("--max-fails", &["", "-1", &huge]),
+        ("--every", &["", "0s", "-1s", &huge]),
+        ("--cron", &["", "* * * *", "99 * * * *"]),
+    ];
+    for (option, bad) in values {
+        for value in *bad {
+            let output = cluster.cli(&["submit", option, value, "--", "true"]).code(2);
+            assert!(output.stderr.contains(option.trim_start_matches('-')), "{option} {value:?} is not named: {}", output.stderr);
+        }
+    }
+    for contradictory in [
+        &["--delay", "1s", "--at", "2030-01-01T00:00:00Z"][..],
+        &["--every", "5m", "--key", "k"],
+        &["--cron", "@daily", "--after", "task-1"],
+        &["--after-failure", "run"],
+        &["--progress"],
+        &["--partial"],
+    ] {
+        let _ = cluster.cli(&[&["submit"], contradictory, &["--", "true"]].concat()).code(2);
+    }
+    let everywhere = ["/tasks", "/bellwether/held", "/bellwether/schedules"];
+    assert!(everywhere.iter().all(|parent| cluster.tree().children(parent).is_empty()), "nothing was submitted");
+}
+
+#[test]
+fn options_that_are_no_text_are_named() {
+    use std::ffi::OsStr;
+    use std::os::unix::ffi::OsStrExt;
+    let cluster = Cluster::new();
+    let bad = OsStr::from_bytes(b"\xff");
+    for option in ["--name", "--label", "--env", "--key", "--timeout", "--require"] {
+        let output = cluster.cli(&[OsStr::new("submit"), OsStr::new(option), bad, OsStr::new("--"), OsStr::new("true")]).code(2);
+        assert!(output.stderr.contains("bellwether: usage: ") && output.stderr.contains("UTF-8"), "{option}: {}", output.stderr);
+    }
+    let file = cluster.cli(&[OsStr::new("submit"), OsStr::new("-f"), bad]).code(2);
+    assert!(file.stderr.contains("cannot be read"), "{}", file.stderr);
+    for (args, says) in [
+        (&["list", "--limit", "-1"][..], "limit"),
+        (&["list", "--key", ""], "key"),
+        (&["list", "--group", "a/b"], "group"),
+        (&["logs", "--tail", "99999999", "task-1"], "tail"),
+        (&["logs", "--attempt", "0", "task-1"], "attempt"),
+        (&["wait"], "<TASK>"),
+        (&["forget"], "<TASK>"),
+        (&["logs", "a..", "b"], "two ends"),
+        (&["events", "--limit", "x"], "limit"),
+        (&["--request-timeout", "1ms", "status"], "request-timeout"),
+        (&["--request-timeout", "", "status"], "request-timeout"),
+    ] {
+        let output = cluster.cli(args).code(2);
+        assert!(output.stderr.contains(says), "{args:?}: {}", output.stderr);
+    }
+}

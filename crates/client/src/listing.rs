@@ -82,7 +82,9 @@ pub(crate) async fn list(store: &Store, filter: &Filter) -> Result<Listing, Read
     let limit = filter.limit.unwrap_or(usize::MAX);
     let mut tasks: Vec<TaskView> = Vec::new();
     let mut living: HashSet<TaskName> = HashSet::new();
-    for page in places.chunks(if filter.limit.is_some() { PAGE } else { LARGE_PAGE }) {
+    let size = if filter.limit.is_some() { PAGE } else { LARGE_PAGE };
+    let (unended, ended) = places.split_at(places.iter().position(|place| place.state.is_none()).unwrap_or(places.len()));
+    for page in unended.chunks(size).chain(ended.chunks(size)) {
         let unwanted = |place: &Place, node: &Node| {
             let outcome = place.state.is_none().then(|| outcome_of(&node.data)).flatten();
             let dead = filter.wants(TaskState::Dead) && letters.contains(place.task.as_str());
@@ -168,7 +170,12 @@ fn outcome_of(status: &[u8]) -> Option<TaskState> {
 
 /// Those that are `unwanted` are passed over before they are understood.
 async fn views(store: &Store, page: &[Place], unwanted: impl Fn(&Place, &Node) -> bool + Send) -> Result<Vec<TaskView>, ReadError> {
-    let nodes = reader::read_nodes(store, page.iter().map(|place| place.path.clone()).collect()).await;
+    let paths = page.iter().map(|place| place.path.clone()).collect();
+    // A payload may be half a mebibyte, and a hundred of them are too much for one reply.
+    let nodes = match page.iter().all(|place| place.state.is_none()) {
+        true => reader::read_small_nodes(store, paths).await,
+        false => reader::read_nodes(store, paths).await,
+    };
     let mut views = Vec::new();
     for (place, (_, answer)) in page.iter().zip(nodes) {
         match answer {

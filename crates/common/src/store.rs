@@ -13,8 +13,9 @@ use bellwether_core::protocol::multi::MULTI_BYTES_MAX;
 use bellwether_core::protocol::{Applied, Multi, Node, Op, Outcome, Refusal, Stat, Why, layout};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use zookeeper_client::{Acls, Client, CreateMode, Error, MultiWriteError, MultiWriteResult, MultiWriter, SessionState};
+use zookeeper_client::{Acls, Client, CreateMode, Error, MultiReadResult, MultiWriteError, MultiWriteResult, MultiWriter, SessionState};
 
+use crate::reader::Answers;
 use crate::zk_runtime;
 
 mod request;
@@ -170,6 +171,36 @@ impl Store {
         async move {
             let found = or_absent(reply.await.read(&asked))?;
             Ok(found.map(|(data, stat)| Node { data, stat: own.seen(&stat) }))
+        }
+    }
+
+    /// Data and state of several nodes, by one request: each as [`get`](Self::get) answers, in the order of `paths`. For many small ones:
+    /// the reply holds all of them. A path that can be none spoils the whole question.
+    ///
+    /// # Errors
+    /// [`ReadError`]: why there is no answer at all.
+    pub fn get_together(&self, paths: Vec<String>) -> impl Future<Output = Result<Answers<Node>, ReadError>> + Send + use<> {
+        let asked = paths.clone();
+        let reply = self.request("get", move |client| async move {
+            let mut reader = client.new_multi_reader();
+            for path in &paths {
+                reader.add_get_data(path)?;
+            }
+            let commit = reader.commit();
+            commit.await
+        });
+        let own = self.clone();
+        async move {
+            let found = reply.await.read("/").map_err(ReadError::from)?;
+            let one = |(path, found): (String, MultiReadResult)| {
+                let answer = match found {
+                    MultiReadResult::Data { data, stat } => Ok(Some(Node { data, stat: own.seen(&stat) })),
+                    MultiReadResult::Error { err } => or_absent(Reply::<Node>::Answer(Err(err)).read(&path)),
+                    _ => Err(ReadError::Interrupted),
+                };
+                (path, answer)
+            };
+            Ok(asked.into_iter().zip(found).map(one).collect())
         }
     }
 

@@ -44,7 +44,7 @@ pub(crate) struct Global {
     pub(crate) color: Color,
 
     /// How long to go on while ZooKeeper does not answer
-    #[arg(long, global = true, default_value = "30s", value_name = "DURATION", value_parser = request_timeout)]
+    #[arg(long, global = true, default_value = "30s", value_name = "DURATION", value_parser = request_timeout, allow_hyphen_values = true)]
     pub(crate) request_timeout: Duration,
 
     /// Say more; twice says everything

@@ -22,7 +22,7 @@ pub(crate) struct ListArgs {
     #[arg(long, value_name = "KEY", value_parser = submission_key)]
     pub(crate) key: Option<String>,
     /// At most so many; 0 for all
-    #[arg(long, value_name = "NUMBER", default_value_t = 100)]
+    #[arg(long, value_name = "NUMBER", default_value_t = 100, allow_hyphen_values = true)]
     pub(crate) limit: usize,
     /// What comes first, of all and not only of those that are shown
     #[arg(long, value_enum, value_name = "KEY")]

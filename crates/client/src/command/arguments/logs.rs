@@ -13,12 +13,12 @@ pub(crate) struct LogsArgs {
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// Begin so many lines before the end
-    #[arg(long, value_name = "LINES", value_parser = clap::value_parser!(u64).range(0..=1_000_000))]
+    #[arg(long, value_name = "LINES", value_parser = clap::value_parser!(u64).range(0..=1_000_000), allow_hyphen_values = true)]
     pub(crate) tail: Option<u64>,
     /// Only what it wrote to its standard error, on our standard output
     #[arg(long)]
     pub(crate) stderr: bool,
     /// Of this attempt; the last one if not said
-    #[arg(long, value_name = "NUMBER", conflicts_with = "follow", value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_name = "NUMBER", conflicts_with = "follow", value_parser = clap::value_parser!(u32).range(1..), allow_hyphen_values = true)]
     pub(crate) attempt: Option<u32>,
 }

@@ -11,7 +11,7 @@ pub(crate) struct EventsArgs {
     #[arg(short, long)]
     pub(crate) follow: bool,
     /// At most so many of those that are past
-    #[arg(long, value_name = "NUMBER", default_value_t = 50, conflicts_with = "follow")]
+    #[arg(long, value_name = "NUMBER", default_value_t = 50, conflicts_with = "follow", allow_hyphen_values = true)]
     pub(crate) limit: usize,
 }
 
