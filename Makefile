@@ -18,6 +18,7 @@ build: deps ## Build the binaries into target/debug
 demo: build ## Play a whole cluster's life, with crashes, on this machine
 	@cargo run --quiet --package bellwether-tests --bin demo
 
+# The first line also builds the examples, which the second runs.
 test: build dashboards-check ## Run every test, the end-to-end ones on a real ZooKeeper
 	cargo test --workspace --exclude bellwether-tests
 	cargo test --package bellwether-tests -- --test-threads=$(TEST_THREADS)
@@ -29,7 +30,7 @@ lint: deps ## Check format, lints and documentation; writes nothing
 
 verify: lint test ## lint and test
 
-fix: deps ## Format, apply what clippy can mend by itself, write the reference of metrics
+fix: deps ## Format, apply what clippy can mend by itself, write the references
 	cargo fmt --all
 	cargo clippy --workspace --all-targets --fix --allow-dirty --allow-staged
 	cargo fmt --all
@@ -37,6 +38,7 @@ fix: deps ## Format, apply what clippy can mend by itself, write the reference o
 	mv target/metrics.md docs/reference/metrics.md
 	@if command -v node >/dev/null && [ -e $(NODE_MODULES) ]; then $(MAKE) --no-print-directory dashboards; fi
 	UPDATE_REFERENCE=1 cargo test --quiet --package bellwether-client reference
+	UPDATE_REFERENCE=1 cargo test --quiet --package bellwether-tests --test cli api
 
 deb: deps ## Build the Debian packages into target/debian
 	@scripts/deb

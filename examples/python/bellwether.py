@@ -11,6 +11,7 @@ It speaks the protocol of docs/protocol.md and nothing else. As a library:
 
 import argparse
 import base64
+import contextlib
 import getpass
 import json
 import os
@@ -22,7 +23,7 @@ import uuid
 
 from kazoo.client import KazooClient
 from kazoo.exceptions import (
-    ConnectionLoss, NodeExistsError, NoNodeError, OperationTimeoutError, RolledBackError,
+    ConnectionLoss, NoAuthError, NodeExistsError, NoNodeError, OperationTimeoutError, RolledBackError,
     RuntimeInconsistency, SessionExpiredError,
 )
 
@@ -30,6 +31,7 @@ from kazoo.exceptions import (
 UNKNOWN = (ConnectionLoss, OperationTimeoutError, SessionExpiredError)
 # In a transaction that was refused, these stand for the operations beside the one that was at fault.
 BYSTANDERS = (RolledBackError, RuntimeInconsistency)
+ME = f"{getpass.getuser()}@{socket.gethostname()}"
 DIGITS = "0123456789abcdefghjkmnpqrstvwxyz"
 EXIT_CODES = {"succeeded": 0, "timed-out": 124, "rejected": 125, "cancelled": 126, "dead": 126}
 
@@ -53,7 +55,6 @@ def new_name():
 
 class Bellwether:
     def __init__(self, connect, timeout=10.0):
-        # A path at the end of the connect string is the cluster's root.
         self.zk = KazooClient(hosts=connect, timeout=timeout)
         self.zk.start(timeout=30)
         self.guards = uuid.uuid4().hex
@@ -66,14 +67,14 @@ class Bellwether:
         self.zk.stop()
         self.zk.close()
 
-    def submit(self, command, **envelope):
+    def submit(self, command=None, **envelope):
         """Submits a list (a program and its arguments) or a text (a shell line); returns the task's name.
 
-        It is submitted exactly once, whatever becomes of connections and sessions meanwhile: the guard lets one copy commit.
+        Exactly once, whatever becomes of connections and sessions: the guard lets one copy commit. For a handler: `kind=…, input=…`.
         """
         task = new_name()
-        what = {"shell": command} if isinstance(command, str) else {"argv": list(command)}
-        payload = {"bellwether": 1, **what, "submitter": f"{getpass.getuser()}@{socket.gethostname()}", **envelope}
+        what = {"shell": command} if isinstance(command, str) else {"argv": list(command)} if command else {}
+        payload = {"bellwether": 1, **what, "submitter": ME, **envelope}
         parent = "/bellwether/held" if payload.get("delay_ms") else "/tasks"
         self.count += 1
         guard, certain = f"/bellwether/submitted/{self.guards}-{self.count}", True
@@ -96,10 +97,24 @@ class Bellwether:
             self.zk.delete_async(guard)
         return task
 
+    @contextlib.contextmanager
+    def waiting(self, *tasks):
+        """Says that somebody waits, so that what ends meanwhile, and what is named, is not removed before it was seen."""
+        self.count += 1
+        node = f"/bellwether/waiters/{self.zk.client_id[0] & (1 << 64) - 1:016x}-{self.count}"
+        with contextlib.suppress(NoAuthError, NodeExistsError):
+            self.zk.create(node, json.dumps({"bellwether": 1, "by": ME, "tasks": tasks}).encode(), ephemeral=True, makepath=True)
+        try:
+            yield
+        finally:
+            self.zk.delete_async(node)
+
     def wait(self, task, timeout=None):
         """Waits until the task has ended; returns its result as a dictionary."""
-        found = threading.Event()
+        with self.waiting(task):
+            return self.seen(task, timeout, threading.Event())
 
+    def seen(self, task, timeout, found):
         @self.zk.DataWatch(f"/status/{task}")
         def _(data, _stat):
             if data is not None:
@@ -128,9 +143,8 @@ class Bellwether:
 
     def cancel(self, task, reason=""):
         """Marks a task; the master ends it and removes the mark."""
-        mark = {"bellwether": 1, "by": f"{getpass.getuser()}@{socket.gethostname()}", "reason": reason}
         try:
-            self.zk.create(f"/bellwether/cancel/{task}", json.dumps(mark).encode())
+            self.zk.create(f"/bellwether/cancel/{task}", json.dumps({"bellwether": 1, "by": ME, "reason": reason}).encode())
         except NodeExistsError:
             pass
 

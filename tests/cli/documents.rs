@@ -1,5 +1,6 @@
 //! The documents: what they link to exists, every page is in the book's table of contents, and (in `facts`) what they tell is true.
 
+mod api;
 mod facts;
 
 use std::collections::BTreeSet;

@@ -136,6 +136,8 @@ fn dummy(cluster: &Cluster, name: &str, slots: u32) -> Tree {
         slots,
         labels: Default::default(),
         resources: Default::default(),
+        kinds: Default::default(),
+        commands: true,
         http: String::new(),
         version: String::new(),
         replaces: None,

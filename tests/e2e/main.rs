@@ -23,6 +23,7 @@ mod groups;
 mod hand;
 mod harness;
 mod keys;
+mod library;
 mod load;
 mod master;
 mod metrics;

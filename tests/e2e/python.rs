@@ -32,8 +32,18 @@ fn the_python_client_runs_waits_and_cancels() {
 
     let task = text(&python(&connect, &["submit", "--", "sleep", "600"]).stdout);
     eventually(SOON, &format!("{task} is assigned"), || cluster.assigned_to(&incarnation).contains(&task));
-    assert!(python(&connect, &["cancel", &task]).status.success());
-    assert_eq!(python(&connect, &["wait", &task]).status.code(), Some(126), "cancelled");
+    let waits = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| python(&connect, &["wait", &task]).status.code());
+        // It says so while it waits, and what for.
+        eventually(SOON, "it says that it waits", || {
+            let said = cluster.tree().children("/bellwether/waiters").into_iter().map(|node| format!("/bellwether/waiters/{node}"));
+            said.filter_map(|node| cluster.tree().text(&node)).any(|said| said.contains(&task))
+        });
+        assert!(python(&connect, &["cancel", &task]).status.success());
+        waiting.join().expect("it returns")
+    });
+    assert_eq!(waits, Some(126), "cancelled");
+    eventually(SOON, "it waits no more", || cluster.tree().children("/bellwether/waiters").is_empty());
 
     let nothing = python(&connect, &["wait", "no-such-task"]);
     assert_eq!((nothing.status.code(), text(&nothing.stderr)), (Some(125), "there is no task no-such-task".into()));

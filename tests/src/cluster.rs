@@ -300,6 +300,21 @@ impl Cluster {
         Process::start(name, command, self.dir().join(format!("{file}.log")), self.dir.clone())
     }
 
+    /// Starts a program of `examples/`, which finds the cluster in its environment.
+    #[must_use]
+    #[track_caller]
+    pub fn example(&self, name: &str, args: &[&str]) -> Process {
+        let mut command = Command::new(place::example(name));
+        command.args(args).current_dir(self.dir());
+        Process::start_at(
+            name,
+            command,
+            &self.connect_string(),
+            self.dir().join(format!("{name}-{}.log", place::serial())),
+            self.dir.clone(),
+        )
+    }
+
     /// Runs `bellwether` with `-z` for this cluster and these arguments to its end.
     ///
     /// # Panics

@@ -28,6 +28,17 @@ pub fn binary(name: &str) -> PathBuf {
     path
 }
 
+/// An example of this workspace, likewise.
+///
+/// # Panics
+/// It was not built.
+#[must_use]
+pub fn example(name: &str) -> PathBuf {
+    let path = profile_dir().join("examples").join(name);
+    assert!(path.is_file(), "{} is missing: run `cargo build -p bellwether-examples --examples` first", path.display());
+    path
+}
+
 /// Where cargo builds: `target`.
 #[must_use]
 pub fn target_dir() -> PathBuf {

@@ -5,7 +5,7 @@
 use std::collections::{BTreeMap, VecDeque};
 use std::time::{Duration, Instant};
 
-use bellwether_core::planner::{self, Amount, Holder, Offer, Queue, Requirement, Ticket};
+use bellwether_core::planner::{self, Amount, Holder, Offer, Queue, Requirement, Skills, Ticket};
 use bellwether_core::protocol::{TaskName, WorkerId};
 use bellwether_core::view::Entry;
 
@@ -111,7 +111,8 @@ fn offer(site: &Site, lookahead: u32) -> Offer<'_> {
     let Site { worker, slots, .. } = site;
     let tasks = site.tasks();
     let amount = |slots| Amount { slots, ..Amount::default() };
-    Offer { worker, labels: &NONE, has: amount(*slots), taken: amount(tasks), tasks, lookahead, reserved: false, draining: false }
+    let (skills, labels, has, taken) = (Skills::COMMANDS, &NONE, amount(*slots), amount(tasks));
+    Offer { worker, skills, labels, has, taken, tasks, lookahead, reserved: false, draining: false }
 }
 
 fn offers(sites: &[Site], lookahead: u32) -> Vec<Offer<'_>> {

@@ -40,7 +40,22 @@ impl Process {
     #[must_use]
     pub fn start(name: &str, mut command: Command, log: PathBuf, dir: Arc<Dir>) -> Self {
         scrub(&mut command);
-        let leash = Leash::spawn(&command, &Streams::log(&log)).unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
+        Self::spawn(name, &command, log, dir)
+    }
+
+    /// The same, with the variable that says where the cluster is.
+    ///
+    /// # Panics
+    /// It cannot be started.
+    #[must_use]
+    pub fn start_at(name: &str, mut command: Command, connect: &str, log: PathBuf, dir: Arc<Dir>) -> Self {
+        scrub(&mut command);
+        command.env("BELLWETHER_ZOOKEEPER", connect);
+        Self::spawn(name, &command, log, dir)
+    }
+
+    fn spawn(name: &str, command: &Command, log: PathBuf, dir: Arc<Dir>) -> Self {
+        let leash = Leash::spawn(command, &Streams::log(&log)).unwrap_or_else(|error| panic!("cannot start {name}: {error}"));
         Self { name: name.to_owned(), log, leash, _dir: dir }
     }
 

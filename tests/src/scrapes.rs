@@ -43,6 +43,8 @@ fn register(cluster: &Cluster, n: usize) {
         slots: 4,
         labels: [("zone".to_owned(), format!("z{}", n % 5))].into(),
         resources: Default::default(),
+        kinds: Default::default(),
+        commands: true,
         http: String::new(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         replaces: None,

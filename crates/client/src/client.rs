@@ -347,7 +347,24 @@ impl Client {
         }
     }
 
-    /// What happens from now on.
+    /// What happens from now on, as a stream: tasks, workers, masters, and each break of the connection, of which nothing is known.
+    ///
+    /// ```no_run
+    /// # async fn example(client: bellwether_client::Client) {
+    /// use futures::StreamExt;
+    ///
+    /// let mut events = client.events();
+    /// while let Some(event) = events.next().await {
+    ///     println!("{} {} {:?}", event.at, event.what, event.task);
+    /// }
+    /// # }
+    /// ```
+    #[must_use]
+    pub fn events(&self) -> Follow {
+        self.follow()
+    }
+
+    /// The same.
     #[must_use]
     pub fn follow(&self) -> Follow {
         follow::start(self.inner.family.links.clone(), self.inner.family.supervisor.clone())

@@ -2,7 +2,7 @@
 //!
 //! The judgement is a pure function of what was read, so that each reason is tested without a cluster.
 
-use bellwether_core::planner::{Amount, Exclusion, Offer, Requirement};
+use bellwether_core::planner::{Amount, Exclusion, Offer, Requirement, Skills};
 use bellwether_core::protocol::{TaskName, WorkerId};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -155,8 +155,10 @@ fn unfit(view: &TaskView, worker: &WorkerView, around: &Surroundings) -> bool {
 /// What the master's planner says of the worker.
 fn exclusions(view: &TaskView, worker: &WorkerView, around: &Surroundings) -> Vec<Exclusion> {
     let others: Vec<&TaskView> = around.assigned.iter().filter(|other| other.worker.as_ref() == Some(&worker.worker)).collect();
+    let skills = Skills { commands: worker.commands, kinds: worker.kinds.clone() };
     let offer = Offer {
         worker: &worker.worker,
+        skills: &skills,
         labels: &worker.labels,
         has: Amount { slots: worker.slots, resources: worker.resources.clone() },
         taken: others.iter().fold(Amount::default(), |mut sum, other| {
@@ -168,7 +170,7 @@ fn exclusions(view: &TaskView, worker: &WorkerView, around: &Surroundings) -> Ve
         reserved: false,
         draining: worker.drain.is_some(),
     };
-    offer.exclusions(&Requirement { labels: view.require.clone(), alone: false, amount: amount(view) })
+    offer.exclusions(&Requirement { kind: view.kind.clone(), labels: view.require.clone(), alone: false, amount: amount(view) })
 }
 
 fn amount(view: &TaskView) -> Amount {

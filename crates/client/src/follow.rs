@@ -3,12 +3,16 @@
 //! ZooKeeper keeps no list of events, and a watch tells nothing of the time when there was no connection. So a break of the connection
 //! is told as an event of its own, and nobody takes silence for peace.
 
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
+
 use actix::{Actor, Context, Handler, Message, Recipient, ResponseFuture};
 use bellwether_common::store::{ReadError, Store};
 use bellwether_common::watch::{ChangesSeen, Watch};
 use bellwether_common::{clock, zk_runtime};
 use bellwether_core::protocol::record::CoordinatorRecord;
 use bellwether_core::protocol::{Change, TaskName, WorkerId, path};
+use futures::Stream;
 use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -57,7 +61,7 @@ impl Happening {
     }
 }
 
-/// What happens from now on. When this is dropped, nobody listens any more.
+/// What happens from now on, as a stream. When this is dropped, nobody listens any more.
 #[derive(Debug)]
 pub struct Follow {
     heard: mpsc::Receiver<Happening>,
@@ -72,6 +76,14 @@ impl Follow {
     /// The next one if it is there already.
     pub fn try_next(&mut self) -> Option<Happening> {
         self.heard.try_recv().ok()
+    }
+}
+
+impl Stream for Follow {
+    type Item = Happening;
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Happening>> {
+        self.heard.poll_recv(context)
     }
 }
 

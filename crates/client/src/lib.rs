@@ -1,4 +1,4 @@
-//! The client library: submit commands, wait for their results, look at the cluster.
+//! The client library: submit commands and typed tasks, wait for their results, look at the cluster.
 //!
 //! ```no_run
 //! # async fn example() -> Result<(), Box<dyn std::error::Error>> {
@@ -17,12 +17,16 @@
 //! # }
 //! ```
 //!
+//! Tasks for the handlers of other programs are values, and so is what comes back: see [`Client::task`].
+//!
 //! A [`Client`] is a handle. Behind it lives a thread of its own with an actix system: the family tree of its actors stands in
 //! `supervisor.rs`. The methods are futures that any executor can run, and all of them survive lost connections and lost sessions:
 //! what was asked is asked again, a submission is repeated behind its guard and never doubled.
 //!
 //! What lives here: the actors around the core's `submission` and `waiting`, and what is read of the cluster. What does not: the
 //! `bellwether` command, which uses this library as any program would.
+
+#![deny(missing_docs)]
 
 mod asking;
 mod batch;
@@ -50,11 +54,16 @@ mod signing;
 mod submissions;
 mod supervisor;
 mod task;
+mod typed;
 mod waiting;
 
 pub use batch::{NewElement, NewGroup};
 pub use bellwether_common::signing::SecretKey;
 pub use bellwether_core::protocol::payload::AfterFailure;
+pub use bellwether_core::protocol::result::{TaskOutcome, TaskResult};
+pub use bellwether_core::protocol::schedule::ScheduleRecord;
+pub use bellwether_core::protocol::{ScheduleName, TaskName, WorkerId};
+pub use bellwether_core::typed::Task;
 pub use client::{Cancel, Client};
 pub use diagnosing::{Finding, Fix, Severity};
 pub use error::{ClosedBecause, Error, SubmitError};
@@ -64,11 +73,12 @@ pub use groups::{Group, Progress};
 pub use history::{OfficeHistory, Step, TaskHistory, TermView};
 pub use letters::Letter;
 pub use listing::{Filter, Listing};
-pub use output::{OpenOutput, OutputError, OutputId, OutputReader, ReadFrom};
+pub use output::{OpenOutput, OutputError, OutputId, OutputReader, ReadFrom, TaskProgress};
 pub use overview::{Master, Overview, Paused, Queue, WorkerView};
 pub use requests::Asked;
 pub use schedules::{ScheduleView, Scheduled};
 pub use settings::ClientSettings;
 pub use signing::Signer;
 pub use task::{NewTask, TaskState, TaskView};
+pub use typed::{Handle, ProgressError, TypedTask, WaitError};
 pub use waiting::{Awaited, Waiter};

@@ -8,6 +8,9 @@ mod http;
 use bellwether_common::config::Secret;
 use bellwether_common::output::StreamName;
 use bellwether_core::protocol::TaskName;
+use jiff::Timestamp;
+use schemars::JsonSchema;
+use serde::{Deserialize, Serialize};
 
 use http::Answer;
 
@@ -84,6 +87,43 @@ impl OutputReader {
         let (offset, total, ended) = answer.place().ok_or_else(unreadable)?;
         Ok(OpenOutput { offset, total, ended, answer })
     }
+}
+
+impl OutputReader {
+    /// How far an attempt is, as its handler told the worker whose pages are at `address`; `None` if it said nothing.
+    ///
+    /// # Errors
+    /// [`OutputError`]
+    pub async fn progress(&self, address: &str, task: &TaskName, attempt: u32) -> Result<Option<TaskProgress>, OutputError> {
+        let path = format!("/v1/tasks/{}/attempts/{attempt}", http::encode(task.as_str()));
+        let mut answer = http::get(address, &path, self.token.as_ref()).await?;
+        let mut page = Vec::new();
+        loop {
+            match answer.more().await? {
+                [] => break,
+                bytes if page.len() + bytes.len() <= PAGE_MAX => page.extend_from_slice(bytes),
+                _ => return Ok(None),
+            }
+        }
+        let page: serde_json::Value = serde_json::from_slice(&page).unwrap_or_default();
+        Ok(serde_json::from_value(page["attempt"]["progress"].clone()).ok())
+    }
+}
+
+/// Most bytes of a page about an attempt.
+const PAGE_MAX: usize = 64 * 1024;
+
+/// How far a handler said that it is.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+pub struct TaskProgress {
+    /// So much is done, …
+    pub done: u64,
+    /// … of so much in all, if it knows.
+    pub total: Option<u64>,
+    /// What it is at.
+    pub note: String,
+    /// When it said so, by its worker's clock.
+    pub at: Timestamp,
 }
 
 /// An output that is being read.

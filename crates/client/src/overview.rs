@@ -1,10 +1,10 @@
 //! The cluster at a glance: who rules, who stands by, who works, how much waits.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_common::reader;
 use bellwether_common::store::{ReadError, Store};
-use bellwether_core::protocol::record::{CoordinatorRecord, WorkerData, decode_worker};
+use bellwether_core::protocol::record::{CoordinatorRecord, WorkerData, WorkerRecord, decode_worker};
 use bellwether_core::protocol::request::{DrainRequest, PauseRecord};
 use bellwether_core::protocol::{Node, WorkerId, path};
 use jiff::Timestamp;
@@ -81,6 +81,10 @@ pub struct WorkerView {
     pub labels: BTreeMap<String, String>,
     /// How much it has of what tasks take while they run.
     pub resources: BTreeMap<String, u32>,
+    /// The kinds of tasks that it has handlers for.
+    pub kinds: BTreeSet<String>,
+    /// Whether it runs commands.
+    pub commands: bool,
     /// Where it serves metrics and health.
     pub http: Option<String>,
     /// Its version.
@@ -138,6 +142,8 @@ impl WorkerView {
             assigned: 0,
             labels,
             resources,
+            kinds: BTreeSet::new(),
+            commands: true,
             http: None,
             version: None,
             since,
@@ -238,7 +244,7 @@ async fn workers(
 /// Where the pages of a worker are: those of this incarnation, else of one that has its name.
 pub(crate) async fn pages_of(store: &Store, worker: &WorkerId) -> Result<Option<String>, ReadError> {
     let http = |node: Node| match decode_worker(&node.data) {
-        WorkerData::Ours(record) => Some(record.http).filter(|http| !http.is_empty()),
+        WorkerData::Ours(record) => Some(record.http.clone()).filter(|http| !http.is_empty()),
         WorkerData::Foreign => None,
     };
     if let Some(node) = store.get(&path::worker(worker)).await? {
@@ -253,22 +259,28 @@ pub(crate) async fn pages_of(store: &Store, worker: &WorkerId) -> Result<Option<
 fn worker_of(worker: WorkerId, assigned: u32, node: &Node) -> WorkerView {
     let since = Timestamp::from_millisecond(node.stat.ctime_ms).unwrap_or(Timestamp::UNIX_EPOCH);
     match decode_worker(&node.data) {
-        WorkerData::Ours(record) => WorkerView {
-            worker,
-            name: Some(record.name),
-            host: Some(record.host),
-            pid: Some(record.pid),
-            slots: record.slots,
-            assigned,
-            labels: record.labels,
-            resources: record.resources,
-            http: Some(record.http),
-            version: Some(record.version),
-            since,
-            drain: None,
-            foreign: false,
-        },
+        WorkerData::Ours(record) => ours(worker, assigned, *record, since),
         WorkerData::Foreign => WorkerView { assigned, ..WorkerView::foreign(worker, since) },
+    }
+}
+
+fn ours(worker: WorkerId, assigned: u32, record: WorkerRecord, since: Timestamp) -> WorkerView {
+    WorkerView {
+        worker,
+        name: Some(record.name),
+        host: Some(record.host),
+        pid: Some(record.pid),
+        slots: record.slots,
+        assigned,
+        labels: record.labels,
+        resources: record.resources,
+        kinds: record.kinds,
+        commands: record.commands,
+        http: Some(record.http),
+        version: Some(record.version),
+        since,
+        drain: None,
+        foreign: false,
     }
 }
 

@@ -38,6 +38,12 @@ impl NewTask {
         Self::new(Command::Shell(line.into()))
     }
 
+    /// Something for the handler of this kind in a worker's program; [`Client::task`](crate::Client::task) does the same, typed.
+    #[must_use]
+    pub fn typed(kind: impl Into<String>, input: serde_json::Value) -> Self {
+        Self::new(Command::Typed { kind: kind.into(), input })
+    }
+
     fn new(command: Command) -> Self {
         Self { envelope: Envelope::new(command.clone()), command }
     }
@@ -141,10 +147,7 @@ impl NewTask {
             let (number, most) = (self.envelope.after.len(), AFTER_MAX);
             return Err(SubmitError::Contradictory(format!("the task waits for {number} others, at most {most} are taken")));
         }
-        (self.envelope.argv, self.envelope.shell, self.envelope.plain) = match self.command {
-            Command::Argv(argv) => (Some(argv), None, None),
-            Command::Shell(line) => (None, Some(line), None),
-        };
+        self.envelope.set_command(&self.command);
         self.envelope.submitter.get_or_insert_with(|| submitter.to_owned());
         self.envelope.trace.get_or_insert_with(names::new_trace);
         let payload = self.envelope.encode();
@@ -286,6 +289,9 @@ pub struct TaskView {
     pub name: Option<String>,
     /// What it runs, in one line; of an ended one, if its result says.
     pub command: Option<String>,
+    /// The kind of handler that it is for; none for a command.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// Who submitted it.
     pub submitter: Option<String>,
     /// Higher goes first; unknown once it ended.
@@ -336,6 +342,7 @@ impl TaskView {
             cancelling: false,
             name: envelope.name,
             command,
+            kind: envelope.kind,
             submitter: envelope.submitter,
             priority: known.then_some(envelope.priority),
             slots: known.then(|| envelope.slots.map_or(1, NonZeroU32::get)),
@@ -352,6 +359,7 @@ impl TaskView {
         let lost = |attempt: &&AttemptRecord| attempt.why == "worker-lost";
         let losses = count(result.attempts.iter().filter(lost));
         let succeeded = u32::from(result.outcome == TaskOutcome::Succeeded);
+        let asked = result.request_again().and_then(|payload| payload::decode(&payload).ok());
         Self {
             task: result.task.clone(),
             state: result.outcome.into(),
@@ -367,10 +375,8 @@ impl TaskView {
             dead_letter: false,
             cancelling: false,
             name: result.name.clone(),
-            command: result
-                .request_again()
-                .and_then(|payload| payload::decode(&payload).ok())
-                .map(|task| task.command.display(COMMAND_WIDTH)),
+            command: asked.as_ref().map(|task| task.command.display(COMMAND_WIDTH)),
+            kind: asked.and_then(|task| task.envelope.kind),
             submitter: result.submitter.clone(),
             priority: None,
             slots: None,

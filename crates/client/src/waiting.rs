@@ -1,6 +1,8 @@
 //! The actor of waiting: a thin shell around [`bellwether_core::waiting`].
 
 use std::collections::HashMap;
+use std::pin::Pin;
+use std::task::{Context as TaskContext, Poll};
 use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
@@ -11,6 +13,7 @@ use bellwether_core::protocol::record::WaiterRecord;
 use bellwether_core::protocol::result::{Status, TaskResult, decode_status};
 use bellwether_core::protocol::{Multi, Outcome, PROTOCOL_VERSION, Refusal, TaskName, Why, path, record};
 use bellwether_core::waiting::{self, Effect, Event};
+use futures::Stream;
 use tokio::sync::{mpsc, oneshot};
 use tokio::task::AbortHandle;
 use tracing::debug;
@@ -38,7 +41,7 @@ pub enum Awaited {
     Failed(Error),
 }
 
-/// Hands out results as they come. Dropping it ends the waiting, not the tasks.
+/// Hands out results as they come, also as a stream. Dropping it ends the waiting, not the tasks.
 #[derive(Debug)]
 pub struct Waiter {
     answers: mpsc::UnboundedReceiver<(TaskName, Awaited)>,
@@ -56,6 +59,14 @@ impl Waiter {
     /// The next one that ended; `None` after the last.
     pub async fn next(&mut self) -> Option<(TaskName, Awaited)> {
         self.answers.recv().await
+    }
+}
+
+impl Stream for Waiter {
+    type Item = (TaskName, Awaited);
+
+    fn poll_next(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
+        self.answers.poll_recv(context)
     }
 }
 

@@ -9,6 +9,7 @@
 //! The service runs in an actix system on the main thread. Metrics, health pages and signals are served by a small runtime of their
 //! own, so that they answer even if every actor is busy or stuck.
 
+mod embed;
 mod logging;
 mod panics;
 mod reload;
@@ -27,7 +28,8 @@ use tokio::sync::oneshot;
 use tokio::time::{interval, timeout};
 use tracing::{error, info};
 
-pub use panics::UserCode;
+pub use embed::{EmbedError, Embedded, embed};
+pub use panics::{UserCode, mark_thread};
 pub use reload::Reloads;
 pub use shutdown::{Asker, Shutdown};
 pub use systemd::Systemd;
@@ -130,6 +132,7 @@ where
 }
 
 /// What stays below the service and is taken down after it.
+#[derive(Debug)]
 struct Ground {
     runtime: Runtime,
     server: Server,

@@ -11,7 +11,7 @@ pub mod reference;
 use crate::config::Role;
 
 pub use bounded::{Bounded, OTHER};
-pub use recorder::{AlreadyInstalled, MetricsHandle, More, before_each_scrape, find, install, set_one};
+pub use recorder::{AlreadyInstalled, MetricsHandle, More, before_each_scrape, find, install, install_or_share, set_one};
 
 /// 1 for the build that runs: labels [`label::VERSION`] and [`label::ROLE`].
 pub const BUILD_INFO: &str = "bellwether_build_info";

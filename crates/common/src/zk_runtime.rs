@@ -25,6 +25,7 @@ pub fn handle() -> &'static Handle {
             Builder::new_multi_thread()
                 .worker_threads(THREADS)
                 .thread_name("zookeeper")
+                .on_thread_start(crate::boot::mark_thread)
                 .enable_all()
                 .build()
                 .expect("cannot start the threads of the ZooKeeper runtime")

@@ -19,6 +19,7 @@ pub mod rewind;
 pub mod submission;
 pub mod time;
 pub mod timetable;
+pub mod typed;
 pub mod view;
 pub mod waiting;
 

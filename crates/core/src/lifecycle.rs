@@ -4,6 +4,7 @@
 //! worker ([`after_loss`]) and for tasks that never run ([`cancelled`], [`crate::protocol::result::rejected`]).
 
 use jiff::Timestamp;
+use serde_json::Value;
 
 use crate::protocol::payload::{self, ATTEMPTS_KEPT, AfterFailure, Envelope, Rejection, Task};
 use crate::protocol::result::{AttemptRecord, OutputPlace, Recorded, Stream, TaskOutcome, TaskResult, record, rejected};
@@ -40,6 +41,20 @@ pub enum Ending {
     },
     /// It was not started, because this worker does not run such a task: it ends, without another attempt.
     Rejected(Rejection),
+    /// Its handler returned this.
+    Returned(Value),
+    /// Its handler failed.
+    Errored {
+        /// What a command would exit with: 101 for a panic, otherwise 1.
+        exit: i32,
+        /// What the handler said.
+        why: String,
+        /// Whether another attempt would fail in the same way.
+        fatal: bool,
+    },
+    /// Its handler ran longer than it may, and goes on: it does not let go of its thread, and a thread cannot be killed. The task ends
+    /// here, for good, so that nobody runs it beside this one; the slot is free when the same run is over a second time.
+    Stuck,
     /// It was killed because this worker was ordered to stop it, or because this worker was frozen and could not be proven alive:
     /// there is no result.
     Killed,
@@ -134,6 +149,8 @@ fn result_of_refusal(name: &TaskName, task: &Task, runner: &Runner, why: &Reject
     result
 }
 
+const STUCK: &str = "it ran longer than it may, and its handler blocks its thread: it goes on, and nobody can end it but its process";
+
 /// The result of a task whose command ran to its end, or could not be started.
 #[must_use]
 pub fn result_of_run(name: &TaskName, task: &Task, runner: &Runner, ran: &Ran) -> TaskResult {
@@ -144,12 +161,18 @@ pub fn result_of_run(name: &TaskName, task: &Task, runner: &Runner, ran: &Ran) -
         Ending::TimedOut => (TaskOutcome::TimedOut, None, None, Some("it ran longer than it may".to_owned())),
         Ending::NotStarted { exit, why } => (TaskOutcome::Failed, Some(*exit), None, Some(why.clone())),
         Ending::Rejected(why) => (TaskOutcome::Rejected, None, None, Some(format!("{}: {why}", why.word()))),
+        Ending::Returned(_) => (TaskOutcome::Succeeded, Some(0), None, None),
+        Ending::Errored { exit, why, .. } => (TaskOutcome::Failed, Some(*exit), None, Some(why.clone())),
+        Ending::Stuck => (TaskOutcome::TimedOut, None, None, Some(STUCK.to_owned())),
         Ending::Killed => (TaskOutcome::Failed, None, Some(9), Some("its worker was ordered to stop it".to_owned())),
     };
     let mut result = TaskResult::without_run(name.clone(), outcome, String::new(), ran.ended);
     result.exit = exit;
     result.signal = signal;
     result.reason = reason;
+    if let Ending::Returned(value) = &ran.ending {
+        result.value = Some(value.clone());
+    }
     result.attempt = task.envelope.attempt();
     result.worker = Some(runner.worker.clone());
     result.epoch = runner.epoch;
@@ -371,6 +394,26 @@ mod tests {
         assert!(ends(b"x", Ending::Exited(1)) && ends(only, Ending::Exited(0)));
         let none = br#"{"bellwether":1,"shell":"x","retries":0}"#.as_slice();
         assert!(matches!(run(none, Ending::Exited(1), &defaults(5)), AfterRun::Ended { letter: None, .. }), "it says so itself");
+    }
+
+    #[test]
+    fn a_handlers_value_is_its_result_and_what_is_fatal_is_not_tried_again() {
+        let typed = br#"{"bellwether":1,"kind":"resize","retries":1}"#.as_slice();
+        let errored = |exit, fatal| Ending::Errored { exit, why: "no such image".into(), fatal };
+        let AfterRun::Ended { result, .. } = run(typed, Ending::Returned(serde_json::json!({"bytes": 7})), &defaults(0)) else {
+            panic!("it returned")
+        };
+        assert_eq!(
+            (result.outcome, result.exit, result.value.clone()),
+            (TaskOutcome::Succeeded, Some(0), Some(serde_json::json!({"bytes": 7})))
+        );
+        assert!(matches!(run(typed, errored(1, false), &defaults(0)), AfterRun::Again(_)));
+        let AfterRun::Ended { result, letter: None, .. } = run(typed, errored(1, true), &defaults(0)) else { panic!("it is fatal") };
+        assert_eq!((result.outcome, result.exit, result.reason.as_deref()), (TaskOutcome::Failed, Some(1), Some("no such image")));
+        let panics = br#"{"bellwether":1,"kind":"resize","retries":1,"retry_on":[101]}"#.as_slice();
+        assert!(matches!(run(panics, errored(101, false), &defaults(0)), AfterRun::Again(_)));
+        assert!(matches!(run(panics, errored(1, false), &defaults(0)), AfterRun::Ended { .. }));
+        assert!(matches!(run(typed, Ending::Stuck, &defaults(9)), AfterRun::Ended { letter: None, .. }), "it runs on, here");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! Which waiting task goes to which worker.
 //!
 //! Wanted of a plan, in this order:
-//! * a task only goes to a worker that has its labels, enough free slots and enough of each resource, or, if it takes a single slot, to one
+//! * a task only goes to a worker that can run it, that has its labels, enough free slots and enough of each resource, or, if it takes a single slot, to one
 //!   that may be given tasks ahead of its slots;
 //! * the oldest first, where each step of priority counts as a minute of age: so a task is overtaken by tasks of higher priority only as
 //!   long as those were created at most that many minutes after it, and nothing waits for ever behind what is more important;
@@ -15,6 +15,7 @@
 mod amount;
 mod offer;
 mod recall;
+mod skills;
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -25,10 +26,13 @@ use crate::view::Entry;
 pub use amount::Amount;
 pub use offer::{Exclusion, Offer};
 pub use recall::{Holder, Recall, recalls};
+pub use skills::Skills;
 
 /// What a task asks of a worker. Tasks that ask the same form one queue, so that a queue nobody can serve holds up no other.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Requirement {
+    /// The kind that the worker must have a handler for; without it, it must run commands.
+    pub kind: Option<String>,
     /// Labels that the worker must have.
     pub labels: BTreeMap<String, String>,
     /// Whether nothing else may run beside it.
@@ -39,7 +43,7 @@ pub struct Requirement {
 
 impl Default for Requirement {
     fn default() -> Self {
-        Self { labels: BTreeMap::new(), alone: false, amount: Amount::one() }
+        Self { kind: None, labels: BTreeMap::new(), alone: false, amount: Amount::one() }
     }
 }
 
@@ -47,7 +51,7 @@ impl Requirement {
     /// What this task asks for; `alone`: see [`crate::lifecycle::runs_alone`].
     #[must_use]
     pub fn of(envelope: &Envelope, alone: bool) -> Self {
-        Self { labels: envelope.require.clone(), alone, amount: Amount::of(envelope) }
+        Self { kind: envelope.kind.clone(), labels: envelope.require.clone(), alone, amount: Amount::of(envelope) }
     }
 }
 

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 mod load;
 
-use crate::planner::{Amount, Offer, Queue, Requirement, Ticket};
+use crate::planner::{Amount, Offer, Queue, Requirement, Skills, Ticket};
 use crate::protocol::record::WorkerRecord;
 use crate::protocol::{TaskName, WorkerId, path};
 pub use load::Load;
@@ -145,6 +145,8 @@ pub enum Registration {
 pub struct Terms {
     /// How many slots it has for tasks, and how much of each resource.
     pub has: Amount,
+    /// What it can run.
+    pub skills: Skills,
     /// Its labels.
     pub labels: BTreeMap<String, String>,
     /// The version of its node, which it raises when it wants no more work. `None`: a foreign worker, which changes it all the time.
@@ -156,7 +158,7 @@ impl Terms {
     #[must_use]
     pub fn of(record: &WorkerRecord, version: i32) -> Self {
         let has = Amount { slots: record.slots, resources: record.resources.clone() };
-        Self { has, labels: record.labels.clone(), version: Some(version) }
+        Self { has, skills: Skills::of(record), labels: record.labels.clone(), version: Some(version) }
     }
 }
 
@@ -464,6 +466,7 @@ impl View {
             let (Registration::Known(terms), Boxed::Listed) = (&known.registration, &known.boxed) else { continue };
             offers.push(Offer {
                 worker,
+                skills: &terms.skills,
                 labels: &terms.labels,
                 has: terms.has.clone(),
                 taken: known.load.taken(),

@@ -3,6 +3,7 @@
 
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
+use bellwether_core::protocol::key::KeyRecord;
 use bellwether_core::protocol::payload::{self, Command, Dialect};
 use bellwether_core::protocol::result::{Status, decode_status, result_of_words};
 use bellwether_core::protocol::{TaskName, WorkerId};
@@ -48,6 +49,8 @@ struct TaskVector {
     dialect: String,
     argv: Option<Vec<String>>,
     shell: Option<String>,
+    kind: Option<String>,
+    input: Option<serde_json::Value>,
     attempt: u32,
 }
 
@@ -62,12 +65,14 @@ fn payloads_decode_as_the_vectors_say() {
                     Dialect::Plain => "plain",
                     Dialect::Envelope => "envelope",
                 };
-                let (argv, shell) = match task.command {
-                    Command::Argv(argv) => (Some(argv), None),
-                    Command::Shell(line) => (None, Some(line)),
+                let (argv, shell, kind, input) = match task.command {
+                    Command::Argv(argv) => (Some(argv), None, None, None),
+                    Command::Shell(line) => (None, Some(line), None, None),
+                    Command::Typed { kind, input } => (None, None, Some(kind), Some(input).filter(|input| !input.is_null())),
                 };
-                let seen = (dialect, argv, shell, task.envelope.attempt());
-                assert_eq!(seen, (expected.dialect.as_str(), expected.argv, expected.shell, expected.attempt), "{}", vector.name);
+                assert_eq!((dialect, task.envelope.attempt()), (expected.dialect.as_str(), expected.attempt), "{}", vector.name);
+                let expected = (expected.argv, expected.shell, expected.kind, expected.input);
+                assert_eq!((argv, shell, kind, input), expected, "{}", vector.name);
             }
             (Err(rejection), None, Some(word)) => assert_eq!(rejection.word(), word, "{}", vector.name),
             (decoded, ..) => panic!("{}: {decoded:?}", vector.name),
@@ -82,6 +87,7 @@ struct StatusVector {
     outcome: String,
     exit_code: u8,
     stdout: Option<Bytes>,
+    value: Option<serde_json::Value>,
 }
 
 #[test]
@@ -94,7 +100,29 @@ fn statuses_mean_what_the_vectors_say() {
             Status::Plain { words, .. } => result_of_words(TaskName::listed("t"), &words, Timestamp::UNIX_EPOCH),
         };
         assert_eq!((result.outcome.to_string(), result.exit_code()), (vector.outcome, vector.exit_code), "{}", vector.status);
+        assert_eq!(result.value, vector.value, "{}", vector.status);
         assert_eq!(result.stdout.map(|stream| stream.tail_bytes()), vector.stdout.map(|stdout| stdout.bytes()), "{}", vector.status);
+    }
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct KeyVector {
+    name: String,
+    key: String,
+    payload: String,
+    node: String,
+    digest: String,
+}
+
+#[test]
+fn keys_are_hashed_and_tasks_digested_as_the_vectors_say() {
+    let vectors: Vec<KeyVector> = read("keys.json");
+    assert!(vectors.len() >= 6, "the file was cut");
+    for vector in vectors {
+        let task = payload::decode(vector.payload.as_bytes()).unwrap_or_else(|why| panic!("{}: {why}", vector.name));
+        let record = KeyRecord::new(&vector.key, TaskName::listed("t"), &task.command, &task.envelope);
+        assert_eq!((record.node(), record.digest), (vector.node, vector.digest), "{}", vector.name);
     }
 }
 

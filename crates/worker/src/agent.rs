@@ -20,6 +20,7 @@ use bellwether_common::watch::{ChangesSeen, Watch};
 use bellwether_common::{boot, clock};
 use bellwether_core::agent::{self as core, Agent, Effect, Event, Order, Timer};
 use bellwether_core::lifecycle::{Ending, RetryDefaults, RunId};
+use bellwether_core::planner::Skills;
 use bellwether_core::protocol::PROTOCOL_VERSION;
 use bellwether_core::protocol::record::WorkerRecord;
 use tracing::{debug, warn};
@@ -81,16 +82,18 @@ struct Live {
     mending: bool,
 }
 
+/// What an agent works with.
+pub(crate) struct Hands {
+    pub(crate) executor: Addr<Executor>,
+    pub(crate) killer: Killer,
+    pub(crate) guardian: GuardianMode,
+    pub(crate) skills: Skills,
+}
+
 impl AgentActor {
-    pub(crate) fn new(
-        context: &boot::Context,
-        executor: Addr<Executor>,
-        killer: Killer,
-        guardian: GuardianMode,
-        supervisor: Recipient<Request>,
-        trust: Option<Trust>,
-    ) -> Self {
-        let settings = settings(context);
+    pub(crate) fn new(context: &boot::Context, hands: Hands, supervisor: Recipient<Request>, trust: Option<Trust>) -> Self {
+        let Hands { executor, killer, guardian, skills } = hands;
+        let settings = settings(context, skills);
         Self {
             agent: Agent::new(settings.clone()),
             task_timeout: context.settings.task.timeout,
@@ -222,7 +225,7 @@ impl AgentActor {
     }
 }
 
-fn settings(context: &boot::Context) -> core::Settings {
+fn settings(context: &boot::Context, skills: Skills) -> core::Settings {
     let worker = &context.settings.worker;
     let record = WorkerRecord {
         bellwether: PROTOCOL_VERSION,
@@ -232,6 +235,8 @@ fn settings(context: &boot::Context) -> core::Settings {
         slots: u32::try_from(context.settings.worker_slots()).unwrap_or(u32::MAX),
         labels: worker.labels.clone(),
         resources: worker.resources.clone(),
+        kinds: skills.kinds,
+        commands: skills.commands,
         http: context.settings.http_advertise(context.http_address),
         version: env!("CARGO_PKG_VERSION").to_owned(),
         replaces: None,

@@ -22,6 +22,7 @@ mod split;
 mod stray;
 #[cfg(test)]
 mod tests;
+pub(crate) mod typed;
 
 use std::collections::HashMap;
 use std::path::PathBuf;
@@ -46,7 +47,7 @@ pub use cgroup::{Cgroups, NoCgroups};
 pub(crate) use control::FAMILY;
 pub use control::Signalling;
 pub use policy::{Identity, Policy};
-pub use run::{Ending, Program, Report, Run, RunEnded, RunId, RunStarted, Tail};
+pub use run::{Ending, Program, Report, Run, RunEnded, RunId, RunStarted, Tail, TypedCall};
 
 /// How commands are run.
 #[derive(Debug, Clone)]
@@ -71,6 +72,10 @@ pub struct Settings {
     pub adopt_orphans: bool,
     /// What tasks may do.
     pub policy: Policy,
+    /// Whether commands are run at all. Without them nothing of this process is changed for their sake.
+    pub commands: bool,
+    /// How long a handler may hold its thread after the session was lost or in doubt, before the process ends.
+    pub last_resort: Duration,
 }
 
 impl Default for Settings {
@@ -85,6 +90,8 @@ impl Default for Settings {
             output_total: 10 * 1024 * 1024 * 1024,
             adopt_orphans: true,
             policy: Policy::default(),
+            commands: true,
+            last_resort: Duration::from_secs(2),
         }
     }
 }
@@ -102,15 +109,23 @@ pub struct Executor {
 
 /// Kills without a mailbox between: from any thread, whatever the actor is doing.
 #[derive(Debug, Clone)]
-pub struct Killer(Runs);
+pub struct Killer {
+    runs: Runs,
+    last_resort: Duration,
+}
 
 impl Killer {
     /// Sends SIGKILL to the group of every run before it returns, and waits for nothing. A run that is just being started is
     /// killed as soon as it has a number. How many there were; each is reported as [`Ending::Killed`].
+    ///
+    /// A handler is dropped at its next `.await`. If it comes to none in time, the process ends: see [`Settings::last_resort`].
     pub fn kill_all(&self) -> usize {
-        let runs = locked(&self.0);
-        for control in runs.values() {
+        let runs = locked(&self.runs);
+        for (id, control) in runs.iter() {
             control.order(Signalling::Kill);
+            if control.is_last_resort_due() {
+                typed::end_unless_it_lets_go(id, Arc::clone(control), self.last_resort);
+            }
         }
         runs.len()
     }
@@ -119,14 +134,16 @@ impl Killer {
 impl Executor {
     /// An executor whose runs are served by `runtime`, which should have several threads.
     ///
-    /// Sets this process's umask to 022 (tasks inherit it), and makes it a child subreaper if the settings say so. At least
+    /// If it runs commands, sets this process's umask to 022 (they inherit it), and makes it a child subreaper if the settings say so. At least
     /// one message per run reaches `reports` for each [`Start`], in order: [`Report::Started`] if there is a process, and
     /// [`Report::Ended`].
     #[must_use]
     pub fn new(settings: Settings, guardian: GuardianMode, runtime: tokio::runtime::Handle, reports: Recipient<Report>) -> Self {
-        umask(Mode::from_bits_truncate(0o022));
         let mut sweeper = None;
-        if settings.adopt_orphans {
+        if settings.commands {
+            umask(Mode::from_bits_truncate(0o022));
+        }
+        if settings.commands && settings.adopt_orphans {
             match set_child_subreaper(true) {
                 Ok(()) => sweeper = Some(Sweeper::start(&runtime)),
                 Err(error) => warn!(%error, "orphans cannot be adopted: daemons outlive their task"),
@@ -140,7 +157,7 @@ impl Executor {
         }
         let shelf = Shelf::new(settings.output_dir.clone());
         let environment = command::Environment::scrubbed(&settings.policy);
-        let shop = Workshop { settings, environment, guardian, sweeper, cgroups: None, shelf, store: None };
+        let shop = Workshop { settings, environment, guardian, sweeper, cgroups: None, shelf, store: None, stage: None };
         Self { shop: Arc::new(shop), runs, runtime, reports }
     }
 
@@ -159,6 +176,13 @@ impl Executor {
         Self { shop: Arc::new(shop), ..self }
     }
 
+    /// The same, with handlers for what is no command.
+    #[must_use]
+    pub(crate) fn with_stage(self, stage: typed::Stage) -> Self {
+        let shop = Workshop { stage: Some(stage), ..Workshop::clone(&self.shop) };
+        Self { shop: Arc::new(shop), ..self }
+    }
+
     /// Where outputs are, and how far they have come, for those who read them.
     #[must_use]
     pub(crate) fn shelf(&self) -> Shelf {
@@ -168,11 +192,16 @@ impl Executor {
     /// A handle that kills from any thread.
     #[must_use]
     pub fn killer(&self) -> Killer {
-        Killer(Arc::clone(&self.runs))
+        Killer { runs: Arc::clone(&self.runs), last_resort: self.shop.settings.last_resort }
     }
 
     fn begin(&self, run: Run) {
-        let control = Arc::new(Control::new(Marker::of_run(&run.env)));
+        let marker = Marker::of_run(&run.env);
+        let call = match &run.program {
+            Program::Typed(call) => Some(call.clone()),
+            Program::Argv(_) | Program::Shell(_) | Program::Noop => None,
+        };
+        let control = Arc::new(if call.is_some() { Control::of_handler(marker) } else { Control::new(marker) });
         let mut runs = locked(&self.runs);
         if runs.contains_key(&run.id) {
             drop(runs);
@@ -183,15 +212,22 @@ impl Executor {
         drop(runs);
         static SERIAL: AtomicU64 = AtomicU64::new(0);
         let serial = SERIAL.fetch_add(1, Ordering::Relaxed);
-        FAMILY.join(serial, Arc::clone(&control));
         let (reports, runs) = (self.reports.clone(), Arc::clone(&self.runs));
         let report = move |report: Report| {
-            if let Report::Ended(ended) = &report {
+            // One that is stuck goes on.
+            if let Report::Ended(ended) = &report
+                && ended.how != Ending::Stuck
+            {
                 locked(&runs).remove(&ended.id);
             }
             // Bounded by the number of runs: two messages each.
             reports.do_send(report);
         };
+        if let Some(call) = call {
+            self.runtime.spawn(typed::serve(Arc::clone(&self.shop), run, call, control, report));
+            return;
+        }
+        FAMILY.join(serial, Arc::clone(&control));
         self.runtime.spawn(serve(Arc::clone(&self.shop), run, control, serial, report));
     }
 }

@@ -20,6 +20,7 @@ use std::os::fd::{AsFd, OwnedFd};
 use std::os::unix::process::CommandExt;
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError, mpsc};
 use std::time::{Duration, Instant};
 
@@ -31,6 +32,7 @@ use tracing::{error, warn};
 
 use crate::executor::FAMILY;
 
+pub(crate) use watch::may_be_asked;
 pub use watch::run_if_asked;
 
 const ARGUMENT: &str = "--guardian";
@@ -51,6 +53,16 @@ pub enum GuardianMode {
     /// Nobody: for programs that embed a worker and whose `main` does not call [`run_if_asked`]. When such a program is killed
     /// with SIGKILL its tasks go on, and may then run twice at the same time.
     None,
+    /// There is nothing but handlers, which end with the process: the moment until which they may go on is all that is kept.
+    Handlers(Arc<AtomicU64>),
+}
+
+impl GuardianMode {
+    /// For a worker that runs no commands.
+    #[must_use]
+    pub fn handlers() -> Self {
+        Self::Handlers(Arc::new(AtomicU64::new(u64::MAX)))
+    }
 }
 
 /// Why there is no guardian.
@@ -303,8 +315,10 @@ impl GuardianMode {
 
     /// Tells until when what runs may go on, on the [kernel's monotonic clock](clock::kernel).
     pub fn set_deadline(&self, at: Duration) {
-        if let Self::Process(guardian) = self {
-            guardian.set_deadline(at);
+        match self {
+            Self::Process(guardian) => guardian.set_deadline(at),
+            Self::Handlers(until) => until.store(u64::try_from(at.as_nanos()).unwrap_or(u64::MAX), Ordering::SeqCst),
+            Self::None => {}
         }
     }
 
@@ -312,6 +326,7 @@ impl GuardianMode {
     pub(crate) fn is_over(&self) -> bool {
         match self {
             Self::Process(guardian) => guardian.is_over(),
+            Self::Handlers(until) => clock::kernel().as_nanos() >= u128::from(until.load(Ordering::SeqCst)),
             Self::None => false,
         }
     }
@@ -320,7 +335,7 @@ impl GuardianMode {
     pub(crate) fn take_killed(&self, group: Pid) -> Option<Killed> {
         match self {
             Self::Process(guardian) => guardian.take_killed(group.as_raw()),
-            Self::None => None,
+            Self::None | Self::Handlers(_) => None,
         }
     }
 

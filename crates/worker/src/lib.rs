@@ -4,13 +4,18 @@
 //! Its rules are `bellwether_core::agent`; here are the actors around them, and what runs commands. The family tree of the process,
 //! with what a suspended or lost session means for each, stands at the head of `supervisor`.
 //!
+//! * [`Worker`]: a worker inside one's own program, with handlers for typed tasks
+//! * [`layers`]: what can be put around handlers
 //! * [`run`]: a whole worker, from its settings to its exit code
 //! * [`executor`]: commands as processes, without any knowledge of ZooKeeper
 //! * [`guardian`]: the process that kills what a worker ran when the worker itself was killed
 
+#![deny(missing_docs)]
+
 mod agent;
 pub mod executor;
 pub mod guardian;
+mod handlers;
 mod observe;
 mod order;
 mod pages;
@@ -19,5 +24,9 @@ mod processes;
 mod stub;
 mod supervisor;
 mod trust;
+mod worker;
 
+pub use bellwether_core::typed::Task;
+pub use handlers::{BoxError, TaskContext, TaskError, TaskRequest, TaskService, layers};
 pub use supervisor::run;
+pub use worker::{Worker, WorkerBuilder, WorkerError};

@@ -114,23 +114,24 @@ impl Observer {
         let trace = order.task.envelope.trace.as_ref().map(|trace| trace.trace_id().to_owned());
         let attempt = order.task.envelope.attempt();
         debug!(task = %order.id.task, attempt, worker = %order.worker, epoch = order.epoch, trace, "starting task");
-        let kind = match order.task.command {
+        let kind = match &order.task.command {
             Command::Argv(_) => "argv",
             Command::Shell(_) => "shell",
+            Command::Typed { kind, .. } => kind,
         };
         let kind = self.bound.value(kind).to_owned();
         self.kinds.insert(order.id.task.clone(), Started { czxid: order.id.czxid, kind, trace });
     }
 
     pub(crate) fn run_ended(&mut self, ended: &RunEnded) {
-        debug!(task = %ended.id.task, how = ?ended.how, took_seconds = ended.took.as_secs_f64(), "run ended");
+        debug!(task = %ended.id.task, how = shown(&ended.how), took_seconds = ended.took.as_secs_f64(), "run ended");
         let kind = self.kinds.get(&ended.id.task).filter(|started| started.czxid == ended.id.czxid).map(|started| started.kind.clone());
-        let result = match ended.how {
-            Ending::Exited(0) => "succeeded",
-            Ending::Exited(_) | Ending::Signalled(_) | Ending::NotStarted { .. } => "failed",
-            Ending::TimedOut => "timed-out",
+        let result = match &ended.how {
+            Ending::Exited(0) | Ending::Returned(_) => "succeeded",
+            Ending::Exited(_) | Ending::Signalled(_) | Ending::NotStarted { .. } | Ending::Errored { .. } => "failed",
+            Ending::TimedOut | Ending::Stuck => "timed-out",
             // It did not run, so that its time says nothing.
-            Ending::Rejected(ref why) => return warn!(task = %ended.id.task, %why, "a task was not run"),
+            Ending::Rejected(why) => return warn!(task = %ended.id.task, %why, "a task was not run"),
             // It has no result.
             Ending::Killed => {
                 if kind.is_some() {
@@ -139,12 +140,14 @@ impl Observer {
                 return;
             }
         };
+        // One that was stuck, and has let go of its thread at last, was counted then.
+        let Some(kind) = kind else { return };
         if ended.how == Ending::TimedOut {
             warn!(task = %ended.id.task, "task killed: it ran longer than it may");
             killed(1, "timeout");
         }
         let took = ended.took.as_secs_f64();
-        histogram!(names::TASK_RUN_DURATION_SECONDS, "kind" => kind.unwrap_or_else(unknown), "result" => result).record(took);
+        histogram!(names::TASK_RUN_DURATION_SECONDS, "kind" => kind, "result" => result).record(took);
     }
 
     pub(crate) fn tell(&mut self, fact: &Fact) {
@@ -251,6 +254,15 @@ pub(crate) fn purpose(multi: &Multi) -> &'static str {
         "give_back"
     } else {
         "housekeeping"
+    }
+}
+
+/// What a handler returns or says is no affair of the log's.
+fn shown(how: &Ending) -> String {
+    match how {
+        Ending::Returned(_) => "Returned".to_owned(),
+        Ending::Errored { exit, fatal, .. } => format!("Errored(exit {exit}, fatal {fatal})"),
+        other => format!("{other:?}"),
     }
 }
 

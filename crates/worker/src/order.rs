@@ -7,8 +7,12 @@ use bellwether_core::lifecycle::{Ending, Ran, RunId};
 use bellwether_core::protocol::payload::{Command, Envelope, Rejection};
 use bellwether_core::protocol::result::{OutputPlace, Stream};
 use jiff::Timestamp;
+use serde_json::Value;
 
-use crate::executor::{Program, Report, Run, RunEnded, Tail};
+use crate::executor::{Program, Report, Run, RunEnded, Tail, TypedCall};
+
+/// The kind that every worker knows: it does nothing, and succeeds.
+pub(crate) const NOOP: &str = "noop";
 
 /// What the names of our own variables begin with. A task does not choose these: by them its processes are recognised.
 const OURS: &str = "BELLWETHER";
@@ -26,12 +30,19 @@ pub(crate) fn run_of(order: &Order, default_timeout: Duration) -> Run {
         program: match &order.task.command {
             Command::Argv(words) => Program::Argv(words.clone()),
             Command::Shell(line) => Program::Shell(line.clone()),
+            Command::Typed { kind, .. } if kind == NOOP => Program::Noop,
+            Command::Typed { kind, input } => Program::Typed(call_of(kind, input, order)),
         },
         env: environment(order, envelope),
         cwd: envelope.cwd.clone(),
         stdin: envelope.stdin.clone().map(String::into_bytes),
         timeout: (!timeout.is_zero()).then_some(timeout),
     }
+}
+
+fn call_of(kind: &str, input: &Value, order: &Order) -> TypedCall {
+    let (worker, trace) = (order.worker.clone(), order.task.envelope.trace.clone());
+    TypedCall { kind: kind.to_owned(), input: input.clone(), worker, epoch: order.epoch, trace }
 }
 
 fn environment(order: &Order, envelope: &Envelope) -> Vec<(String, String)> {

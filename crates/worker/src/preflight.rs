@@ -17,7 +17,6 @@ use tracing::warn;
 
 use crate::executor::policy::make_private_root;
 use crate::executor::{Identity, Policy, Settings};
-use crate::supervisor::executor_settings;
 use crate::trust::Trust;
 
 /// What is missing. The text names the key, its value and a way out.
@@ -116,15 +115,16 @@ pub(crate) struct Fitted {
 }
 
 /// Looks at all that a worker needs. From then on neither the calling thread nor what it starts gains rights, if that is asked for.
-pub(crate) fn fit(settings: &config::Settings) -> Result<Fitted, Unfit> {
-    let mut policy = policy(settings, geteuid(), getegid())?;
-    check(&executor_settings(settings))?;
+pub(crate) fn fit(settings: &config::Settings, executor: &Settings) -> Result<Fitted, Unfit> {
+    // Handlers are the program's own, and may what it may.
+    let mut policy = if executor.commands { policy(settings, geteuid(), getegid())? } else { Policy::default() };
+    check(executor)?;
     let store = open_store(&settings.worker.output_store)?;
     let trust = open_trust(settings)?;
-    if settings.worker.no_new_privileges {
+    if executor.commands && settings.worker.no_new_privileges {
         set_no_new_privs().map_err(Unfit::Privileges)?;
     }
-    if settings.worker.work_dir == WorkDir::Private {
+    if executor.commands && settings.worker.work_dir == WorkDir::Private {
         policy.private = Some(make_private_root().map_err(|source| Unfit::WorkDir { source })?);
     }
     Ok(Fitted { policy, store, trust })
@@ -189,7 +189,9 @@ fn is_local(connect: &str) -> bool {
 
 /// Looks at the shell, and writes a file into the directory for outputs, which is made if it is missing.
 fn check(settings: &Settings) -> Result<(), Unfit> {
-    check_program(&settings.shell).map_err(|why| Unfit::Shell { shell: settings.shell.clone(), why })?;
+    if settings.commands {
+        check_program(&settings.shell).map_err(|why| Unfit::Shell { shell: settings.shell.clone(), why })?;
+    }
     let Some(directory) = &settings.output_dir else { return Ok(()) };
     check_directory(directory).map_err(|source| Unfit::OutputDir { directory: directory.clone(), source })
 }

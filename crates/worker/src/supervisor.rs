@@ -24,6 +24,8 @@
 //! | 77 | ZooKeeper denies a right |
 //! | 78 | there is no shell, outputs cannot be written, what tasks may do cannot be had, this process is root and was not told to be, the settings lead to no session, the cluster speaks another protocol, or there is no guardian |
 
+use std::collections::BTreeSet;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture};
@@ -32,14 +34,18 @@ use bellwether_common::config::Settings;
 use bellwether_common::exit::Exit;
 use bellwether_common::http::Health;
 use bellwether_common::session::{Close, Needs, Reopen, SessionActor, SessionEvent, SessionSettings};
+use bellwether_core::planner::Skills;
 use futures::FutureExt;
 use tokio::runtime::{Builder, Handle};
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
-use crate::agent::{AgentActor, Configured, StopRequested};
+use crate::agent::{AgentActor, Configured, Hands, StopRequested};
+use crate::executor::typed::Stage;
 use crate::executor::{self, Cgroups, Executor, Killer, Policy};
-use crate::guardian::{Guardian, GuardianMode};
+use crate::guardian::{Guardian, GuardianError, GuardianMode};
+use crate::handlers::TaskService;
+use crate::order::NOOP;
 use crate::preflight::Fitted;
 use crate::{pages, preflight};
 
@@ -49,33 +55,102 @@ const RUN_THREADS: usize = 2;
 /// Runs a worker until it is asked to stop, or cannot go on. The program's `main` must have called
 /// [`guardian::run_if_asked`](crate::guardian::run_if_asked) first.
 pub async fn run(context: boot::Context) -> Exit {
-    let fitted = match preflight::fit(&context.settings) {
+    run_equipped(context, Equipment::default()).await.exit
+}
+
+/// How a worker ended, and why in words.
+#[derive(Debug)]
+pub(crate) struct Ended {
+    pub(crate) exit: Exit,
+    pub(crate) why: String,
+}
+
+impl Ended {
+    /// It could not begin. Told in the log, too, which is all that operators see.
+    fn unfit(why: impl ToString) -> Self {
+        let why = why.to_string();
+        error!("{why}");
+        Self { exit: Exit::Config, why }
+    }
+}
+
+/// What a worker can do beyond what is configured.
+#[derive(Debug)]
+pub(crate) struct Equipment {
+    /// Whether it runs commands. Otherwise it needs no shell, no guardian and no cgroups.
+    pub(crate) commands: bool,
+    /// The kinds that it has handlers for, besides those that every worker knows.
+    pub(crate) kinds: BTreeSet<String>,
+    /// What handles them.
+    pub(crate) service: Option<TaskService>,
+    /// Where whole outputs are kept; nowhere if `None`.
+    pub(crate) output_dir: Option<PathBuf>,
+    /// Whether outputs are kept where the settings say.
+    pub(crate) configured_output: bool,
+}
+
+impl Default for Equipment {
+    fn default() -> Self {
+        Self { commands: true, kinds: BTreeSet::new(), service: None, output_dir: None, configured_output: true }
+    }
+}
+
+impl Equipment {
+    fn skills(&self) -> Skills {
+        let mut kinds = self.kinds.clone();
+        kinds.insert(NOOP.to_owned());
+        Skills { commands: self.commands, kinds }
+    }
+
+    fn executor_settings(&self, settings: &Settings) -> executor::Settings {
+        let configured = executor_settings(settings);
+        let output_dir = if self.configured_output { configured.output_dir } else { self.output_dir.clone() };
+        executor::Settings { commands: self.commands, output_dir, ..configured }
+    }
+
+    /// Who kills commands when we cannot.
+    fn guardian(&self) -> Result<GuardianMode, String> {
+        if !self.commands {
+            return Ok(GuardianMode::handlers());
+        }
+        let why = |error: GuardianError| format!("without a guardian, tasks would outlive a worker that is killed: {error}");
+        Guardian::spawn().map(GuardianMode::Process).map_err(why)
+    }
+
+    fn stage(&self, slots: usize) -> Result<Option<Stage>, String> {
+        let why = |error: std::io::Error| format!("the threads of handlers cannot be started: {error}");
+        self.service.clone().map(|service| Stage::new(service, slots).map_err(why)).transpose()
+    }
+}
+
+/// Runs a worker with what it was given.
+pub(crate) async fn run_equipped(context: boot::Context, equipment: Equipment) -> Ended {
+    let settings = equipment.executor_settings(&context.settings);
+    let fitted = match preflight::fit(&context.settings, &settings) {
         Ok(fitted) => fitted,
-        Err(unfit) => {
-            error!("{unfit}");
-            return Exit::Config;
-        }
+        Err(unfit) => return Ended::unfit(unfit),
     };
-    let guardian = match Guardian::spawn() {
-        Ok(guardian) => GuardianMode::Process(guardian),
-        Err(error) => {
-            error!(%error, "without a guardian, tasks would outlive a worker that is killed");
-            return Exit::Config;
-        }
+    let guardian = match equipment.guardian() {
+        Ok(guardian) => guardian,
+        Err(why) => return Ended::unfit(why),
     };
-    let runs = match Builder::new_multi_thread().worker_threads(RUN_THREADS).thread_name("runs").enable_all().build() {
+    let stage = match equipment.stage(context.settings.worker_slots()) {
+        Ok(stage) => stage,
+        Err(why) => return Ended::unfit(why),
+    };
+    let threads =
+        Builder::new_multi_thread().worker_threads(RUN_THREADS).thread_name("runs").on_thread_start(boot::mark_thread).enable_all().build();
+    let runs = match threads {
         Ok(runs) => runs,
-        Err(error) => {
-            error!(%error, "the threads that serve commands cannot be started");
-            return Exit::Config;
-        }
+        Err(error) => return Ended::unfit(format!("the threads that serve commands cannot be started: {error}")),
     };
-    let cgroups = establish(&guardian);
+    let cgroups = if equipment.commands { establish(&guardian) } else { None };
     let private = fitted.policy.private.clone();
     let (exit, ended) = oneshot::channel();
     let shutdown = context.shutdown.clone();
     let mut reloads = context.reloads.clone();
-    let supervisor = Supervisor::start(context, guardian, Furniture { cgroups: cgroups.clone(), fitted }, runs.handle().clone(), exit);
+    let furniture = Furniture { settings, skills: equipment.skills(), cgroups: cgroups.clone(), fitted, stage };
+    let supervisor = Supervisor::start(context, guardian, furniture, runs.handle().clone(), exit);
     let configured = supervisor.clone();
     actix::spawn(async move {
         loop {
@@ -89,7 +164,7 @@ pub async fn run(context: boot::Context) -> Exit {
         supervisor.do_send(StopRequested);
     });
     // The channel is dropped unanswered only if the supervisor is: then there is nothing left that could run.
-    let exit = ended.await.unwrap_or(Exit::Panic);
+    let ended = ended.await.unwrap_or_else(|_| Ended { exit: Exit::Panic, why: "its supervisor is gone".to_owned() });
     // Not dropped here, where no thread may block. What it served was killed before.
     runs.shutdown_background();
     if let Some(cgroups) = cgroups {
@@ -98,7 +173,7 @@ pub async fn run(context: boot::Context) -> Exit {
     if let Some(error) = private.and_then(|private| std::fs::remove_dir_all(private).err()) {
         warn!(%error, "the directories of tasks could not be removed");
     }
-    exit
+    ended
 }
 
 /// The kernel's own means to find what a task started, where it lets us.
@@ -118,8 +193,11 @@ fn establish(guardian: &GuardianMode) -> Option<Arc<Cgroups>> {
 
 /// What a worker may have, or not.
 struct Furniture {
+    settings: executor::Settings,
+    skills: Skills,
     cgroups: Option<Arc<Cgroups>>,
     fitted: Fitted,
+    stage: Option<Stage>,
 }
 
 struct Supervisor {
@@ -128,7 +206,7 @@ struct Supervisor {
     killer: Killer,
     health: Health,
     leaving: bool,
-    exit: Option<oneshot::Sender<Exit>>,
+    exit: Option<oneshot::Sender<Ended>>,
 }
 
 /// What the agent asks of its supervisor. At most one of each per session or change of state.
@@ -159,14 +237,14 @@ impl Supervisor {
         guardian: GuardianMode,
         furniture: Furniture,
         runs: Handle,
-        exit: oneshot::Sender<Exit>,
+        exit: oneshot::Sender<Ended>,
     ) -> Addr<Self> {
         Self::create(|own: &mut Context<Self>| {
             // First the addresses, then what runs: nobody speaks to somebody who is not there yet.
             let address = own.address();
             let place = Context::<AgentActor>::new();
             let Fitted { policy, store, trust } = furniture.fitted;
-            let settings = executor::Settings { policy, ..executor_settings(&context.settings) };
+            let settings = executor::Settings { policy, ..furniture.settings };
             let executor = Executor::new(settings, guardian.clone(), runs, place.address().recipient());
             let executor = match furniture.cgroups {
                 Some(cgroups) => executor.with_cgroups(cgroups),
@@ -176,10 +254,15 @@ impl Supervisor {
                 Some(store) => executor.with_store(store),
                 None => executor,
             };
+            let executor = match furniture.stage {
+                Some(stage) => executor.with_stage(stage),
+                None => executor,
+            };
             let http = &context.settings.http;
             context.pages.add(pages::pages(&context.settings.worker_name(), executor.shelf(), http, context.http_address));
             let killer = executor.killer();
-            let agent = AgentActor::new(&context, executor.start(), killer.clone(), guardian, address.clone().recipient(), trust);
+            let hands = Hands { executor: executor.start(), killer: killer.clone(), guardian, skills: furniture.skills };
+            let agent = AgentActor::new(&context, hands, address.clone().recipient(), trust);
             let agent = place.run(agent);
             let settings = SessionSettings::of(&context.settings, Needs::Service);
             context.health.set_ready(false, "opening a session");
@@ -192,11 +275,11 @@ impl Supervisor {
         })
     }
 
-    fn finish(&mut self, exit: Exit, context: &mut Context<Self>) {
+    fn finish(&mut self, exit: Exit, why: String, context: &mut Context<Self>) {
         self.killer.kill_all();
         if let Some(sender) = self.exit.take() {
             // Nobody waits any more only if the process ends already.
-            let _ = sender.send(exit);
+            let _ = sender.send(Ended { exit, why });
         }
         context.stop();
     }
@@ -236,6 +319,9 @@ pub(crate) fn executor_settings(settings: &Settings) -> executor::Settings {
         output_total: worker.output_total.bytes(),
         adopt_orphans: true,
         policy: Policy::default(),
+        commands: true,
+        // Doubt strikes half a session timeout after the last proof of life: what is left is another half.
+        last_resort: settings.zookeeper.session_timeout / 4,
     }
 }
 
@@ -256,15 +342,15 @@ impl Handler<SessionEvent> for Supervisor {
             SessionEvent::Unreachable { why, .. } => self.health.set_ready(false, format!("zookeeper cannot be reached: {why}")),
             SessionEvent::GaveUp { after, why } => {
                 error!(after_seconds = after.as_secs_f64(), why, "zookeeper could not be reached within zookeeper.give_up_after");
-                self.finish(Exit::Unreachable, context);
+                self.finish(Exit::Unreachable, why, context);
             }
             SessionEvent::Denied { path, right, why } => {
                 error!(path, right, why, "zookeeper denies this worker a right");
-                self.finish(Exit::Denied, context);
+                self.finish(Exit::Denied, format!("{right} on {path}: {why}"), context);
             }
             SessionEvent::BadSettings(why) => {
                 error!(why, "cannot take part in the cluster");
-                self.finish(Exit::Config, context);
+                self.finish(Exit::Config, why, context);
             }
         }
     }
@@ -310,7 +396,7 @@ impl Handler<Left> for Supervisor {
     type Result = ();
 
     fn handle(&mut self, _: Left, context: &mut Context<Self>) {
-        self.finish(Exit::Asked, context);
+        self.finish(Exit::Asked, "somebody asked it to stop".to_owned(), context);
     }
 }
 

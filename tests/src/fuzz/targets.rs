@@ -166,6 +166,7 @@ fn payload_is_read(input: &[u8]) -> bool {
     let runs = match &task.command {
         Command::Argv(argv) => argv.first().is_some_and(|program| !program.trim().is_empty()),
         Command::Shell(line) => !line.trim().is_empty(),
+        Command::Typed { kind, .. } => !kind.is_empty(),
     };
     assert!(runs && payload::check_command(&task.command).is_ok(), "an empty command is never run");
     let again = payload::decode_assigned(&task.encode()).expect("what is written by us is read by us");

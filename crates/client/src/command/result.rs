@@ -38,6 +38,9 @@ fn print(ctx: &Context, result: &TaskResult) {
     row("submitter", or_dash(result.submitter.as_ref()));
     row("started", or_dash(result.started));
     row("ended", result.ended.to_string());
+    if let Some(value) = &result.value {
+        row("value", value.to_string());
+    }
     let output = result.output.clone().unwrap_or_default();
     for (key, value) in [
         ("reason", &result.reason),

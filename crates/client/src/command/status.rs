@@ -1,6 +1,6 @@
 //! `bellwether status`: the cluster, or where one task is.
 
-use bellwether_client::{Overview, TaskView};
+use bellwether_client::{OutputReader, Overview, TaskProgress, TaskState, TaskView};
 use bellwether_common::clock::wall as now;
 use bellwether_common::config::Output;
 use bellwether_core::protocol::TaskName;
@@ -49,12 +49,27 @@ pub(crate) async fn task(ctx: &Context, task: &TaskName) -> Result<u8, Failure> 
     match ctx.printer.output {
         Output::Json => ctx.printer.json(&Versioned::new(&view)),
         Output::Name => ctx.printer.line(task.as_str()),
-        Output::Table => print_task(ctx, &view),
+        Output::Table => print_task(ctx, &view, progress(ctx, &view).await),
     }
     Ok(0)
 }
 
-fn print_task(ctx: &Context, view: &TaskView) {
+/// How far a handler is; a worker that does not answer says nothing.
+async fn progress(ctx: &Context, view: &TaskView) -> Option<TaskProgress> {
+    if view.state != TaskState::Assigned || view.kind.is_none() {
+        return None;
+    }
+    let reader = OutputReader::new(ctx.settings.http.token.clone());
+    ctx.client().await.ok()?.progress(&view.task, &reader).await.ok().flatten()
+}
+
+fn in_one_line(progress: &TaskProgress) -> String {
+    let of = progress.total.map(|total| format!(" of {total}")).unwrap_or_default();
+    let note = if progress.note.is_empty() { String::new() } else { format!(": {}", progress.note) };
+    format!("{}{of}{note} ({})", progress.done, ago(progress.at, now()))
+}
+
+fn print_task(ctx: &Context, view: &TaskView, progress: Option<TaskProgress>) {
     let mut table = Table::new(&[], &ctx.printer);
     let mut row = |key: &str, value: String| table.row([key.to_owned(), value]);
     row("task", view.task.to_string());
@@ -63,6 +78,9 @@ fn print_task(ctx: &Context, view: &TaskView) {
         row("why", result.why());
     }
     row("worker", or_dash(view.worker.as_ref()));
+    if let Some(progress) = progress {
+        row("progress", in_one_line(&progress));
+    }
     row("attempt", format!("{}, {} failed, {} lost with their worker", view.attempt, view.failures, view.losses));
     if let Some(at) = view.not_before {
         row("next try", format!("{} ({at})", ahead(at, now())));

@@ -84,7 +84,11 @@ fn until(at: Timestamp, now: Timestamp) -> Result<Duration, Failure> {
 }
 
 fn new_task(task: TaskArgs, stdin_max: usize) -> Result<NewTask, Failure> {
-    let mut new = if task.shell { NewTask::shell(task.command.join(" ")) } else { NewTask::argv(task.command) };
+    let mut new = match task.kind {
+        Some(kind) => NewTask::typed(kind, input_of(&task.command)?),
+        None if task.shell => NewTask::shell(task.command.join(" ")),
+        None => NewTask::argv(task.command),
+    };
     if let Some(timeout) = task.timeout {
         new = new.timeout(timeout);
     }
@@ -116,6 +120,18 @@ fn new_task(task: TaskArgs, stdin_max: usize) -> Result<NewTask, Failure> {
     envelope.max_worker_losses = task.max_worker_losses;
     envelope.trace = trace_of_environment();
     Ok(new)
+}
+
+/// What a handler is given: one JSON value, or nothing.
+fn input_of(words: &[String]) -> Result<serde_json::Value, Failure> {
+    match words {
+        [] => Ok(serde_json::Value::Null),
+        [json] => serde_json::from_str(json).map_err(|error| {
+            let failure = Failure::usage(format!("--kind: what the handler is given is no JSON: {error}"));
+            failure.hint("quote it as one word, a text with quotes of its own: '{\"path\":\"a.png\"}', '\"a.png\"'")
+        }),
+        [_, second, ..] => Err(Failure::usage(format!("--kind: a handler is given one JSON value, and {second:?} is another"))),
+    }
 }
 
 /// The trace that we were started in, if any. What is not well-formed begins a new one, as the standard asks for.
@@ -155,6 +171,16 @@ mod tests {
         let arguments = Arguments::try_parse_from(["bellwether", "run"].iter().chain(line)).expect("it parses");
         let Typed::Run(RunArgs { task }) = arguments.command else { panic!("it is run") };
         task
+    }
+
+    #[test]
+    fn a_handler_is_given_one_json_value_or_nothing() {
+        let command = |line: &[&str]| new_task(typed(line), 1024).map(|new| new.command);
+        let input = serde_json::json!({"path": "a.png"});
+        assert_eq!(command(&["--kind", "resize", "--", r#"{"path":"a.png"}"#]), Ok(Command::Typed { kind: "resize".into(), input }));
+        assert_eq!(command(&["--kind", "noop"]), Ok(Command::Typed { kind: "noop".into(), input: serde_json::Value::Null }));
+        assert!(command(&["--kind", "resize", "--", "a.png"]).expect_err("no JSON").message.contains("is no JSON"));
+        assert!(command(&["--kind", "resize", "--", "1", "2"]).expect_err("two").message.contains("\"2\" is another"));
     }
 
     #[test]

@@ -142,6 +142,12 @@ async fn tasks_of(client: &Client, worker: &WorkerView) -> Result<Vec<TaskName>,
     Ok(listing.tasks.into_iter().filter(|task| task.worker.as_ref() == Some(&worker.worker)).map(|task| task.task).collect())
 }
 
+/// What it can run.
+fn handles(worker: &WorkerView) -> String {
+    let commands = worker.commands.then_some("commands").into_iter();
+    commands.chain(worker.kinds.iter().map(String::as_str)).collect::<Vec<_>>().join(" ")
+}
+
 fn print_info(ctx: &Context, worker: &WorkerView, tasks: &[TaskName]) {
     let mut table = Table::new(&[], &ctx.printer);
     let mut row = |key: &str, value: String| table.row([key.to_owned(), value]);
@@ -157,6 +163,7 @@ fn print_info(ctx: &Context, worker: &WorkerView, tasks: &[TaskName]) {
     row("http", or_dash(worker.http.as_ref()));
     row("slots", worker.slots.to_string());
     row("resources", pairs(&worker.resources));
+    row("handles", handles(worker));
     row("labels", pairs(&worker.labels));
     row("since", format!("{} ({})", ago(worker.since, now()), worker.since));
     let names: Vec<&str> = tasks.iter().map(TaskName::as_str).collect();

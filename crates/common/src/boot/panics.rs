@@ -8,6 +8,7 @@ use std::cell::Cell;
 use std::marker::PhantomData;
 use std::panic::{self, PanicHookInfo};
 use std::process;
+use std::sync::Once;
 use std::thread;
 
 use tracing::{error, warn};
@@ -46,6 +47,32 @@ impl Drop for UserCode {
     fn drop(&mut self) {
         USER_CODE.set(USER_CODE.get() - 1);
     }
+}
+
+thread_local! {
+    /// Whether this thread is one of ours, in a program that is not.
+    static OURS: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Marks that a panic on this thread ends the process, in a program that embeds a service.
+pub fn mark_thread() {
+    OURS.set(true);
+}
+
+/// From now on a panic on one of [our threads](mark_thread) ends the process with [`Exit::Panic`], after it was handed to whatever hook
+/// the program has; any other panic is the program's own affair.
+pub(super) fn end_an_embedding_process() {
+    static HOOK: Once = Once::new();
+    HOOK.call_once(|| {
+        let theirs = panic::take_hook();
+        panic::set_hook(Box::new(move |panic| {
+            theirs(panic);
+            if OURS.get() && !UserCode::is_running() {
+                error!(panic = message(panic), at = location(panic), "panic in an embedded worker, ending the process");
+                process::exit(i32::from(Exit::Panic.code()));
+            }
+        }));
+    });
 }
 
 /// From now on a panic on any thread ends the process with [`Exit::Panic`], after it was logged.

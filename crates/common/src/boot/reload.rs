@@ -24,6 +24,13 @@ pub struct Reloads {
 }
 
 impl Reloads {
+    /// Of a service that reads no files: there will be none.
+    #[must_use]
+    pub fn never() -> Self {
+        let (_, settings) = watch::channel(Arc::default());
+        Self { settings }
+    }
+
     /// Waits for the next settings; of several at once, the last.
     pub async fn next(&mut self) -> Arc<Settings> {
         if self.settings.changed().await.is_err() {

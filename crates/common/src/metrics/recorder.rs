@@ -38,6 +38,24 @@ pub fn install(cluster: &str, role: Role) -> Result<MetricsHandle, AlreadyInstal
     Ok(MetricsHandle { prometheus, more: None })
 }
 
+/// The recorder that the services of an embedding program share, as long as the program has none of its own.
+static SHARED: OnceLock<MetricsHandle> = OnceLock::new();
+
+/// Installs a recorder for a service that somebody else's program embeds, or takes the one that another such service has installed.
+/// Where the program has a recorder of its own, that one counts, and the handle shows nothing but the process.
+#[must_use]
+pub fn install_or_share(cluster: &str, role: Role) -> MetricsHandle {
+    let installed = SHARED.get_or_init(|| {
+        let recorder = builder(cluster).build_recorder();
+        let handle = MetricsHandle { prometheus: recorder.handle(), more: None };
+        // The program's own recorder stays: ours is then one that nobody writes to.
+        drop(metrics::set_global_recorder(recorder));
+        handle
+    });
+    describe(role);
+    installed.clone()
+}
+
 /// What is true only until a moment cannot wait for an actor to notice that the moment is over: this is run before each scrape, on
 /// the scrape's thread. The process has one; a second one is not taken.
 pub fn before_each_scrape(refresh: impl Fn() + Send + Sync + 'static) {

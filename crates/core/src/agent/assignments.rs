@@ -12,9 +12,9 @@ use super::{Agent, Effect, Fact, KillReason, Order, Run, Stage, Stop};
 use crate::Time;
 use crate::lifecycle::{AfterRun, Ending, Ran, RunId, Runner, after_run, rejection};
 use crate::master::Reading;
-use crate::planner::Amount;
+use crate::planner::{Amount, Skills};
 use crate::protocol::payload::Rejection;
-use crate::protocol::result::rejected;
+use crate::protocol::result::{record, rejected};
 use crate::protocol::{Change, Node, Stat, TaskName, Why, path, payload};
 use crate::view::Question;
 
@@ -145,7 +145,16 @@ impl Agent {
     fn accept(&mut self, question: Question, task: &TaskName, node: Node, now: Time) {
         let Node { data, stat } = node;
         let stage = match payload::decode_assigned(&data) {
-            Ok(understood) => Stage::Queued(Box::new(understood)),
+            Ok(understood) if self.skills().cover(understood.envelope.kind.as_deref()) => Stage::Queued(Box::new(understood)),
+            // A master that asks what we can run does not give us this one.
+            Ok(other) => {
+                let why = Rejection::UnknownKind(other.envelope.kind.clone());
+                let mut result = rejected(task.clone(), &why, now.wall);
+                result.note_request(&other);
+                let recorded = record(&result, Some(&other));
+                self.outbox.record(task, stat.version, Box::new(result), recorded, None);
+                Stage::Over
+            }
             Err(why) => {
                 let result = rejected(task.clone(), &why, now.wall);
                 self.outbox.record(task, stat.version, Box::new(result), rejection(task, &why, now.wall), None);
@@ -158,6 +167,10 @@ impl Agent {
         if (self.draining || self.drain().is_some()) && queued {
             self.give_back(task);
         }
+    }
+
+    fn skills(&self) -> Skills {
+        Skills::of(&self.settings.record)
     }
 
     /// Nobody can run what may not be read. To delete it is a right on the box.
@@ -247,6 +260,15 @@ impl Agent {
         }
         let Some(run) = self.runs.get_mut(&id.task).filter(|run| run.czxid == id.czxid) else { return };
         run.dead = Some(dead);
+        if ran.ending == Ending::Stuck {
+            // It takes its slot until we hear of it again. What was to be stopped meanwhile is given back then, and not before.
+            match run.stage {
+                Stage::Running(_) => {
+                    self.dying.insert(id.clone(), run.amount.clone());
+                }
+                Stage::Asked | Stage::Queued(_) | Stage::Stopping | Stage::Over | Stage::Abandoned => return,
+            }
+        }
         let Some(run) = self.runs.get(&id.task) else { return };
         match (&run.stage, &ran.ending) {
             (Stage::Stopping, _) => self.give_back(&id.task),

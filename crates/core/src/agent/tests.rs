@@ -12,7 +12,7 @@ mod sessions;
 use crate::lifecycle::Ran;
 use crate::master::Reading;
 use crate::protocol::Change;
-use crate::protocol::result::TaskResult;
+use crate::protocol::result::{TaskOutcome, TaskResult};
 use jiff::Timestamp;
 
 use super::*;
@@ -220,6 +220,8 @@ fn described() -> WorkerRecord {
         slots: 0,
         labels: BTreeMap::new(),
         resources: BTreeMap::new(),
+        kinds: Default::default(),
+        commands: true,
         http: String::new(),
         version: String::new(),
         replaces: None,

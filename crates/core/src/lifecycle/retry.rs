@@ -36,9 +36,14 @@ pub enum RetryReason {
 impl RetryReason {
     pub(super) fn of(ending: &Ending) -> Option<Self> {
         match ending {
-            // What was killed by order has no result: it is given back, and counts nothing.
-            Ending::Exited(0) | Ending::Killed | Ending::Rejected(_) => None,
-            Ending::Exited(_) => Some(Self::Exit),
+            // What was killed by order has no result: it is given back, and counts nothing. What is stuck runs on.
+            Ending::Exited(0)
+            | Ending::Returned(_)
+            | Ending::Errored { fatal: true, .. }
+            | Ending::Stuck
+            | Ending::Killed
+            | Ending::Rejected(_) => None,
+            Ending::Exited(_) | Ending::Errored { .. } => Some(Self::Exit),
             Ending::Signalled(_) => Some(Self::Signal),
             Ending::TimedOut => Some(Self::Timeout),
             Ending::NotStarted { .. } => Some(Self::NotStarted),
@@ -87,8 +92,8 @@ impl RetryDefaults {
     pub(super) fn wants_retry(&self, envelope: &Envelope, ending: &Ending) -> bool {
         let codes = envelope.retry_on.as_ref().unwrap_or(&self.retry_on);
         let chosen = match ending {
-            Ending::Exited(code) | Ending::NotStarted { exit: code, .. } => codes.contains(code),
-            Ending::Signalled(_) | Ending::TimedOut | Ending::Killed | Ending::Rejected(_) => false,
+            Ending::Exited(code) | Ending::NotStarted { exit: code, .. } | Ending::Errored { exit: code, .. } => codes.contains(code),
+            Ending::Signalled(_) | Ending::TimedOut | Ending::Returned(_) | Ending::Stuck | Ending::Killed | Ending::Rejected(_) => false,
         };
         self.retries_of(envelope) > 0 && (codes.is_empty() || chosen)
     }

@@ -200,6 +200,8 @@ fn offers(slots: u32, version: i32) -> Reading {
         slots,
         labels: BTreeMap::new(),
         resources: BTreeMap::new(),
+        kinds: Default::default(),
+        commands: true,
         http: String::new(),
         version: String::new(),
         replaces: None,

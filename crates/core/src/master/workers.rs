@@ -6,7 +6,7 @@ use super::items::{Item, Place};
 use super::{Effect, Fact, Master, Reading};
 use crate::Time;
 use crate::lifecycle::{self, Fate, Runner};
-use crate::planner::{Amount, Requirement};
+use crate::planner::{Amount, Requirement, Skills};
 use crate::protocol::payload::Rejection;
 use crate::protocol::record::{WorkerData, decode_worker};
 use crate::protocol::result::TaskOutcome;
@@ -73,7 +73,12 @@ impl Master {
             WorkerData::Ours(record) => Registration::Known(Terms::of(&record, node.stat.version)),
             WorkerData::Foreign if self.settings.classic_workers => {
                 let has = Amount { slots: CLASSIC_SLOTS, ..Amount::default() };
-                Registration::Known(Terms { has, labels: std::collections::BTreeMap::new(), version: None })
+                Registration::Known(Terms {
+                    has,
+                    skills: Skills::COMMANDS.clone(),
+                    labels: std::collections::BTreeMap::new(),
+                    version: None,
+                })
             }
             WorkerData::Foreign => {
                 return self.unusable(worker, "it is a foreign worker; set coordinator.classic_workers = \"allow\" to use it");

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use super::{Amount, Requirement};
+use super::{Amount, Requirement, Skills};
 use crate::protocol::WorkerId;
 
 /// What a worker has to offer. Built from what a master believes, or by whoever explains why a task waits.
@@ -11,6 +11,8 @@ use crate::protocol::WorkerId;
 pub struct Offer<'a> {
     /// The worker.
     pub worker: &'a WorkerId,
+    /// What it can run.
+    pub skills: &'a Skills,
     /// Its labels.
     pub labels: &'a BTreeMap<String, String>,
     /// What it has in all. Without slots it takes nothing.
@@ -32,6 +34,8 @@ pub struct Offer<'a> {
 pub enum Exclusion {
     /// Somebody asked it to take nothing more, or it is about to leave.
     Draining,
+    /// It has no handler for tasks of this kind, or, without a kind, runs no commands.
+    Kind(Option<String>),
     /// It has not this label, or another value of it.
     Label {
         /// The label.
@@ -88,7 +92,9 @@ impl Exclusion {
     pub fn passes(&self) -> bool {
         match self {
             Exclusion::Full { .. } | Exclusion::Used { .. } | Exclusion::NotIdle { .. } | Exclusion::Reserved => true,
-            Exclusion::Draining | Exclusion::Label { .. } | Exclusion::Slots { .. } | Exclusion::Resource { .. } => false,
+            Exclusion::Draining | Exclusion::Kind(_) | Exclusion::Label { .. } | Exclusion::Slots { .. } | Exclusion::Resource { .. } => {
+                false
+            }
         }
     }
 
@@ -97,6 +103,7 @@ impl Exclusion {
     pub fn word(&self) -> &'static str {
         match self {
             Exclusion::Draining => "draining",
+            Exclusion::Kind(_) => "kind",
             Exclusion::Label { .. } => "label",
             Exclusion::Slots { .. } => "slots",
             Exclusion::Resource { .. } => "resource",
@@ -112,6 +119,8 @@ impl fmt::Display for Exclusion {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Exclusion::Draining => write!(f, "it is draining"),
+            Exclusion::Kind(Some(kind)) => write!(f, "it has no handler for tasks of kind {kind}"),
+            Exclusion::Kind(None) => write!(f, "it runs no commands"),
             Exclusion::Label { name, wanted, has: None } => write!(f, "it has no label {name}, the task requires {name}={wanted}"),
             Exclusion::Label { name, wanted, has: Some(has) } => write!(f, "it has {name}={has}, the task requires {name}={wanted}"),
             Exclusion::Slots { wanted, has } => write!(f, "it has {has} slots in all, the task needs {wanted}"),
@@ -131,7 +140,11 @@ impl Offer<'_> {
         if self.draining || self.has.slots == 0 {
             return vec![Exclusion::Draining];
         }
-        let mut why: Vec<Exclusion> = self.missing_labels(requirement).collect();
+        let mut why = Vec::new();
+        if !self.skills.cover(requirement.kind.as_deref()) {
+            why.push(Exclusion::Kind(requirement.kind.clone()));
+        }
+        why.extend(self.missing_labels(requirement));
         let wanted = &requirement.amount;
         if wanted.slots > self.has.slots {
             why.push(Exclusion::Slots { wanted: wanted.slots, has: self.has.slots });
@@ -202,6 +215,7 @@ impl Offer<'_> {
         !self.reserved
             && !self.draining
             && self.has.slots > 0
+            && self.skills.cover(requirement.kind.as_deref())
             && requirement.amount.fits(&Amount::default(), &self.has)
             && has(&requirement.labels)
     }

@@ -73,12 +73,13 @@ mod tests {
     use std::collections::BTreeMap;
 
     use super::*;
-    use crate::planner::{Amount, Ticket};
+    use crate::planner::{Amount, Skills, Ticket};
     use crate::view::Entry;
 
     fn offer<'a>(worker: &'a WorkerId, labels: &'a BTreeMap<String, String>, slots: u32, load: u32) -> Offer<'a> {
         let amount = |slots| Amount { slots, ..Amount::default() };
-        Offer { worker, labels, has: amount(slots), taken: amount(load), tasks: load, lookahead: 1, reserved: false, draining: false }
+        let (skills, has, taken) = (Skills::COMMANDS, amount(slots), amount(load));
+        Offer { worker, skills, labels, has, taken, tasks: load, lookahead: 1, reserved: false, draining: false }
     }
 
     fn said(recalls: &[Recall]) -> Vec<String> {

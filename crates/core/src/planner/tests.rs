@@ -19,7 +19,8 @@ fn placed(plan: &[Placement]) -> Vec<(String, String)> {
 
 fn offer<'a>(worker: &'a WorkerId, labels: &'a BTreeMap<String, String>, capacity: u32, load: u32) -> Offer<'a> {
     let amount = |slots| Amount { slots, ..Amount::default() };
-    Offer { worker, labels, has: amount(capacity), taken: amount(load), tasks: load, lookahead: 0, reserved: false, draining: false }
+    let (skills, has, taken) = (Skills::COMMANDS, amount(capacity), amount(load));
+    Offer { worker, skills, labels, has, taken, tasks: load, lookahead: 0, reserved: false, draining: false }
 }
 
 #[test]
@@ -187,7 +188,29 @@ fn every_exclusion_says_what_is_in_the_way() {
     assert_eq!(says(&busy, &Requirement { alone: true, ..Requirement::default() }), ["the task must run alone, and it has 3 others"]);
     assert_eq!(says(&Offer { reserved: true, ..busy.clone() }, &Requirement::default()), ["it has a task that must run alone"]);
     assert_eq!(says(&Offer { draining: true, ..busy.clone() }, &Requirement::default()), ["it is draining"]);
+    let typed = Requirement { kind: Some("resize".to_owned()), ..wide(5, &[]) };
+    let expected = ["it has no handler for tasks of kind resize", "it has 4 slots in all, the task needs 5"];
+    assert_eq!(says(&busy, &typed), expected);
+    let skills = Skills { commands: false, kinds: ["resize".to_owned()].into() };
+    let embedded = Offer { skills: &skills, ..offer(&a, &zone, 8, 0) };
+    assert_eq!(says(&embedded, &Requirement::default()), ["it runs no commands"]);
+    assert!(!Exclusion::Kind(None).passes() && says(&embedded, &typed).is_empty());
     assert_eq!(says(&busy, &Requirement::default()), [""; 0]);
+}
+
+#[test]
+fn a_task_for_a_handler_goes_where_there_is_one_and_a_command_where_commands_are_run() {
+    let (a, b, none) = (WorkerId::listed("a"), WorkerId::listed("b"), BTreeMap::new());
+    let skills = Skills { commands: false, kinds: ["resize".to_owned()].into() };
+    let offers = || vec![offer(&a, &none, 1, 0), Offer { skills: &skills, ..offer(&b, &none, 4, 0) }];
+    let typed = |kind: &str| Requirement { kind: Some(kind.to_owned()), ..Requirement::default() };
+    let mut queue = Queue::default();
+    queue.insert(&typed("crawl"), ticket(0, 1));
+    queue.insert(&typed("resize"), ticket(0, 2));
+    queue.insert(&Requirement::default(), ticket(0, 3));
+    queue.insert(&typed("resize"), ticket(0, 4));
+    queue.insert(&Requirement::default(), ticket(0, 5));
+    assert_eq!(placed(&solve(&queue, offers(), 10)), [("t2", "b"), ("t3", "a"), ("t4", "b")].map(|(t, w)| (t.to_owned(), w.to_owned())));
 }
 
 /// A little world of one queue: tasks arrive and end as they like, and each plan is carried out.
@@ -240,8 +263,11 @@ proptest! {
         let amount = |(slots, gpu): (u32, u32)| Amount { slots, resources: if gpu > 0 { [("gpu".to_owned(), gpu)].into() } else { BTreeMap::new() } };
         let flag = |bit: u8| flags & (1 << bit) != 0;
         let labels = if flag(0) { &zone } else { &none };
-        let offer = Offer { worker: &a, labels, has: amount(has), taken: amount(taken), tasks, lookahead, reserved: flag(1), draining: flag(2) };
-        let requirement = Requirement { labels: if flag(3) { zone.clone() } else { BTreeMap::new() }, alone: flag(4), amount: amount(wants) };
+        let skills = Skills { commands: flag(5), kinds: ["resize".to_owned()].into() };
+        let (has, taken, reserved, draining) = (amount(has), amount(taken), flag(1), flag(2));
+        let offer = Offer { worker: &a, skills: &skills, labels, has, taken, tasks, lookahead, reserved, draining };
+        let labels = if flag(3) { zone.clone() } else { BTreeMap::new() };
+        let requirement = Requirement { kind: flag(6).then(|| "resize".to_owned()), labels, alone: flag(4), amount: amount(wants) };
         prop_assert_eq!(offer.takes(&requirement), offer.exclusions(&requirement).is_empty());
     }
 }

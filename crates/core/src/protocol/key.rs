@@ -84,10 +84,7 @@ pub fn check(key: &str) -> Result<(), BadKey> {
 #[must_use]
 pub fn digest(command: &Command, envelope: &Envelope) -> String {
     let mut envelope = Envelope { trace: None, submitter: None, key: None, delay_ms: 0, ..envelope.clone() };
-    (envelope.argv, envelope.shell, envelope.plain) = match command {
-        Command::Argv(argv) => (Some(argv.clone()), None, None),
-        Command::Shell(line) => (None, Some(line.clone()), None),
-    };
+    envelope.set_command(command);
     hash(&envelope.encode())
 }
 

@@ -11,6 +11,7 @@ use base64::Engine;
 use base64::engine::general_purpose::STANDARD as BASE64;
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use super::record::SLOTS_MAX;
 use super::result::AttemptRecord;
@@ -31,6 +32,13 @@ pub enum Command {
     Argv(Vec<String>),
     /// A line for the worker's shell.
     Shell(String),
+    /// Something for a handler in a worker's program.
+    Typed {
+        /// Which handler.
+        kind: String,
+        /// What it is given.
+        input: Value,
+    },
 }
 
 impl Command {
@@ -40,6 +48,8 @@ impl Command {
         let line = match self {
             Command::Argv(argv) => argv.join(" "),
             Command::Shell(line) => line.clone(),
+            Command::Typed { kind, input: Value::Null } => kind.clone(),
+            Command::Typed { kind, input } => format!("{kind} {input}"),
         };
         let mut short: String = line.chars().take(width).map(|c| if c.is_control() { ' ' } else { c }).collect();
         if line.chars().nth(width).is_some() {
@@ -59,7 +69,7 @@ pub enum Dialect {
     Envelope,
 }
 
-/// The envelope, as it stands in ZooKeeper. Exactly one of `argv`, `shell` and `plain` is given.
+/// The envelope, as it stands in ZooKeeper. Exactly one of `argv`, `shell`, `plain` and `kind` is given.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Envelope {
@@ -74,6 +84,12 @@ pub struct Envelope {
     /// A plain payload that had to be wrapped because it must carry counts: its bytes in base64. It keeps its dialect.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub plain: Option<String>,
+    /// The handler that it is for, in a worker's program.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
+    /// What the handler is given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input: Option<Value>,
     /// Additional environment.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub env: BTreeMap<String, String>,
@@ -188,19 +204,21 @@ impl Envelope {
     #[must_use]
     pub fn new(command: Command) -> Self {
         let mut envelope = Self::empty();
-        match command {
-            Command::Argv(argv) => envelope.argv = Some(argv),
-            Command::Shell(line) => envelope.shell = Some(line),
-        }
+        envelope.set_command(&command);
         envelope
     }
 
     /// Says what is run, in place of what was said before.
     pub fn set_command(&mut self, command: &Command) {
-        (self.argv, self.shell, self.plain) = match command {
-            Command::Argv(argv) => (Some(argv.clone()), None, None),
-            Command::Shell(line) => (None, Some(line.clone()), None),
-        };
+        (self.argv, self.shell, self.plain, self.kind, self.input) = (None, None, None, None, None);
+        match command {
+            Command::Argv(argv) => self.argv = Some(argv.clone()),
+            Command::Shell(line) => self.shell = Some(line.clone()),
+            Command::Typed { kind, input } => {
+                self.kind = Some(kind.clone());
+                self.input = (!input.is_null()).then(|| input.clone());
+            }
+        }
     }
 
     fn empty() -> Self {
@@ -209,6 +227,8 @@ impl Envelope {
             argv: None,
             shell: None,
             plain: None,
+            kind: None,
+            input: None,
             env: BTreeMap::new(),
             cwd: None,
             stdin: None,
@@ -286,7 +306,7 @@ pub struct Task {
     pub dialect: Dialect,
     /// What it runs.
     pub command: Command,
-    /// Everything else that was said about it; for a plain task only counts.
+    /// Everything else that was said about it, and its kind; for a plain task only counts.
     pub envelope: Envelope,
 }
 
@@ -325,6 +345,8 @@ pub enum Rejection {
     Replayed,
     /// Its worker does not run such a thing; the text says why.
     NotAllowed(String),
+    /// The worker that it was given to has no handler of this kind, or, without a kind, runs no commands.
+    UnknownKind(Option<String>),
 }
 
 impl Rejection {
@@ -348,6 +370,7 @@ impl Rejection {
             Rejection::Expired(_) => "expired",
             Rejection::Replayed => "replayed",
             Rejection::NotAllowed(_) => "not-allowed",
+            Rejection::UnknownKind(_) => "unknown-kind",
         }
     }
 }
@@ -378,6 +401,8 @@ impl fmt::Display for Rejection {
             Rejection::Expired(second) => write!(f, "its signature was good until {}", until(*second)),
             Rejection::Replayed => write!(f, "this attempt was started before, or is one more than its signature allows"),
             Rejection::NotAllowed(why) => write!(f, "its worker does not run it: {why}"),
+            Rejection::UnknownKind(Some(kind)) => write!(f, "the worker that it was given to has no handler of kind {kind}"),
+            Rejection::UnknownKind(None) => write!(f, "the worker that it was given to runs no commands"),
         }
     }
 }
@@ -480,15 +505,22 @@ fn unwrap(mut envelope: Envelope) -> Result<Task, Rejection> {
     if envelope.bellwether == 0 {
         return Err(Rejection::BadEnvelope("bellwether: versions start at 1".to_owned()));
     }
-    let (dialect, command) = match (envelope.argv.take(), envelope.shell.take(), envelope.plain.take()) {
-        (Some(argv), None, None) => (Dialect::Envelope, Command::Argv(argv)),
-        (None, Some(line), None) => (Dialect::Envelope, Command::Shell(line)),
-        (None, None, Some(wrapped)) => (Dialect::Plain, unwrap_plain(&wrapped)?),
-        (None, None, None) => return Err(Rejection::Empty),
-        _ => return Err(Rejection::BadEnvelope("only one of argv, shell and plain may be given".to_owned())),
+    let input = envelope.input.take();
+    if input.is_some() && envelope.kind.is_none() {
+        return Err(Rejection::BadEnvelope("input: it is for a handler, and no kind is given".to_owned()));
+    }
+    // The kind stays: who places the task asks for it.
+    let (dialect, command) = match (envelope.argv.take(), envelope.shell.take(), envelope.plain.take(), &envelope.kind) {
+        (Some(argv), None, None, None) => (Dialect::Envelope, Command::Argv(argv)),
+        (None, Some(line), None, None) => (Dialect::Envelope, Command::Shell(line)),
+        (None, None, Some(wrapped), None) => (Dialect::Plain, unwrap_plain(&wrapped)?),
+        (None, None, None, Some(kind)) => (Dialect::Envelope, Command::Typed { kind: kind.clone(), input: input.unwrap_or_default() }),
+        (None, None, None, None) => return Err(Rejection::Empty),
+        _ => return Err(Rejection::BadEnvelope("only one of argv, shell, plain and kind may be given".to_owned())),
     };
     check_command(&command)?;
     check_environment(&envelope)?;
+    check_typed(&envelope)?;
     check_slots(&envelope)?;
     Ok(Task { dialect, command, envelope })
 }
@@ -510,6 +542,7 @@ pub fn check_command(command: &Command) -> Result<(), Rejection> {
     let arguments: &[String] = match command {
         Command::Argv(argv) => argv,
         Command::Shell(line) => std::slice::from_ref(line),
+        Command::Typed { kind, .. } => return check_kind(kind),
     };
     if arguments.first().is_none_or(|first| first.trim().is_empty()) {
         return Err(Rejection::Empty);
@@ -534,6 +567,31 @@ fn check_environment(envelope: &Envelope) -> Result<(), Rejection> {
     }
 }
 
+/// Longest name of a kind, in bytes.
+pub const KIND_BYTES_MAX: usize = 100;
+
+/// What a kind may be called: a word that can stand on a command line, in a label and in a log.
+///
+/// # Errors
+/// [`Rejection::BadEnvelope`], which says what it may be.
+pub fn check_kind(kind: &str) -> Result<(), Rejection> {
+    let word = |c: char| c.is_ascii_alphanumeric() || "-_.:/".contains(c);
+    if !kind.is_empty() && kind.len() <= KIND_BYTES_MAX && kind.chars().all(word) {
+        return Ok(());
+    }
+    let most = format!("1 to {KIND_BYTES_MAX} letters, digits and -_.:/");
+    Err(Rejection::BadEnvelope(format!("kind: {kind:?} is no name of a kind, which is {most}")))
+}
+
+/// What only a process has is nothing that a handler could be given.
+fn check_typed(envelope: &Envelope) -> Result<(), Rejection> {
+    let meant_for_a_process = !envelope.env.is_empty() || envelope.cwd.is_some() || envelope.stdin.is_some();
+    match envelope.kind.is_some() && meant_for_a_process {
+        true => Err(Rejection::BadEnvelope("kind: a task for a handler has no env, cwd or stdin".to_owned())),
+        false => Ok(()),
+    }
+}
+
 /// What no worker can ever have is a slip of the pen.
 fn check_slots(envelope: &Envelope) -> Result<(), Rejection> {
     match envelope.slots {
@@ -548,8 +606,8 @@ impl Task {
     pub fn encode(&self) -> Vec<u8> {
         let mut envelope = self.envelope.clone();
         match (self.dialect, &self.command) {
-            (Dialect::Envelope, Command::Argv(argv)) => envelope.argv = Some(argv.clone()),
-            (Dialect::Envelope, Command::Shell(line)) => envelope.shell = Some(line.clone()),
+            // A handler is asked by an envelope, whoever asks.
+            (Dialect::Envelope, command) | (_, command @ Command::Typed { .. }) => envelope.set_command(command),
             (Dialect::Plain, Command::Argv(argv)) => {
                 envelope.plain = Some(BASE64.encode(serde_json::to_vec(argv).expect("strings")));
             }

@@ -1,6 +1,6 @@
 //! What services say of themselves: the data of `/master`, `/workers/<worker>`, the standby queue and `/bellwether/epoch`.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -56,6 +56,12 @@ pub struct WorkerRecord {
     /// How much it has of what tasks take while they run, beside slots.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub resources: BTreeMap<String, u32>,
+    /// The kinds of tasks that it has handlers for.
+    #[serde(default, skip_serializing_if = "BTreeSet::is_empty")]
+    pub kinds: BTreeSet<String>,
+    /// Whether it runs commands, too.
+    #[serde(default = "yes", skip_serializing_if = "is_yes")]
+    pub commands: bool,
     /// Where it serves metrics and health, `host:port`.
     pub http: String,
     /// Version of the program.
@@ -66,6 +72,14 @@ pub struct WorkerRecord {
     /// When it registered, by its own clock.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub since: Option<Timestamp>,
+}
+
+fn yes() -> bool {
+    true
+}
+
+fn is_yes(yes: &bool) -> bool {
+    *yes
 }
 
 /// Who waits for results, the data of `/bellwether/waiters/<name>`. What ends after the creation of that node is kept, and what it names.
@@ -162,7 +176,7 @@ pub fn encode<T: Serialize>(record: &T) -> Vec<u8> {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum WorkerData {
     /// A worker of ours.
-    Ours(WorkerRecord),
+    Ours(Box<WorkerRecord>),
     /// Somebody else's: the book's worker writes `Idle` or `Working`.
     Foreign,
 }
@@ -171,7 +185,7 @@ pub enum WorkerData {
 #[must_use]
 pub fn decode_worker(data: &[u8]) -> WorkerData {
     match serde_json::from_slice::<WorkerRecord>(data) {
-        Ok(record) if record.bellwether <= PROTOCOL_VERSION => WorkerData::Ours(record),
+        Ok(record) if record.bellwether <= PROTOCOL_VERSION => WorkerData::Ours(Box::new(record)),
         Ok(_) | Err(_) => WorkerData::Foreign,
     }
 }

@@ -199,6 +199,9 @@ pub struct TaskResult {
     /// Where the whole output lies, if there was any.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub output: Option<OutputPlace>,
+    /// What its handler returned.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value: Option<Value>,
     /// Why it ended as it did, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
@@ -221,6 +224,9 @@ pub struct TaskResult {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request: Option<Value>,
 }
+
+/// The longest value that a handler may return, in bytes of JSON: results are kept in ZooKeeper.
+pub const VALUE_BYTES_MAX: usize = 128 * 1024;
 
 /// The longest request that a result carries along, in bytes: results outlive payloads, and there are many.
 pub const REQUEST_BYTES_MAX: usize = 4 * 1024;
@@ -245,6 +251,7 @@ impl TaskResult {
             stdout: None,
             stderr: None,
             output: None,
+            value: None,
             reason: Some(reason),
             attempts: Vec::new(),
             name: None,

@@ -60,6 +60,8 @@ pub fn canonical(name: &TaskName, command: &Command, envelope: &Envelope, signat
         argv: _,
         shell: _,
         plain: _,
+        kind: _,
+        input: _,
         name: _,
         queue_timeout_ms: _,
         priority: _,
@@ -92,6 +94,10 @@ pub fn canonical(name: &TaskName, command: &Command, envelope: &Envelope, signat
     match command {
         Command::Argv(words) => words.iter().for_each(|word| parts.add("argv", word)),
         Command::Shell(line) => parts.add("shell", line),
+        Command::Typed { kind, input } => {
+            parts.add("kind", kind);
+            parts.add("input", &input.to_string());
+        }
     }
     env.iter().for_each(|(name, value)| parts.add("env", &format!("{name}={value}")));
     cwd.iter().for_each(|cwd| parts.add("cwd", cwd));
@@ -132,6 +138,8 @@ mod tests {
             bytes("u", r#"{"bellwether":1,"argv":["a","b"],"env":{"A":"1"},"submitter":"me@here"}"#),
             bytes("t", r#"{"bellwether":1,"argv":["ab"],"env":{"A":"1"},"submitter":"me@here"}"#),
             bytes("t", r#"{"bellwether":1,"argv":["a","b\nenv=3:B=2"],"env":{"A":"1"},"submitter":"me@here"}"#),
+            bytes("t", r#"{"bellwether":1,"kind":"a","submitter":"me@here"}"#),
+            bytes("t", r#"{"bellwether":1,"kind":"a","input":"b","submitter":"me@here"}"#),
             bytes("t", r#"{"bellwether":1,"shell":"a","env":{"A":"1"},"submitter":"me@here"}"#),
             bytes("t", r#"{"bellwether":1,"argv":["a","b"],"env":{"A":"2"},"submitter":"me@here"}"#),
             bytes("t", r#"{"bellwether":1,"argv":["a","b"],"env":{"A":"1"},"submitter":"you@here"}"#),

@@ -139,6 +139,8 @@ impl World {
             slots,
             labels,
             resources: BTreeMap::new(),
+            kinds: Default::default(),
+            commands: true,
             http: String::new(),
             version: String::new(),
             replaces: None,

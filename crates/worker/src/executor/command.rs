@@ -127,7 +127,8 @@ pub(super) fn spawn(run: &Run, ground: Ground<'_>) -> Result<Option<Spawned>, Ca
         return Err(CannotStart::task(format!("no such directory: {cwd}")));
     }
     match &run.program {
-        Program::Noop => Ok(None),
+        // Handlers have a run of their own.
+        Program::Noop | Program::Typed(_) => Ok(None),
         Program::Argv(words) => {
             let child = run_argv(words, run, ground)?;
             Ok(Some(Spawned { child, script: None }))

@@ -8,15 +8,16 @@ use std::future::poll_fn;
 use std::io;
 use std::pin::pin;
 use std::process::{Child, ExitStatus};
-use std::sync::{Arc, LazyLock, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Condvar, LazyLock, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use nix::sys::signal::{Signal, killpg};
 use nix::sys::wait::{Id, WaitPidFlag, WaitStatus, waitid};
 use nix::unistd::Pid;
-use tokio::sync::Notify;
+use tokio::sync::{Notify, watch};
 
 use super::stray::Marker;
+use crate::handlers::Phase;
 
 /// How a run is stopped.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
@@ -50,12 +51,66 @@ pub(super) struct Control {
     ordered: Notify,
     marker: Marker,
     since: Instant,
+    /// Of a handler: how far its stopping is.
+    phase: watch::Sender<Phase>,
+    /// Of a handler: whether it holds its thread.
+    hold: Mutex<Hold>,
+    let_go: Condvar,
+}
+
+/// What a handler has of its thread.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Hold {
+    /// It is no handler, or has ended.
+    No,
+    /// It runs.
+    Yes,
+    /// It runs, and the process ends unless it ends soon.
+    LastResort,
 }
 
 impl Control {
     pub(super) fn new(marker: Marker) -> Self {
-        let state = State { leader: Leader::Starting, order: None };
-        Self { state: Mutex::new(state), ordered: Notify::new(), marker, since: Instant::now() }
+        let state = Mutex::new(State { leader: Leader::Starting, order: None });
+        let (phase, hold) = (watch::Sender::new(Phase::Running), Mutex::new(Hold::No));
+        Self { state, ordered: Notify::new(), marker, since: Instant::now(), phase, hold, let_go: Condvar::new() }
+    }
+
+    /// That of a handler.
+    pub(super) fn of_handler(marker: Marker) -> Self {
+        Self { hold: Mutex::new(Hold::Yes), ..Self::new(marker) }
+    }
+
+    /// How far the stopping of a handler is.
+    pub(super) fn phase(&self) -> watch::Sender<Phase> {
+        self.phase.clone()
+    }
+
+    /// The handler holds no thread any more.
+    pub(super) fn let_go(&self) {
+        *lock(&self.hold) = Hold::No;
+        self.let_go.notify_all();
+    }
+
+    /// The handler's task has ended for good without it: nobody else is given that, and so it may go on.
+    pub(super) fn give_up(&self) {
+        self.let_go();
+    }
+
+    /// Whether a handler holds a thread, of which nobody has asked before: somebody must see to its end.
+    pub(super) fn is_last_resort_due(&self) -> bool {
+        let mut hold = lock(&self.hold);
+        let due = *hold == Hold::Yes;
+        if due {
+            *hold = Hold::LastResort;
+        }
+        due
+    }
+
+    /// Blocks until the handler has let go of its thread; says whether it did in time.
+    pub(super) fn wait_until_let_go(&self, within: Duration) -> bool {
+        let held = self.let_go.wait_timeout_while(lock(&self.hold), within, |hold| *hold != Hold::No);
+        held.is_ok_and(|(hold, _)| *hold == Hold::No)
     }
 
     /// Orders the run to stop; the last order counts, but nothing takes back a SIGKILL. That one is sent before this returns,
@@ -67,6 +122,7 @@ impl Control {
         }
         if order == Signalling::Kill {
             state.signal(Signal::SIGKILL);
+            self.phase.send_replace(Phase::Dropped);
         }
         drop(state);
         self.ordered.notify_one();

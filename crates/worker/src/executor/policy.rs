@@ -77,7 +77,8 @@ impl Policy {
     /// Why nothing is.
     pub(super) fn permit(&self, run: &Run) -> Result<Program, String> {
         match (self.exec, &run.program) {
-            (_, Program::Noop) | (Exec::Shell, _) | (Exec::Argv, Program::Argv(_)) => Ok(run.program.clone()),
+            // A handler is the worker's own code.
+            (_, Program::Noop | Program::Typed(_)) | (Exec::Shell, _) | (Exec::Argv, Program::Argv(_)) => Ok(run.program.clone()),
             (Exec::Argv, Program::Shell(_)) => {
                 Err("it is a line for a shell, and worker.exec is \"argv\": name the program and its arguments".to_owned())
             }

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 pub use bellwether_core::lifecycle::{Ending, RunId};
+use bellwether_core::protocol::WorkerId;
+use bellwether_core::protocol::trace::TraceParent;
 use jiff::Timestamp;
 
 /// What to run, and how.
@@ -35,9 +37,26 @@ pub enum Program {
     Shell(String),
     /// Nothing: it succeeds at once, without a process.
     Noop,
+    /// A call of a handler, without a process.
+    Typed(TypedCall),
 }
 
-/// A process was started for a run. A [`Program::Noop`] and a run that cannot be started end without this.
+/// What a handler is told.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct TypedCall {
+    /// Which handler.
+    pub kind: String,
+    /// What it is given.
+    pub input: serde_json::Value,
+    /// Who runs it.
+    pub worker: WorkerId,
+    /// Under which term it was assigned.
+    pub epoch: Option<i32>,
+    /// The trace that it belongs to.
+    pub trace: Option<TraceParent>,
+}
+
+/// A process was started for a run. What needs no process, and a run that cannot be started, end without this.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct RunStarted {
     /// Which assignment.

@@ -28,6 +28,7 @@ use super::policy::Workplace;
 use super::shelf::{Progress, Shelf};
 use super::ship::ship;
 use super::stray::Sweeper;
+use super::typed::Stage;
 use super::{Ending, Program, Report, Run, RunEnded, RunId, RunStarted, Settings};
 use crate::guardian::GuardianMode;
 use bellwether_core::protocol::payload::Rejection;
@@ -47,10 +48,11 @@ pub(super) struct Workshop {
     pub(super) cgroups: Option<Arc<Cgroups>>,
     pub(super) shelf: Shelf,
     pub(super) store: Option<OutputStore>,
+    pub(super) stage: Option<Stage>,
 }
 
 impl Workshop {
-    fn capture(&self, run: &Run, stream: StreamName, progress: watch::Sender<Progress>) -> Capture {
+    pub(super) fn capture(&self, run: &Run, stream: StreamName, progress: watch::Sender<Progress>) -> Capture {
         let limits = Limits { tail: self.settings.output_tail, files: self.settings.output_max };
         let first = Piece { attempt: run.attempt, czxid: run.id.czxid, stream, start: 0 };
         let files = self.settings.output_dir.as_ref().map(|root| (root.join(escape(run.id.task.as_str())), first));

@@ -28,6 +28,16 @@ pub(crate) struct Progress {
     pub(crate) ended: bool,
 }
 
+/// How far a handler said that it is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct TaskProgress {
+    pub(crate) done: u64,
+    pub(crate) total: Option<u64>,
+    pub(crate) note: String,
+    /// When it said so, by the wall clock.
+    pub(crate) at: Timestamp,
+}
+
 /// A run whose output is, or was, written here.
 #[derive(Debug, Clone)]
 pub(crate) struct Shelved {
@@ -38,6 +48,8 @@ pub(crate) struct Shelved {
     /// When it was started, by the wall clock.
     pub(crate) started: Timestamp,
     outputs: [watch::Receiver<Progress>; 2],
+    /// What a handler said last of how far it is.
+    pub(crate) told: Option<TaskProgress>,
 }
 
 impl Shelved {
@@ -90,9 +102,16 @@ impl Shelf {
     pub(super) fn begin(&self, id: &RunId, attempt: u32, started: Timestamp) -> [watch::Sender<Progress>; 2] {
         let senders = [watch::Sender::new(Progress::default()), watch::Sender::new(Progress::default())];
         let outputs = [senders[0].subscribe(), senders[1].subscribe()];
-        let shelved = Shelved { id: id.clone(), attempt, started, outputs };
+        let shelved = Shelved { id: id.clone(), attempt, started, outputs, told: None };
         self.runs().known.insert((id.task.clone(), attempt, id.czxid), shelved);
         senders
+    }
+
+    /// A handler says how far it is.
+    pub(super) fn note(&self, id: &RunId, attempt: u32, progress: TaskProgress) {
+        if let Some(shelved) = self.runs().known.get_mut(&(id.task.clone(), attempt, id.czxid)) {
+            shelved.told = Some(progress);
+        }
     }
 
     /// A run has ended.

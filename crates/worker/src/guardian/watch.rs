@@ -7,6 +7,7 @@ use std::io::{self, Read, Write};
 use std::os::fd::AsFd;
 use std::os::unix::ffi::OsStrExt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use bellwether_common::clock;
@@ -30,9 +31,18 @@ const BETWEEN_KILLS: Duration = Duration::from_millis(2);
 const LOOKS: u32 = 3;
 const BETWEEN_LOOKS: Duration = Duration::from_millis(50);
 
+/// Whether this process would act as a guardian if it were started as one.
+static ASKS: AtomicBool = AtomicBool::new(false);
+
+/// Whether `main` has called [`run_if_asked`].
+pub(crate) fn may_be_asked() -> bool {
+    ASKS.load(Ordering::SeqCst)
+}
+
 /// Acts as a guardian, and ends the process, if that is what it was started for; or puts limits on itself and becomes the command of a
 /// task. The first thing that `main` calls.
 pub fn run_if_asked() {
+    ASKS.store(true, Ordering::SeqCst);
     stub::become_if_asked();
     let mut arguments = std::env::args_os().skip(1);
     if arguments.next().is_some_and(|first| first == ARGUMENT) && arguments.next().is_none() {

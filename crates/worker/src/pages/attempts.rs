@@ -46,6 +46,12 @@ impl Attempt {
         self.shelved.as_ref().is_none_or(Shelved::has_ended)
     }
 
+    /// What its handler said last; of a command, nothing.
+    fn told(&self) -> Option<Value> {
+        let told = self.shelved.as_ref()?.told.as_ref()?;
+        Some(json!({"done": told.done, "total": told.total, "note": told.note, "at": told.at}))
+    }
+
     /// As it is shown: no payload is.
     pub(super) fn json(&self) -> Value {
         let bytes = |stream| json!({"bytes": self.progress(stream).0.total});
@@ -56,6 +62,7 @@ impl Attempt {
             "started": self.shelved.as_ref().map(|shelved| shelved.started),
             "stdout": bytes(StreamName::Stdout),
             "stderr": bytes(StreamName::Stderr),
+            "progress": self.told(),
         })
     }
 }

@@ -46,6 +46,7 @@ const ALONE: &[&str] = &[
     "resource",
     "label",
     "max_worker_losses",
+    "kind",
     "shell",
     "every",
     "cron",

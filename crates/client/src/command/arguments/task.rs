@@ -9,7 +9,7 @@ use bellwether_core::protocol::TaskName;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
-use super::values::{backoff, duration, pair, resource, slots, submission_key, time, variable};
+use super::values::{backoff, duration, kind, pair, resource, slots, submission_key, time, variable};
 
 /// What becomes of a task when one that it waits for does not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -96,10 +96,13 @@ pub(crate) struct TaskArgs {
     /// How many workers it may cost before it is dead
     #[arg(long, value_name = "NUMBER", value_parser = clap::value_parser!(u32).range(1..), allow_hyphen_values = true)]
     pub(crate) max_worker_losses: Option<u32>,
+    /// Ask a handler of this kind in a worker's program, instead of running a command: what it is given is JSON
+    #[arg(long, value_name = "KIND", value_parser = kind, conflicts_with_all = ["shell", "env", "cwd", "stdin"])]
+    pub(crate) kind: Option<String>,
     /// Give the command, joined by spaces, to the worker's shell
     #[arg(long)]
     pub(crate) shell: bool,
-    /// The command and its arguments
-    #[arg(required = true, trailing_var_arg = true, value_name = "COMMAND")]
+    /// The command and its arguments; with --kind the handler's input, or nothing
+    #[arg(required_unless_present = "kind", trailing_var_arg = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
 }

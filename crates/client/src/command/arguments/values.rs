@@ -40,6 +40,10 @@ pub(crate) fn request_timeout(text: &str) -> Result<Duration, String> {
     if duration < Duration::from_secs(1) { Err("must be a second or more".to_owned()) } else { Ok(duration) }
 }
 
+pub(super) fn kind(text: &str) -> Result<String, String> {
+    bellwether_core::protocol::payload::check_kind(text).map(|()| text.to_owned()).map_err(|why| why.to_string())
+}
+
 pub(super) fn submission_key(text: &str) -> Result<String, String> {
     bellwether_core::protocol::key::check(text).map(|()| text.to_owned()).map_err(|bad| bad.to_string())
 }

@@ -43,6 +43,44 @@ fn what_is_no_task_is_rejected_by_the_worker_too() {
 }
 
 #[test]
+fn what_this_worker_cannot_run_is_rejected_in_its_dialect() {
+    let data = br#"{"bellwether":1,"kind":"resize","submitter":"me@here"}"#;
+    let mut world = World::registered(1);
+    let expected = [world.reads("t"), world.proves()];
+    world.expect(world.appeared("t"), &expected);
+    let mut result = rejected(task("t"), &Rejection::UnknownKind(Some("resize".into())), Timestamp::UNIX_EPOCH);
+    let understood = decode(data).unwrap();
+    result.note_request(&understood);
+    assert_eq!((result.why().as_str(), result.submitter.as_deref()), ("rejected: unknown-kind", Some("me@here")));
+    let write = world.records("t", &record(&result, Some(&understood)));
+    world.expect(Event::AssignmentRead(world.asked, task("t"), found(data, 5)), &[write]);
+}
+
+#[test]
+fn a_handler_that_is_stuck_ends_its_task_and_keeps_its_slot() {
+    let mut world = World::registered(1);
+    world.runs("t", 5, ENVELOPE);
+    let (result, recorded) = world.result("t", ENVELOPE, Ending::Stuck);
+    assert_eq!((result.why().as_str(), result.outcome), ("timeout", TaskOutcome::TimedOut));
+    let write = world.records("t", &recorded);
+    world.expect(run_ended("t", 5, Ending::Stuck), &[write]);
+    world.expect(applied(1), &[Effect::Tell(Fact::Recorded(Box::new(result)))]);
+    assert_eq!(world.agent.slots_in_use(), 1);
+    world.expect(run_ended("t", 5, Ending::TimedOut), &[]);
+    assert_eq!(world.agent.slots_in_use(), 0);
+
+    // What was to be given back when it was found to be stuck is given back when it has let go, not before.
+    let mut world = World::registered(1);
+    world.runs("t", 5, ENVELOPE);
+    let _ = world.on(Event::DrainRequested);
+    let _ = world.on(Event::Rang(Timer::DrainDeadline));
+    world.expect(run_ended("t", 5, Ending::Stuck), &[]);
+    assert_eq!(world.agent.slots_in_use(), 1);
+    let _ = world.on(run_ended("t", 5, Ending::Killed));
+    assert_eq!((world.agent.slots_in_use(), world.agent.outbox.given_back().count()), (0, 1));
+}
+
+#[test]
 fn an_assignment_that_disappears_is_stopped() {
     // While it runs: its slot is free when its group is dead.
     let mut world = World::registered(1);

@@ -86,6 +86,8 @@ impl Hand {
             slots,
             labels: BTreeMap::new(),
             resources: BTreeMap::new(),
+            kinds: Default::default(),
+            commands: true,
             http: empty(),
             version: empty(),
             replaces: None,

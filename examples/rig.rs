@@ -1,0 +1,129 @@
+//! Handlers that misbehave, and a client that counts: what the end-to-end tests of the library run. Nothing to learn from here.
+//!
+//! `rig worker CONNECT NAME SLOTS SESSION_MS`, `rig client CONNECT COUNT`
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use bellwether_client::{Client, Task};
+use bellwether_examples::Outcome;
+use bellwether_worker::layers::ObserveLayer;
+use bellwether_worker::{TaskContext, TaskError, Worker};
+use futures::{StreamExt, TryStreamExt, stream};
+use serde::{Deserialize, Serialize};
+use tokio::signal::unix::{SignalKind, signal};
+
+/// Twice as much.
+#[derive(Debug, Serialize, Deserialize)]
+struct Double(u64);
+
+impl Task for Double {
+    const KIND: &'static str = "double";
+    type Output = u64;
+}
+
+async fn double(ctx: TaskContext, Double(number): Double) -> Result<u64, TaskError> {
+    ctx.print(format!("{number} in attempt {}", ctx.attempt()));
+    Ok(number * 2)
+}
+
+/// Fails in some way until this attempt.
+#[derive(Debug, Serialize, Deserialize)]
+struct Fail {
+    until: u32,
+    how: String,
+}
+
+impl Task for Fail {
+    const KIND: &'static str = "fail";
+    type Output = u32;
+}
+
+async fn fail(ctx: TaskContext, task: Fail) -> Result<u32, TaskError> {
+    if ctx.attempt() >= task.until {
+        return Ok(ctx.attempt());
+    }
+    match task.how.as_str() {
+        "error" => Err(std::io::Error::other("the disk is on fire"))?,
+        "fatal" => Err(TaskError::fatal("there is no such image")),
+        _ => panic!("index out of bounds"),
+    }
+}
+
+/// Leaves files in a directory: `started`, with its attempt, and `cancelled` when it hears of it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Linger {
+    place: PathBuf,
+}
+
+impl Task for Linger {
+    const KIND: &'static str = "linger";
+    type Output = ();
+}
+
+async fn linger(ctx: TaskContext, task: Linger) -> Result<(), TaskError> {
+    ctx.progress(1, 3, "lingering");
+    // Without an `.await` between: whoever sees the file may stop us at once, and we shall have heard of it.
+    std::fs::write(task.place.join("started"), ctx.attempt().to_string())?;
+    ctx.cancelled().await;
+    std::fs::write(task.place.join("cancelled"), "")?;
+    Ok(())
+}
+
+/// Holds its thread until there is a file, whatever anybody says.
+#[derive(Debug, Serialize, Deserialize)]
+struct Block {
+    until: PathBuf,
+}
+
+impl Task for Block {
+    const KIND: &'static str = "block";
+    type Output = ();
+}
+
+async fn block(_: TaskContext, task: Block) -> Result<(), TaskError> {
+    while !task.until.exists() {
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    Ok(())
+}
+
+#[tokio::main]
+async fn main() -> Outcome {
+    let words: Vec<String> = std::env::args().skip(1).collect();
+    match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["worker", connect, name, slots, session_ms] => work(connect, name, slots.parse()?, session_ms.parse()?).await,
+        ["client", connect, count] => count_to(connect, count.parse()?).await,
+        _ => Err("usage: rig worker CONNECT NAME SLOTS SESSION_MS | rig client CONNECT COUNT".into()),
+    }
+}
+
+async fn work(connect: &str, name: &str, slots: u32, session_ms: u64) -> Outcome {
+    tracing_subscriber::fmt().with_ansi(false).init();
+    let mut terminate = signal(SignalKind::terminate())?;
+    let stop = async move {
+        terminate.recv().await;
+    };
+    let observed = ObserveLayer::new(|seen| println!("observed {} {}", seen.kind, seen.succeeded));
+    let worker = Worker::builder(connect).name(name).slots(slots).session_timeout(Duration::from_millis(session_ms));
+    let worker = worker.kill_grace(Duration::from_millis(200)).drain_timeout(Duration::from_secs(1)).layer(observed);
+    Ok(worker.handler(double).handler(fail).handler(linger).handler(block).run_until(stop).await?)
+}
+
+/// Submits so many tasks as a stream, says so, waits for all of them, and prints the sum.
+async fn count_to(connect: &str, count: u64) -> Outcome {
+    let client = Client::connect(connect).await?;
+    let mut events = client.events();
+    let tasks = stream::iter(0..count).map(|number| client.task(Double(number)).retries(1));
+    let handles: Vec<_> = client.submit_many(tasks).try_collect().await?;
+    println!("submitted {}", handles.len());
+    let mut sum = 0;
+    for handle in &handles {
+        sum += handle.wait().await?;
+    }
+    println!("sum {sum}");
+    // A break of the connection is told as an event, so that there is always something to hear.
+    println!("heard {}", events.next().await.map_or("nothing", |event| event.what));
+    client.close().await;
+    Ok(())
+}
