@@ -1,5 +1,6 @@
 //! What the fault scenarios have in common: services behind proxies, tasks that wait to be let go, and looks at metrics.
 
+pub(crate) use bellwether_tests::proc::lives;
 use bellwether_tests::tasks::SOON;
 use bellwether_tests::{Cluster, Process, Proxy, eventually, is};
 
@@ -39,12 +40,6 @@ pub(crate) fn put_running(cluster: &Cluster) -> (String, Attempt) {
 /// Lets go of all tasks that [`WAITS`].
 pub(crate) fn let_go(cluster: &Cluster) {
     std::fs::write(cluster.dir().join("go"), "").expect("written");
-}
-
-/// Whether a process lives; a zombie is dead.
-pub(crate) fn lives(pid: i32) -> bool {
-    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
-    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
 }
 
 /// A metric now; `None` if it cannot be scraped.

@@ -1,7 +1,9 @@
 //! End to end: real processes on real ZooKeeper, one module per scenario.
 
+mod admission;
 mod after;
 mod book;
+mod cancelling;
 mod dashboards;
 mod dead;
 mod faults;
@@ -44,6 +46,7 @@ mod secrets;
 mod service_manager;
 mod signed;
 mod starting;
+mod stepping_down;
 mod swept;
 mod tutorial;
 mod unruly;

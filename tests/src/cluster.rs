@@ -142,7 +142,8 @@ impl Cluster {
             coordinator_session: Duration::from_secs(4),
             worker_session: Duration::from_secs(6),
             news: sampler::NEWS,
-            settings: Vec::new(),
+            // What waits for a slot waits in the tree, where tests look for it; those of lookahead say so.
+            settings: vec![("coordinator.lookahead".to_owned(), "0".to_owned())],
             variables: Vec::new(),
             unaudited: Vec::new(),
             is_sampled: true,

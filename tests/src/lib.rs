@@ -5,6 +5,7 @@
 //! `e2e` and `cli`.
 
 pub mod book;
+pub mod cancelling;
 pub mod cli;
 pub mod cluster;
 pub mod dashboard;

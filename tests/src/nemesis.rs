@@ -42,6 +42,8 @@ pub fn cluster() -> Cluster {
         .coordinator_session(schedule::COORDINATOR_SESSION)
         .worker_session(schedule::WORKER_SESSION)
         .setting("coordinator.max_worker_losses", "1000")
+        // As it is in production: other tests wait for what waits in the tree.
+        .setting("coordinator.lookahead", "1")
         // Offices are deleted under masters that are cut off.
         .news_within(schedule::COORDINATOR_SESSION / 2 + Duration::from_millis(500))
         .start()

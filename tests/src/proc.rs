@@ -27,6 +27,13 @@ pub fn peak_kib(pid: i32) -> u64 {
     status(pid, "VmHWM:")
 }
 
+/// Whether it lives; a zombie is dead.
+#[must_use]
+pub fn lives(pid: i32) -> bool {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat")).unwrap_or_default();
+    stat.rsplit(')').next().is_some_and(|rest| !rest.is_empty() && !rest.trim_start().starts_with('Z'))
+}
+
 /// Open file descriptors; zero if there is no such process.
 #[must_use]
 pub fn descriptors(pid: i32) -> usize {

@@ -13,6 +13,7 @@ use bellwether_core::protocol::{Multi, Outcome, Refusal, ScheduleName, TaskName,
 use bellwether_core::submission::{GroupStep, Guard, Submittal};
 use serde::Serialize;
 
+use crate::admission::Door;
 use crate::asking;
 use crate::batch::{self, NewGroup};
 use crate::diagnosing::{self, Finding, Fix, Severity};
@@ -46,6 +47,7 @@ struct Inner {
     family: Family,
     settings: ClientSettings,
     names: Names,
+    door: Door,
 }
 
 /// What a wish to cancel led to.
@@ -87,7 +89,7 @@ impl Client {
     /// The process cannot start a thread.
     pub fn start(settings: ClientSettings) -> Result<Self, ClosedBecause> {
         let family = supervisor::start(settings.clone())?;
-        Ok(Self { inner: Arc::new(Inner { family, settings, names: Names::new() }) })
+        Ok(Self { inner: Arc::new(Inner { family, settings, names: Names::new(), door: Door::default() }) })
     }
 
     /// Waits until there is a session and a connection.
@@ -260,6 +262,7 @@ impl Client {
         if tasks.is_empty() {
             return Ok(Vec::new());
         }
+        self.admit(&tasks).await?;
         let unsent_for = self.inner.settings.request_timeout;
         let names: Vec<TaskName> = tasks.iter().map(|submittal| submittal.task.clone()).collect();
         let submit = Submit { guard, group, tasks, unsent_for };
@@ -698,6 +701,10 @@ impl Client {
     pub async fn close(&self) {
         // The thread may be gone already.
         let _ = self.inner.family.supervisor.send(Leave).await;
+    }
+
+    pub(crate) fn door(&self) -> &Door {
+        &self.inner.door
     }
 
     fn reason(&self, otherwise: &str) -> String {

@@ -142,7 +142,7 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
             submit.group.check()?;
             let waiting = submit.waiting();
             match submit.rhythm.is_given() {
-                _ if submit.group.file.is_some() => group::submit(ctx, submit.group, submit.task.name, waiting).await,
+                _ if submit.group.file.is_some() => group::submit(ctx, submit.group, submit.task, waiting).await,
                 true => schedule::make(ctx, submit::new(ctx, submit.task).await?, submit.rhythm).await,
                 false => submit::run(ctx, submit.task, waiting).await,
             }

@@ -6,6 +6,7 @@
 use std::time::Duration;
 
 use bellwether_common::store::{ReadError, Store};
+use bellwether_core::protocol::admission::AdmissionRecord;
 use bellwether_core::protocol::multi::MULTI_BYTES_MAX;
 use bellwether_core::protocol::version::{self, Admission};
 use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, WorkerId, layout, path};
@@ -126,6 +127,7 @@ pub(crate) async fn look(store: &Store, asked_timeout: Duration) -> Result<Vec<F
     findings.push(layout_of(store).await?);
     findings.push(protocol(store).await?);
     findings.push(office(store).await?);
+    findings.push(admission(store).await?);
     findings.extend(boxes(store).await?);
     findings.extend(children_of_tasks(store).await?);
     Ok(findings)
@@ -179,6 +181,18 @@ async fn office(store: &Store) -> Result<Finding, ReadError> {
                 Finding::odd("master", "a foreign master rules: ours stand by".to_owned(), "stop it if it is not meant to rule".to_owned())
             }
         },
+    })
+}
+
+async fn admission(store: &Store) -> Result<Finding, ReadError> {
+    let record = store.get(path::ADMISSION).await?.map(|node| AdmissionRecord::decode(&node.data));
+    let closed: Vec<String> = record.iter().flat_map(|record| &record.closed).map(ToString::to_string).collect();
+    Ok(match closed.as_slice() {
+        [] => Finding::fine("admission", "work is taken in".to_owned()),
+        closed => {
+            let mend = "start more workers, or cancel what nobody needs; the limits are coordinator.max_pending and coordinator.quota";
+            Finding::odd("admission", format!("some work is kept out: {}", closed.join("; ")), mend.to_owned())
+        }
     })
 }
 

@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use bellwether_common::store::ReadError;
+use bellwether_core::protocol::admission::Closure;
 use bellwether_core::protocol::key::BadKey;
 use bellwether_core::protocol::payload::Rejection;
 use bellwether_core::protocol::schedule::BadSchedule;
@@ -130,6 +131,10 @@ pub enum SubmitError {
     /// Its key cannot be one. Nothing was sent.
     #[error(transparent)]
     BadKey(#[from] BadKey),
+    /// Too much waits already, of all tasks or of those with a label of it, or too many results are kept. Nothing was sent. Try again later:
+    /// [`Client::admitted`](crate::Client::admitted).
+    #[error("no more work is taken in: {0}")]
+    NotAdmitted(Closure),
     /// It is to be submitted in a way that makes no sense. Nothing was sent.
     #[error("{0}")]
     Contradictory(String),

@@ -3,6 +3,7 @@
 //! The judgement is a pure function of what was read, so that each reason is tested without a cluster.
 
 use bellwether_core::planner::{Amount, Exclusion, Offer, Requirement, Skills};
+use bellwether_core::protocol::admission::Label;
 use bellwether_core::protocol::{TaskName, WorkerId};
 use schemars::JsonSchema;
 use serde::Serialize;
@@ -109,6 +110,10 @@ fn unended(view: &TaskView, overview: &Overview, around: &Surroundings, reasons:
         let resume = Some("let tasks be assigned again with: bellwether master resume".to_owned());
         because("paused", format!("nothing is assigned since {}, because somebody paused it{why}", paused.since), resume);
     }
+    for (label, pace) in overview.rates.iter().filter(|(label, _)| Label::parse(label).is_some_and(|label| label.is_of(&view.labels))) {
+        let text = format!("tasks with {label} are assigned no faster than {}, and it waits for its turn among them", pace.rate);
+        because("rate", text, Some("change coordinator.rate, and reload the coordinators".to_owned()));
+    }
     if let Some(first) = view.after.first() {
         let parents: Vec<&str> = view.after.iter().map(TaskName::as_str).collect();
         let hint = Some(format!("see how far they are with: bellwether status {first}"));
@@ -170,7 +175,8 @@ fn exclusions(view: &TaskView, worker: &WorkerView, around: &Surroundings) -> Ve
         reserved: false,
         draining: worker.drain.is_some(),
     };
-    offer.exclusions(&Requirement { kind: view.kind.clone(), labels: view.require.clone(), alone: false, amount: amount(view) })
+    let (kind, labels) = (view.kind.clone(), view.require.clone());
+    offer.exclusions(&Requirement { kind, labels, amount: amount(view), ..Requirement::default() })
 }
 
 fn amount(view: &TaskView) -> Amount {
@@ -269,6 +275,16 @@ mod tests {
         assert_eq!(codes(&held(r#"{"bellwether":1,"shell":"x","delay_ms":5,"failures":1}"#), &free), ["resting"]);
         let cancelling = TaskView { cancelling: true, ..pending("echo") };
         assert_eq!(codes(&cancelling, &free), ["cancelling", "on-its-way"]);
+    }
+
+    #[test]
+    fn a_rate_is_named_to_those_whose_label_it_is() {
+        let mut overview = cluster(vec![worker(1, 0, None)]);
+        overview
+            .rates
+            .insert("team=blue".to_owned(), bellwether_core::protocol::admission::PaceRecord { rate: "1/m".to_owned(), spent_us: 0 });
+        assert_eq!(codes(&pending(r#"{"bellwether":1,"shell":"x","labels":{"team":"blue"}}"#), &overview), ["rate", "on-its-way"]);
+        assert_eq!(codes(&pending(r#"{"bellwether":1,"shell":"x","labels":{"team":"red"}}"#), &overview), ["on-its-way"]);
     }
 
     #[test]

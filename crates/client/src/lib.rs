@@ -28,6 +28,7 @@
 
 #![deny(missing_docs)]
 
+mod admission;
 mod asking;
 mod batch;
 pub mod bench;
@@ -51,6 +52,7 @@ mod requests;
 mod schedules;
 mod settings;
 mod signing;
+mod stepping_down;
 mod submissions;
 mod supervisor;
 mod task;
@@ -59,6 +61,7 @@ mod waiting;
 
 pub use batch::{NewElement, NewGroup};
 pub use bellwether_common::signing::SecretKey;
+pub use bellwether_core::protocol::admission::{AdmissionRecord, Closure, Excess, PaceRecord};
 pub use bellwether_core::protocol::payload::AfterFailure;
 pub use bellwether_core::protocol::result::{TaskOutcome, TaskResult};
 pub use bellwether_core::protocol::schedule::ScheduleRecord;
@@ -79,6 +82,7 @@ pub use requests::Asked;
 pub use schedules::{ScheduleView, Scheduled};
 pub use settings::ClientSettings;
 pub use signing::Signer;
+pub use stepping_down::{Handover, StepDownError};
 pub use task::{NewTask, TaskState, TaskView};
 pub use typed::{Handle, ProgressError, TypedTask, WaitError};
 pub use waiting::{Awaited, Waiter};

@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use bellwether_common::reader;
 use bellwether_common::store::{ReadError, Store};
+use bellwether_core::protocol::admission::{AdmissionRecord, Closure, PaceRecord, RatesRecord};
 use bellwether_core::protocol::record::{CoordinatorRecord, WorkerData, WorkerRecord, decode_worker};
 use bellwether_core::protocol::request::{DrainRequest, PauseRecord};
 use bellwether_core::protocol::{Node, WorkerId, path};
@@ -24,6 +25,10 @@ pub struct Overview {
     pub workers: Vec<WorkerView>,
     /// Since when nothing is assigned, because somebody wants it so, and why.
     pub paused: Option<Paused>,
+    /// What may not come in, and why; nothing if everything may.
+    pub closed: Vec<Closure>,
+    /// How fast tasks with certain labels are assigned, by label.
+    pub rates: BTreeMap<String, PaceRecord>,
     /// Who shall take nothing more, by the operator's names, whether or not there is such a worker.
     pub drains: BTreeMap<String, DrainRequest>,
     /// How much there is of what.
@@ -122,6 +127,8 @@ impl Overview {
             standbys: Vec::new(),
             workers: Vec::new(),
             paused: None,
+            closed: Vec::new(),
+            rates: BTreeMap::new(),
             drains: BTreeMap::new(),
             queue: Queue::default(),
         }
@@ -169,10 +176,13 @@ pub(crate) async fn read(store: &Store, zookeeper: String) -> Result<Overview, R
     let drains = drains(store).await?;
     let workers = workers(store, &boxes, &drains).await?;
     let paused = store.get(path::PAUSED).await?.map(|node| paused_of(&node));
-    Ok(Overview { zookeeper, master, standbys: standbys(store).await?, workers, paused, drains, queue })
+    let (admission, rates) = (store.get(path::ADMISSION), store.get(path::RATES));
+    let closed = admission.await?.map(|node| AdmissionRecord::decode(&node.data).closed).unwrap_or_default();
+    let rates = rates.await?.map(|node| RatesRecord::decode(&node.data).labels).unwrap_or_default();
+    Ok(Overview { zookeeper, master, standbys: standbys(store).await?, workers, paused, closed, rates, drains, queue })
 }
 
-fn master_of(node: &Node) -> Master {
+pub(crate) fn master_of(node: &Node) -> Master {
     let since = Timestamp::from_millisecond(node.stat.ctime_ms).unwrap_or(Timestamp::UNIX_EPOCH);
     match serde_json::from_slice::<CoordinatorRecord>(&node.data) {
         Ok(record) => Master {

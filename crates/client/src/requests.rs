@@ -59,7 +59,7 @@ impl Client {
     }
 }
 
-async fn put(store: Store, path: String, data: Vec<u8>) -> Result<Result<Asked, Error>, ReadError> {
+pub(crate) async fn put(store: Store, path: String, data: Vec<u8>) -> Result<Result<Asked, Error>, ReadError> {
     store.sync().await?;
     let multi = match store.get(&path).await? {
         Some(node) if node.data == data => return Ok(Ok(Asked::Before)),

@@ -45,6 +45,8 @@ pub const CONFIG_LAST_RELOAD_SUCCESSFUL: &str = "bellwether_config_last_reload_s
 pub const MASTER_IS_ACTIVE: &str = "bellwether_master_is_active";
 /// 1 while this coordinator rules and somebody wants nothing to be assigned.
 pub const MASTER_PAUSED: &str = "bellwether_master_paused";
+/// 0 while any work may come in.
+pub const ADMISSION_CLOSED: &str = "bellwether_admission_closed";
 /// Requests to workers to give back what they have not started.
 pub const RECALLS_TOTAL: &str = "bellwether_recalls_total";
 /// Unix time at which this coordinator took office, 0 while it is not in office.
@@ -331,6 +333,7 @@ pub const METRICS: &[Metric] = &[
     metric(Gauge, ALL, MASTER_EPOCH, &[], "the epoch as this process sees it, 0 if it knows none"),
     metric(Gauge, ALL, CONFIG_LAST_RELOAD_SUCCESSFUL, &[], "1 if the configuration last read is in force, 0 if it was refused and the one before stays"),
 
+    metric(Gauge, COORDINATOR, ADMISSION_CLOSED, &[], "how many limits keep work out, as the active master sees it: too many waiting tasks, a quota, too many results"),
     metric(Gauge, COORDINATOR, MASTER_PAUSED, &[], "1 while this coordinator is the active master and nothing is assigned, because somebody wants it so"),
     metric(Counter, COORDINATOR, RECALLS_TOTAL, &[], "requests to workers to give back what they have not started"),
     metric(Gauge, COORDINATOR, MASTER_IS_ACTIVE, &[], "1 while this coordinator is the active master"),

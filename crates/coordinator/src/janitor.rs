@@ -11,13 +11,14 @@ use bellwether_common::clock;
 use bellwether_common::config::Coordinator;
 use bellwether_common::metrics as names;
 use bellwether_common::pen::{Pen, Resolution, count_resolution};
+use bellwether_core::admission::Overfull;
 use bellwether_core::election;
 use bellwether_core::janitor::{Effect, Event, Fact, Janitor, Place, Settings};
 use bellwether_core::protocol::{Multi, Outcome, Refusal, Why};
 use metrics::{counter, gauge};
 use tracing::{info, warn};
 
-use crate::master::{MasterActor, Order};
+use crate::master::{MasterActor, Order, ResultsPile};
 use crate::office::{Office, Told};
 
 /// How often it is looked whether there is something to do: one request, if there is not.
@@ -58,11 +59,13 @@ pub(crate) struct JanitorActor {
     running: bool,
     /// Whether it was said that more is kept than may be.
     in_spite: bool,
+    /// What the master was told of that.
+    told: Option<Overfull>,
 }
 
 impl JanitorActor {
     pub(crate) fn new(pen: Pen, office: Addr<Office>, master: Addr<MasterActor>, Configured(settings): Configured) -> Self {
-        Self { janitor: Janitor::new(settings), pen, office, master, running: false, in_spite: false }
+        Self { janitor: Janitor::new(settings), pen, office, master, running: false, in_spite: false, told: None }
     }
 
     fn serial(&self) -> u64 {
@@ -88,6 +91,16 @@ impl JanitorActor {
                 | Effect::Verify(..) => self.ask(effect, context),
             }
         }
+        self.push_back();
+    }
+
+    /// What piles up keeps more work out, until it is gone.
+    fn push_back(&mut self) {
+        let full = |overfull: Overfull| overfull.count > 0;
+        let Some(overfull) = self.janitor.overfull().filter(|now| self.told.map(full) != Some(full(*now))) else { return };
+        self.told = Some(overfull);
+        // One for each change, a second or more apart.
+        self.master.do_send(ResultsPile(overfull));
     }
 
     fn begin(&mut self, context: &Context<Self>) {

@@ -12,8 +12,10 @@ use bellwether_common::clock;
 use bellwether_common::config::{ClassicWorkers, Coordinator, Task};
 use bellwether_common::pen::Pen;
 use bellwether_common::watch::{ChangesSeen, Watch};
+use bellwether_core::admission::{Limits, Overfull, Rate};
 use bellwether_core::election;
 use bellwether_core::master::{Effect, Event, Master, Settings};
+use bellwether_core::protocol::admission::Label;
 use bellwether_core::protocol::{Outcome, Refusal, TaskName, Why};
 
 use crate::janitor::{self, JanitorActor};
@@ -31,6 +33,13 @@ pub(crate) struct NamedByHeld;
 
 impl Message for NamedByHeld {
     type Result = Option<BTreeSet<TaskName>>;
+}
+
+/// Whether results pile up, because somebody needs them.
+pub(crate) struct ResultsPile(pub(crate) Overfull);
+
+impl Message for ResultsPile {
+    type Result = ();
 }
 
 /// How often the gauges are set.
@@ -85,11 +94,19 @@ impl Configured {
             lookahead: coordinator.lookahead,
             queue_timeout: task.queue_timeout,
             max_worker_losses: coordinator.max_worker_losses,
+            limits: limits(coordinator),
             classic_workers: coordinator.classic_workers == ClassicWorkers::Allow,
             group_retention: coordinator.status_retention,
         };
         Self { settings, reconcile_interval: coordinator.reconcile_interval, janitor: janitor::Configured::of(coordinator) }
     }
+}
+
+/// Labels and rates were checked when the configuration was read.
+fn limits(coordinator: &Coordinator) -> Limits {
+    let quota = coordinator.quota.iter().filter_map(|(label, most)| Some((Label::parse(label)?, u64::from(*most))));
+    let rate = coordinator.rate.iter().filter_map(|(label, rate)| Some((Label::parse(label)?, Rate::parse(rate)?)));
+    Limits { max_pending: u64::from(coordinator.max_pending), quota: quota.collect(), rate: rate.collect() }
 }
 
 impl Message for Configured {
@@ -278,6 +295,14 @@ impl Handler<Configured> for MasterActor {
             janitor.do_send(configured.janitor);
         }
         self.feed(Event::Configured(configured.settings), context);
+    }
+}
+
+impl Handler<ResultsPile> for MasterActor {
+    type Result = ();
+
+    fn handle(&mut self, ResultsPile(overfull): ResultsPile, context: &mut Context<Self>) {
+        self.feed(Event::Overfull(overfull), context);
     }
 }
 

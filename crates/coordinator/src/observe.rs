@@ -109,6 +109,7 @@ impl OfficeObserver {
             Stage::Ruling { doubted: true, epoch, .. } => ("suspended", false, format!("in doubt about its office, epoch {epoch}")),
             Stage::Ruling { epoch, .. } if recovering => ("recovering", true, format!("taking over, epoch {epoch}")),
             Stage::Ruling { epoch, .. } => ("leading", true, format!("leading, epoch {epoch}")),
+            Stage::Resigning => ("connecting", false, "stepping down".to_owned()),
             Stage::Leaving => ("connecting", false, "stopping".to_owned()),
         };
         self.show(state);
@@ -225,6 +226,7 @@ fn zero_gauges() {
     }
     gauge!(names::OLDEST_PENDING_TASK_AGE_SECONDS).set(0.0);
     gauge!(names::MASTER_PAUSED).set(0.0);
+    gauge!(names::ADMISSION_CLOSED).set(0.0);
 }
 
 /// How many of several tasks are named in a line of the log.
@@ -310,6 +312,7 @@ impl MasterObserver {
         gauge!(names::WORKERS, "state" => "unusable").set(unusable as f64);
         gauge!(names::WORKERS, "state" => "drained").set(counts.drained as f64);
         gauge!(names::MASTER_PAUSED).set(f64::from(u8::from(master.view().halted)));
+        gauge!(names::ADMISSION_CLOSED).set(master.closed().len() as f64);
         gauge!(names::OLDEST_PENDING_TASK_AGE_SECONDS).set(master.oldest_age(clock::now()).as_secs_f64());
     }
 
@@ -360,6 +363,8 @@ impl MasterObserver {
                 debug!(%worker, most, "asked to give tasks back that others could start");
                 counter!(names::RECALLS_TOTAL).increment(1);
             }
+            Fact::Closed(closure) => warn!(why = %closure, "such work is kept out until there is room"),
+            Fact::Opened => info!("work may come in again"),
             Fact::Swept(results) => {
                 warn!(results, "results older than /tasks were deleted: it was created anew, and its numbers start over");
                 counter!(names::SWEPT_RESULTS_TOTAL).increment(*results);

@@ -58,6 +58,7 @@ impl Message for Told {
 enum Armed {
     Office(Watch),
     Predecessor(String, Watch),
+    StepDown(Watch),
 }
 
 struct Keep {
@@ -82,6 +83,7 @@ pub(crate) struct Office {
     master: Option<Addr<MasterActor>>,
     office_watch: Option<Watch>,
     predecessor_watch: Option<(String, Watch)>,
+    step_down_watch: Option<Watch>,
     /// Counts connections: every suspension ends one, and all watches with it.
     connection: u64,
     timers: HashMap<Timer, SpawnHandle>,
@@ -111,6 +113,7 @@ impl Office {
             master: None,
             office_watch: None,
             predecessor_watch: None,
+            step_down_watch: None,
             connection: 0,
             timers: HashMap::new(),
         }
@@ -150,6 +153,8 @@ impl Office {
             Effect::LeaveQueue(node) => self.leave_queue(&node),
             Effect::Prove { epoch, nonce } => self.prove(epoch, nonce, context),
             Effect::Rule { epoch } => self.rule(epoch, context),
+            Effect::WatchStepDown => self.watch_step_down(context),
+            Effect::RemoveStepDown { epoch, multi } => self.remove_step_down(epoch, multi, context),
             Effect::Pause => self.tell_master(master::Order::Pause),
             Effect::Resume => self.tell_master(master::Order::Resume),
             Effect::EndRule(end) => self.end_rule(end),
@@ -228,6 +233,7 @@ impl Office {
     fn forget_session(&mut self) {
         self.office_watch = None;
         self.predecessor_watch = None;
+        self.step_down_watch = None;
         self.connection += 1;
     }
 }
@@ -298,6 +304,7 @@ impl Handler<Keep> for Office {
         match keep.armed {
             Armed::Office(watch) => self.office_watch = Some(watch),
             Armed::Predecessor(name, watch) => self.predecessor_watch = Some((name, watch)),
+            Armed::StepDown(watch) => self.step_down_watch = Some(watch),
         }
     }
 }
@@ -313,6 +320,7 @@ impl Handler<ChangesSeen> for Office {
             match change {
                 Change::OfficeVacant => self.feed(Event::OfficeVacant, context),
                 Change::OfficeTaken => self.feed(Event::OfficeTaken, context),
+                Change::StepDownAsked => self.feed(Event::StepDownAsked, context),
                 Change::QueueMoved => {
                     self.predecessor_watch = None;
                     self.feed(Event::PredecessorGone, context);

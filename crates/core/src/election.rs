@@ -13,6 +13,7 @@ use std::time::Duration;
 
 use crate::Time;
 use crate::protocol::record::{CoordinatorRecord, Farewell, History, Term, encode};
+use crate::protocol::request::StepDownRequest;
 use crate::protocol::{Multi, Outcome, PROTOCOL_VERSION, Refusal, Why, path};
 
 pub use words::{Effect, End, Event, Fact, Holder, Office, Settings, Timer};
@@ -84,6 +85,8 @@ pub enum Stage {
         /// Whether writes are stopped until another proof.
         doubted: bool,
     },
+    /// Saying farewell, to stand by behind all others.
+    Resigning,
     /// Saying farewell.
     Leaving,
 }
@@ -150,7 +153,12 @@ impl Election {
     pub fn confirmed_epoch(&self) -> Option<i32> {
         match self.stage {
             Stage::Ruling { epoch, doubted, .. } => (!doubted).then_some(epoch),
-            Stage::Outside | Stage::StandingBy { .. } | Stage::Standing { .. } | Stage::Claiming { .. } | Stage::Leaving => None,
+            Stage::Outside
+            | Stage::StandingBy { .. }
+            | Stage::Standing { .. }
+            | Stage::Claiming { .. }
+            | Stage::Resigning
+            | Stage::Leaving => None,
         }
     }
 
@@ -166,6 +174,7 @@ impl Election {
             | Stage::StandingBy { .. }
             | Stage::Standing { .. }
             | Stage::Claiming { .. }
+            | Stage::Resigning
             | Stage::Leaving => None,
         }
     }
@@ -196,7 +205,9 @@ impl Election {
             Event::WriteFenced => self.on_write_fenced(&mut effects),
             Event::Rang(timer) => self.on_rang(timer, now, &mut effects),
             Event::StopRequested { why } => self.on_stop_requested(why, &mut effects),
-            Event::FarewellEnded => effects.push(Effect::Leave),
+            Event::StepDownAsked => self.look_for_wish(&mut effects),
+            Event::StepDownRead(wish) => self.on_step_down_read(wish, &mut effects),
+            Event::FarewellEnded => self.on_farewell_ended(&mut effects),
         }
         effects
     }
@@ -233,6 +244,7 @@ impl Election {
                 let epoch = *epoch;
                 self.prove(epoch, effects);
             }
+            Stage::Resigning => self.stand_behind(effects),
             Stage::Leaving => effects.push(Effect::Leave),
         }
     }
@@ -251,7 +263,7 @@ impl Election {
                 self.stage = Stage::Leaving;
                 effects.push(Effect::Leave);
             }
-            Stage::Outside | Stage::StandingBy { .. } | Stage::Standing { .. } | Stage::Claiming { .. } => {}
+            Stage::Outside | Stage::StandingBy { .. } | Stage::Standing { .. } | Stage::Claiming { .. } | Stage::Resigning => {}
         }
     }
 
@@ -259,7 +271,7 @@ impl Election {
         let Some(session) = &self.session else { return };
         match self.stage {
             Stage::Outside | Stage::StandingBy { .. } => {}
-            Stage::Standing { .. } | Stage::Claiming { .. } | Stage::Ruling { .. } | Stage::Leaving => return,
+            Stage::Standing { .. } | Stage::Claiming { .. } | Stage::Ruling { .. } | Stage::Resigning | Stage::Leaving => return,
         }
         let prefix = queue_prefix(session.id);
         names.sort_by(|a, b| sequence(a).cmp(sequence(b)).then_with(|| a.cmp(b)));
@@ -285,6 +297,7 @@ impl Election {
             | Stage::Standing { .. }
             | Stage::Claiming { .. }
             | Stage::Ruling { .. }
+            | Stage::Resigning
             | Stage::Leaving => {}
         }
     }
@@ -302,7 +315,7 @@ impl Election {
                 let epoch = *epoch;
                 self.prove(epoch, effects);
             }
-            Stage::Outside | Stage::StandingBy { .. } | Stage::Leaving => {}
+            Stage::Outside | Stage::StandingBy { .. } | Stage::Resigning | Stage::Leaving => {}
         }
     }
 
@@ -317,7 +330,7 @@ impl Election {
         let first_look = !std::mem::replace(&mut self.looked, true);
         let Some(session) = self.session.clone() else { return };
         match (&self.stage, holder) {
-            (Stage::Claiming { .. } | Stage::Ruling { .. } | Stage::Leaving | Stage::Outside, _) => {}
+            (Stage::Claiming { .. } | Stage::Ruling { .. } | Stage::Resigning | Stage::Leaving | Stage::Outside, _) => {}
             (Stage::Standing { ended: false, .. }, _) => {}
             (Stage::StandingBy { .. } | Stage::Standing { .. }, Some(holder)) => {
                 self.on_office_held(&holder, &session, first_look, effects)
@@ -361,7 +374,7 @@ impl Election {
                 effects.push(Effect::ReadQueue);
             }
             Stage::StandingBy { patience, .. } => *patience = Patience::Idle,
-            Stage::Outside | Stage::Claiming { .. } | Stage::Ruling { .. } | Stage::Leaving => {}
+            Stage::Outside | Stage::Claiming { .. } | Stage::Ruling { .. } | Stage::Resigning | Stage::Leaving => {}
         }
     }
 
@@ -423,7 +436,9 @@ impl Election {
         effects.push(Effect::Rule { epoch });
         effects.extend(self.queue_node.take().map(Effect::LeaveQueue));
         self.arm_proofs(proven, effects);
-        if !self.connected() {
+        if self.connected() {
+            effects.push(Effect::WatchStepDown);
+        } else {
             // The answer comes after the news of the lost connection: it proves nothing any more.
             self.doubt(effects);
         }
@@ -464,7 +479,8 @@ impl Election {
             (Outcome::Applied(_), Stage::Ruling { proven, doubted, .. }) => {
                 *proven = sent;
                 if std::mem::replace(doubted, false) {
-                    effects.push(Effect::Resume);
+                    // What was watched on an earlier connection is watched no more.
+                    effects.extend([Effect::Resume, Effect::WatchStepDown]);
                 }
                 self.arm_proofs(sent, effects);
             }
@@ -481,7 +497,7 @@ impl Election {
             (Outcome::Unknown | Outcome::Refused(Refusal::Whole(_)), Stage::Claiming { .. }) => {
                 effects.push(Effect::Arm(Timer::Retry, now.mono + self.settings.retry_after));
             }
-            (_, Stage::Outside | Stage::StandingBy { .. } | Stage::Standing { .. } | Stage::Leaving) => {}
+            (_, Stage::Outside | Stage::StandingBy { .. } | Stage::Standing { .. } | Stage::Resigning | Stage::Leaving) => {}
         }
     }
 
@@ -493,7 +509,7 @@ impl Election {
                 self.session = None;
                 effects.push(Effect::ReopenSession);
             }
-            Stage::Outside | Stage::StandingBy { .. } | Stage::Standing { .. } | Stage::Leaving => {}
+            Stage::Outside | Stage::StandingBy { .. } | Stage::Standing { .. } | Stage::Resigning | Stage::Leaving => {}
         }
     }
 
@@ -529,19 +545,56 @@ impl Election {
         match std::mem::replace(&mut self.stage, Stage::Leaving) {
             Stage::Ruling { epoch, .. } => {
                 effects.push(Effect::EndRule(End::SteppedDown));
-                if !connected {
-                    effects.push(Effect::Leave);
-                    return;
-                }
-                let farewell = encode(&Farewell { epoch, why });
-                let multi = Multi::new().set(path::FAREWELL, farewell, None).delete(path::MASTER, Some(MASTER_VERSION));
-                effects.push(Effect::Farewell { epoch, multi });
+                effects.push(if connected { farewell(epoch, why) } else { Effect::Leave });
             }
-            Stage::Outside | Stage::StandingBy { .. } | Stage::Standing { .. } | Stage::Claiming { .. } | Stage::Leaving => {
+            Stage::Outside
+            | Stage::StandingBy { .. }
+            | Stage::Standing { .. }
+            | Stage::Claiming { .. }
+            | Stage::Resigning
+            | Stage::Leaving => {
                 effects.push(Effect::Leave);
             }
         }
     }
+
+    /// Who doubts its office looks when that is proven.
+    fn look_for_wish(&self, effects: &mut Vec<Effect>) {
+        effects.extend(self.confirmed_epoch().map(|_| Effect::WatchStepDown));
+    }
+
+    /// A wish names the term that is to end: read late, repeated or left over, it ends no other.
+    fn on_step_down_read(&mut self, wish: Option<(i32, Vec<u8>)>, effects: &mut Vec<Effect>) {
+        let Some((epoch, (version, data))) = self.confirmed_epoch().zip(wish) else { return };
+        match StepDownRequest::decode(&data).filter(|request| request.epoch == epoch) {
+            Some(request) => {
+                self.stage = Stage::Resigning;
+                effects.extend([Effect::EndRule(End::SteppedDown), farewell(epoch, request.why())]);
+            }
+            None => effects.push(Effect::RemoveStepDown { epoch, multi: Multi::new().delete(path::STEP_DOWN, Some(version)) }),
+        }
+    }
+
+    fn on_farewell_ended(&mut self, effects: &mut Vec<Effect>) {
+        match self.stage {
+            Stage::Resigning => self.stand_behind(effects),
+            Stage::Leaving => effects.push(Effect::Leave),
+            Stage::Outside | Stage::StandingBy { .. } | Stage::Standing { .. } | Stage::Claiming { .. } | Stage::Ruling { .. } => {}
+        }
+    }
+
+    /// In a new session, which is behind all others in the queue: whatever became of the farewell, and of our old place there, it goes with
+    /// the old one.
+    fn stand_behind(&mut self, effects: &mut Vec<Effect>) {
+        (self.stage, self.session) = (Stage::Outside, None);
+        effects.push(Effect::ReopenSession);
+    }
+}
+
+/// Leaves the office, and says why.
+fn farewell(epoch: i32, why: String) -> Effect {
+    let said = encode(&Farewell { epoch, why });
+    Effect::Farewell { epoch, multi: Multi::new().set(path::FAREWELL, said, None).delete(path::MASTER, Some(MASTER_VERSION)) }
 }
 
 /// The ten digits that ZooKeeper put at the end of a sequential node's name.

@@ -13,6 +13,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::Time;
+use crate::admission::Overfull;
 use crate::master::clock::Clock;
 use crate::protocol::{Multi, Outcome, Refusal, TaskName, Why, path};
 use crate::view::Question;
@@ -185,10 +186,24 @@ impl Janitor {
         (shelf.len(), shelf.bytes())
     }
 
-    /// Whether more is kept than may be, because somebody needs it: then no more work should come in.
+    /// Whether more was kept than may be when it was looked last, because somebody needs it.
     #[must_use]
     pub fn is_overfull(&self) -> bool {
         self.in_spite
+    }
+
+    /// Whether more is kept than may be, because somebody needs it: then no more work should come in. `None`: that is not known.
+    #[must_use]
+    pub fn overfull(&self) -> Option<Overfull> {
+        let ((count, bytes), settings) = (self.results(), &self.settings);
+        let known = self.shelves[&Place::Results].listed.is_some() && self.step == Step::Resting;
+        let over = count > settings.count_max || bytes > settings.bytes_max;
+        let number = |count: usize| u64::try_from(count).unwrap_or(u64::MAX);
+        match (known, over, self.in_spite) {
+            (true, false, _) => Some(Overfull { count: 0, limit: number(settings.count_max) }),
+            (true, true, true) => Some(Overfull { count: number(count), limit: number(settings.count_max) }),
+            (true, true, false) | (false, ..) => None,
+        }
     }
 
     /// Takes one event in.
@@ -287,6 +302,7 @@ impl Janitor {
             return self.remove_orphans();
         }
         if self.excess(now, &Needs::default()).is_empty() {
+            self.tell_in_spite();
             return self.next(place, now);
         }
         let question = self.ask();

@@ -5,6 +5,7 @@
 //! out as effects; all of them are plain values that can be printed, compared and model-checked.
 #![cfg_attr(not(test), deny(clippy::wildcard_enum_match_arm))]
 
+pub mod admission;
 pub mod agent;
 pub mod cron;
 pub mod election;

@@ -7,12 +7,14 @@
 //! * [`items`]: the units of its transactions, and what they turn into
 //! * `survey`: lists, answers and changes become beliefs
 //! * `ground`, `clock`: what must be known before anything is assigned
+//! * `admitting`: how much may come in, and how fast it is given out
 //! * `parents`, `groups`: what held tasks wait for besides their time, and tasks that belong together
 //! * `tasks`, `expiring`, `workers`, `cancels`: what follows from them
 //! * `requests`: what people ask of the master and of workers, and what it asks of workers itself
 //! * `vanished`: what somebody deleted by hand
 //! * `writing`: items become transactions, and outcomes become beliefs
 
+mod admitting;
 mod cancels;
 pub(crate) mod clock;
 mod expiring;
@@ -29,12 +31,16 @@ mod workers;
 mod writing;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::sync::Arc;
 use std::time::Duration;
 
 use crate::Time;
+use crate::admission::{Limits, Overfull};
+use crate::protocol::admission::{Closure, Label};
 use crate::protocol::result::TaskOutcome;
 use crate::protocol::{Change, Multi, Node, Outcome, TaskName, Why, WorkerId};
 use crate::view::{Counts, Entry, Lane, Question, Ready, View};
+pub use admitting::Board;
 pub use ground::{Aged, Ground};
 use items::{Batch, Item};
 
@@ -87,6 +93,8 @@ pub enum Event {
     WriteEnded(u64, Outcome),
     /// What was missing of the layout is there again.
     LayoutMended,
+    /// Whether more results are kept than may be.
+    Overfull(Overfull),
     /// The operator changed the configuration of the service that runs.
     Configured(Settings),
     /// The time that was asked for has come.
@@ -233,6 +241,10 @@ pub enum Fact {
         /// How many.
         most: u32,
     },
+    /// Some work may not come in.
+    Closed(Closure),
+    /// Any work may come in again.
+    Opened,
     /// So many results were older than `/tasks`, and are deleted.
     Swept(u64),
     /// Everything was read once: what this master started with.
@@ -252,6 +264,8 @@ pub struct Settings {
     pub queue_timeout: Duration,
     /// How many workers a task may cost.
     pub max_worker_losses: u32,
+    /// How much may come in, and how fast it is given out.
+    pub limits: Limits,
     /// Whether workers that only speak the book's protocol are given work.
     pub classic_workers: bool,
     /// For how long the record of a group is kept in which nothing is left to do.
@@ -296,6 +310,9 @@ pub struct Master {
     cancels: BTreeMap<TaskName, cancels::Cancel>,
     parents: parents::Parents,
     groups: groups::Groups,
+    admitting: admitting::Admitting,
+    /// Labels for which there are limits, as tasks have them: each list is kept once.
+    labels: BTreeSet<Arc<[Label]>>,
     todo: VecDeque<Item>,
     /// Items that wait for the layout.
     blocked: Vec<Item>,
@@ -331,6 +348,8 @@ impl Master {
             cancels: BTreeMap::new(),
             parents: parents::Parents::default(),
             groups: groups::Groups::default(),
+            admitting: admitting::Admitting::default(),
+            labels: BTreeSet::new(),
             todo: VecDeque::new(),
             blocked: Vec::new(),
             writes: BTreeMap::new(),
@@ -378,8 +397,9 @@ impl Master {
         self.wake(now);
         self.ask_for_payloads();
         self.ask_for_elements();
-        self.place();
+        self.place(now);
         self.recall();
+        self.admit(now);
         self.write();
         std::mem::take(&mut self.effects)
     }
@@ -395,7 +415,7 @@ impl Master {
             Event::BoxListed(question, worker, tasks) => self.on_box_listed(question, &worker, tasks),
             Event::TasksListed(question, tasks) => self.on_tasks_listed(Lane::Pending, question, tasks),
             Event::HeldListed(question, tasks) => self.on_tasks_listed(Lane::Held, question, tasks),
-            Event::GroundRead(question, ground) => self.on_ground_read(question, ground),
+            Event::GroundRead(question, ground) => self.on_ground_read(question, ground, now),
             Event::LookedFor(question, found) => self.on_looked_for(question, &found),
             Event::ResultsListed(question, results) => self.on_results_listed(question, results),
             Event::CancelsListed(question, tasks) => self.on_cancels_listed(question, tasks),
@@ -409,7 +429,8 @@ impl Master {
             Event::GroupRead(question, group, reading) => self.on_group_read(question, &group, reading, now),
             Event::WriteEnded(id, outcome) => self.on_write_ended(id, &outcome, now),
             Event::LayoutMended => self.on_layout_mended(),
-            Event::Configured(settings) => self.settings = settings,
+            Event::Overfull(overfull) => self.on_overfull(overfull),
+            Event::Configured(settings) => self.on_configured(settings),
             // What is due is looked at after every event.
             Event::Rang => self.alarm = None,
         }

@@ -18,8 +18,10 @@ mod recall;
 mod skills;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use crate::protocol::WorkerId;
+use crate::protocol::admission::Label;
 use crate::protocol::payload::Envelope;
 use crate::view::Entry;
 
@@ -39,11 +41,13 @@ pub struct Requirement {
     pub alone: bool,
     /// What it takes while it runs.
     pub amount: Amount,
+    /// Those of its own labels for which there is a limit; they ask nothing of a worker.
+    pub limited: Option<Arc<[Label]>>,
 }
 
 impl Default for Requirement {
     fn default() -> Self {
-        Self { kind: None, labels: BTreeMap::new(), alone: false, amount: Amount::one() }
+        Self { kind: None, labels: BTreeMap::new(), alone: false, amount: Amount::one(), limited: None }
     }
 }
 
@@ -51,7 +55,14 @@ impl Requirement {
     /// What this task asks for; `alone`: see [`crate::lifecycle::runs_alone`].
     #[must_use]
     pub fn of(envelope: &Envelope, alone: bool) -> Self {
-        Self { kind: envelope.kind.clone(), labels: envelope.require.clone(), alone, amount: Amount::of(envelope) }
+        Self { kind: envelope.kind.clone(), labels: envelope.require.clone(), alone, amount: Amount::of(envelope), limited: None }
+    }
+
+    /// What it asks of its worker, and nothing about its own labels.
+    #[must_use]
+    pub fn of_worker(mut self) -> Self {
+        self.limited = None;
+        self
     }
 }
 
@@ -127,6 +138,12 @@ impl Queue {
         self.ages.is_empty()
     }
 
+    /// Whether a task with this label waits.
+    #[must_use]
+    pub fn has(&self, label: &Label) -> bool {
+        self.queues.keys().any(|requirement| Allowances::labels(requirement).any(|other| other == label))
+    }
+
     /// The oldest task of all, whatever its priority.
     #[must_use]
     pub fn oldest(&self) -> Option<&Entry> {
@@ -143,16 +160,60 @@ pub struct Placement {
     pub worker: WorkerId,
 }
 
+/// How many tasks with a label may be placed now; any number of those that are not named.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+pub struct Allowances {
+    left: BTreeMap<Label, u32>,
+}
+
+impl Allowances {
+    /// So many, and no more.
+    pub fn allow(&mut self, label: Label, most: u32) {
+        self.left.insert(label, most);
+    }
+
+    /// How many are left.
+    #[must_use]
+    pub fn left(&self, label: &Label) -> Option<u32> {
+        self.left.get(label).copied()
+    }
+
+    fn labels(requirement: &Requirement) -> impl Iterator<Item = &Label> {
+        requirement.limited.iter().flat_map(|labels| labels.iter())
+    }
+
+    fn permit(&self, requirement: &Requirement) -> bool {
+        Self::labels(requirement).all(|label| self.left.get(label) != Some(&0))
+    }
+
+    fn take(&mut self, requirement: &Requirement) {
+        for label in Self::labels(requirement) {
+            if let Some(left) = self.left.get_mut(label) {
+                *left = left.saturating_sub(1);
+            }
+        }
+    }
+}
+
 /// Places at most `limit` waiting tasks.
 #[must_use]
-pub fn solve(queue: &Queue, mut offers: Vec<Offer<'_>>, limit: usize) -> Vec<Placement> {
+pub fn solve(queue: &Queue, offers: Vec<Offer<'_>>, limit: usize) -> Vec<Placement> {
+    solve_within(queue, offers, limit, &mut Allowances::default())
+}
+
+/// The same, no more than the allowances let go: what they hold back holds up nothing else, and no room is kept for it.
+#[must_use]
+pub fn solve_within(queue: &Queue, mut offers: Vec<Offer<'_>>, limit: usize, allowances: &mut Allowances) -> Vec<Placement> {
     // 1. One cursor per kind of requirement, each at its best task.
-    let mut cursors: Vec<_> = queue.queues.iter().map(|(requirement, tickets)| (requirement, tickets.iter().peekable())).collect();
+    let permitted = queue.queues.iter().filter(|(requirement, _)| allowances.permit(requirement));
+    let mut cursors: Vec<_> = permitted.map(|(requirement, tickets)| (requirement, tickets.iter().peekable())).collect();
     let mut plan = Vec::new();
     keep_room(&mut cursors, &mut offers);
     while plan.len() < limit {
         // 2. The best task among those that some worker would take now. A kind that nobody takes now is dropped: offers only shrink.
-        cursors.retain_mut(|(requirement, tickets)| tickets.peek().is_some() && offers.iter().any(|offer| offer.takes(requirement)));
+        cursors.retain_mut(|(requirement, tickets)| {
+            tickets.peek().is_some() && allowances.permit(requirement) && offers.iter().any(|offer| offer.takes(requirement))
+        });
         let Some((requirement, tickets)) = cursors.iter_mut().min_by(|(_, a), (_, b)| a.clone().peek().cmp(&b.clone().peek())) else {
             break;
         };
@@ -161,6 +222,7 @@ pub fn solve(queue: &Queue, mut offers: Vec<Offer<'_>>, limit: usize) -> Vec<Pla
         let takers = offers.iter_mut().filter(|offer| offer.takes(requirement));
         let Some(best) = takers.min_by_key(|offer| (!offer.starts(requirement), offer.share(), offer.worker)) else { break };
         best.take(requirement);
+        allowances.take(requirement);
         plan.push(Placement { entry: ticket.entry.clone(), worker: best.worker.clone() });
     }
     plan

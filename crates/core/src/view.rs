@@ -8,6 +8,7 @@ use std::time::Duration;
 mod load;
 
 use crate::planner::{Amount, Offer, Queue, Requirement, Skills, Ticket};
+use crate::protocol::admission::Label;
 use crate::protocol::record::WorkerRecord;
 use crate::protocol::{TaskName, WorkerId, path};
 pub use load::Load;
@@ -277,6 +278,8 @@ pub struct View {
     pub drained: BTreeSet<String>,
     /// Incarnations that are asked to give tasks back, and how many.
     pub recalls: BTreeMap<WorkerId, u32>,
+    /// How many tasks wait that have a label for which there is a limit.
+    pub labelled: BTreeMap<Label, u64>,
     /// Workers that are registered, and those that are gone but have something left.
     pub workers: BTreeMap<WorkerId, Worker>,
     /// How many bytes of payloads are kept.
@@ -402,12 +405,20 @@ impl View {
     }
 
     fn put(&mut self, entry: Entry, waiting: Waiting) {
+        for label in limited(&waiting) {
+            *self.labelled.entry(label.clone()).or_default() += 1;
+        }
         self.lane_mut(entry.lane).insert(entry.task, waiting);
     }
 
     /// Forgets a task; hands back what was known of it.
     pub fn forget(&mut self, entry: &Entry) -> Option<Waiting> {
         let waiting = self.lane_mut(entry.lane).remove(&entry.task);
+        for label in waiting.iter().flat_map(limited) {
+            if let Some(count) = self.labelled.get_mut(label) {
+                *count -= 1;
+            }
+        }
         match &waiting {
             Some(Waiting::Ready(ready)) => {
                 self.payload_bytes -= ready.payload.as_ref().map_or(0, Vec::len);
@@ -518,6 +529,11 @@ impl View {
             let (queued, due) = (self.queue.len(), self.resting.len());
             return Err(format!("{ready} tasks are ready but {queued} are queued; {resting} rest but {due} are due"));
         }
+        let mut labelled: BTreeMap<&Label, u64> = BTreeMap::new();
+        waiting().flat_map(limited).for_each(|label| *labelled.entry(label).or_default() += 1);
+        if self.labelled.iter().any(|(label, count)| labelled.get(label).unwrap_or(&0) != count) {
+            return Err(format!("{:?} tasks are counted by label, but there are {labelled:?}", self.labelled));
+        }
         let mut seen = BTreeSet::new();
         for (worker, known) in &self.workers {
             for (task, slot) in &known.load {
@@ -532,6 +548,15 @@ impl View {
         }
         Ok(())
     }
+}
+
+/// The labels under which it is counted.
+fn limited(waiting: &Waiting) -> impl Iterator<Item = &Label> {
+    let ready = match waiting {
+        Waiting::Resting { ready, .. } | Waiting::Ready(ready) | Waiting::Moving { ready, .. } => Some(ready),
+        Waiting::Unread(_) | Waiting::Stuck => None,
+    };
+    ready.and_then(|ready| ready.requirement.limited.as_deref()).unwrap_or_default().iter()
 }
 
 /// How many of each there are.

@@ -16,6 +16,7 @@ fn main() {
     match std::env::args().nth(1).as_deref() {
         Some("scrapes") => return bellwether_tests::scrapes::print(),
         Some("sizing") => return bellwether_tests::sizing::print(),
+        Some("cancel") => return bellwether_tests::cancelling::print(),
         Some("placement") => return bellwether_tests::placement::print(UNIT),
         Some(_) | None => {}
     }
@@ -24,6 +25,8 @@ fn main() {
     takeovers();
     reassignment();
     idle_latency();
+    println!();
+    bellwether_tests::cancelling::print();
     println!();
     bellwether_tests::sizing::print();
     println!();

@@ -130,6 +130,8 @@ impl From<SubmitError> for Failure {
             | SubmitError::Contradictory(_)
             | SubmitError::Refused(Refused::TooLarge { .. }) => Self::usage(message),
             SubmitError::Element { why, .. } => Self { message, ..Self::from(*why) },
+            SubmitError::NotAdmitted(_) => Self::error("not-admitted", message)
+                .hint("wait until there is room with --wait-admission 10m, or see what is there with: bellwether status"),
             SubmitError::NoSuchParent(_) => Self::error("no-such-task", message).hint("see what there is with: bellwether list"),
             SubmitError::Refused(Refused::KeyTaken { task, .. }) => {
                 Self::error("key-taken", message).hint(format!("see the first with: bellwether status {task}"))

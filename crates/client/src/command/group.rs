@@ -1,5 +1,7 @@
 //! Groups on the command line: submitted from a file, and shown.
 
+use std::collections::BTreeSet;
+
 use bellwether_client::{Group, NewGroup, Progress};
 use bellwether_common::clock::wall as now;
 use bellwether_common::config::Output;
@@ -8,7 +10,7 @@ use bellwether_core::protocol::group::GroupState;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use super::arguments::GroupArgs;
+use super::arguments::{GroupArgs, TaskArgs};
 use super::context::{Context, Versioned};
 use super::failure::Failure;
 use super::table::{Table, ago};
@@ -34,7 +36,8 @@ pub(super) struct Shown<'a> {
 }
 
 /// `bellwether submit -f`: prints the id of the group, and with `wait` goes on as `bellwether wait`.
-pub(crate) async fn submit(ctx: &Context, arguments: GroupArgs, name: Option<String>, wait: Option<Waiting>) -> Result<u8, Failure> {
+pub(crate) async fn submit(ctx: &Context, arguments: GroupArgs, task: TaskArgs, wait: Option<Waiting>) -> Result<u8, Failure> {
+    let TaskArgs { name, wait_admission, .. } = task;
     let GroupArgs { file, max_fails, partial } = arguments;
     let Some(file) = file else { return Err(Failure::usage("there is no file")) };
     let payload_max = ctx.settings.task.payload_max.as_usize();
@@ -48,6 +51,12 @@ pub(crate) async fn submit(ctx: &Context, arguments: GroupArgs, name: Option<Str
     let client = ctx.client().await?;
     if wait.is_some() {
         client.expect().await;
+    }
+    if let Some(patience) = wait_admission {
+        let kinds: BTreeSet<_> = tasks.iter().map(|element| element.task.envelope.labels.clone()).collect();
+        for labels in &kinds {
+            client.admitted(labels, patience).await?;
+        }
     }
     let group = client.new_name();
     ctx.submitting(&group);

@@ -1,6 +1,6 @@
 //! `bellwether master`: who rules, and whether anything is assigned.
 
-use bellwether_client::{Asked, Master, Overview, Paused};
+use bellwether_client::{Asked, Handover, Master, Overview, Paused, StepDownError};
 use bellwether_common::config::Output;
 use bellwether_core::protocol::record::CoordinatorRecord;
 use schemars::JsonSchema;
@@ -27,6 +27,7 @@ pub(crate) async fn run(ctx: &Context, command: MasterCommand) -> Result<u8, Fai
         MasterCommand::History => super::history::office(ctx).await,
         MasterCommand::Pause { reason } => pause(ctx, reason.as_deref()).await,
         MasterCommand::Resume => resume(ctx).await,
+        MasterCommand::StepDown { reason, force } => step_down(ctx, reason.as_deref(), force).await,
     }
 }
 
@@ -57,6 +58,33 @@ async fn resume(ctx: &Context) -> Result<u8, Failure> {
     wanted(ctx, false, changed);
     ctx.printer.note(if changed { "tasks are assigned again" } else { "nobody had paused it: tasks are assigned" });
     Ok(0)
+}
+
+async fn step_down(ctx: &Context, reason: Option<&str>, force: bool) -> Result<u8, Failure> {
+    let Handover { before, after } = ctx.client().await?.step_down(reason, force).await?;
+    let called = |master: &Master| (or_dash(master.name.as_ref()), or_dash(master.epoch));
+    let ((old, ended), (new, begun)) = (called(&before), called(&after));
+    match ctx.printer.output {
+        Output::Json => ctx.printer.json(&Versioned::new(Handover { before, after })),
+        Output::Name => ctx.printer.line(&new),
+        Output::Table => ctx.printer.line(&format!("{old} stepped down, epoch {ended}; {new} rules, epoch {begun}")),
+    }
+    Ok(0)
+}
+
+impl From<StepDownError> for Failure {
+    fn from(error: StepDownError) -> Self {
+        let message = error.to_string();
+        match error {
+            StepDownError::NobodyRules => Self::error("nobody-rules", message).hint("see who is there with: bellwether master status"),
+            StepDownError::Foreign => Self::error("foreign-master", message).hint("stop it where it runs"),
+            StepDownError::NoStandby => Self::error("no-standby", message).hint("start another coordinator first, or add --force"),
+            StepDownError::Pending { .. } => {
+                Self::error("pending", message).hint("the wish holds for that epoch alone; see who rules with: bellwether master status")
+            }
+            StepDownError::Unasked(error) => error.into(),
+        }
+    }
 }
 
 /// The master and its standbys. That nobody rules is an answer, too.

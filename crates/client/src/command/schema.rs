@@ -2,7 +2,8 @@
 //! line of a file of tasks.
 
 use bellwether_client::{
-    Explanation, Happening, Letter, Listing, OfficeHistory, Overview, ScheduleView, Step, TaskHistory, TaskView, TermView, WorkerView,
+    Explanation, Handover, Happening, Letter, Listing, OfficeHistory, Overview, ScheduleView, Step, TaskHistory, TaskView, TermView,
+    WorkerView,
 };
 use bellwether_common::audit::Report;
 use bellwether_common::config::{Format, Settings};
@@ -51,6 +52,7 @@ const FORMS: &[(&str, &[Form])] = &[
     ("master status", &[of::<master::Office>]),
     ("master pause", &[of::<master::Wanted>]),
     ("master resume", &[of::<master::Wanted>]),
+    ("master step-down", &[of::<Handover>]),
     ("cancel", &[of::<cancel::Wishes>]),
     ("retry", &[of::<dead::Retries>]),
     ("explain", &[of::<Explanation>]),

@@ -30,6 +30,9 @@ fn print_cluster(ctx: &Context, overview: &Overview) {
     if let Some(paused) = &overview.paused {
         table.row(["paused".to_owned(), format!("nothing is assigned, {}", master::how_paused(paused))]);
     }
+    for closure in &overview.closed {
+        table.row(["closed".to_owned(), format!("no more work is taken in: {closure}")]);
+    }
     let standbys: Vec<&str> = overview.standbys.iter().map(|standby| standby.name.as_str()).collect();
     table.row(["standbys".to_owned(), if standbys.is_empty() { "none".to_owned() } else { standbys.join(", ") }]);
     let slots: u32 = overview.workers.iter().map(|worker| worker.slots).sum();

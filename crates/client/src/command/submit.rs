@@ -42,11 +42,14 @@ pub(super) struct Submitted<'a> {
 
 /// Submits one task. Once its name is known, an interruption names it.
 pub(crate) async fn submit(ctx: &Context, task: TaskArgs) -> Result<TaskName, Failure> {
-    let at = task.at;
+    let (at, patience) = (task.at, task.wait_admission);
     let mut task = new(ctx, task).await?;
     let client = ctx.client().await?;
     if let Some(at) = at {
         task = task.delay(until(at, client.zookeeper_time().await?)?);
+    }
+    if let Some(patience) = patience {
+        client.admitted(&task.envelope.labels, patience).await?;
     }
     let name = client.new_name();
     ctx.submitting(&name);

@@ -31,7 +31,7 @@ pub(super) enum Shape {
 }
 
 /// Tables of whole numbers; other tables hold texts.
-const COUNTS: [&str; 1] = ["worker.resources"];
+const COUNTS: [&str; 2] = ["coordinator.quota", "worker.resources"];
 
 /// Lists of texts; other lists hold whole numbers.
 const TEXTS: [&str; 1] = ["worker.trusted_keys"];

@@ -7,11 +7,14 @@ use super::{Role, keys};
 
 /// Keys that a running service takes over. Everything else is part of what others know of it (its name, its slots, its address), or
 /// of the session, and needs a restart.
-pub const RELOADABLE: [&str; 16] = [
+pub const RELOADABLE: [&str; 19] = [
     "coordinator.assign_batch",
     "coordinator.key_retention",
     "coordinator.lookahead",
+    "coordinator.max_pending",
     "coordinator.max_worker_losses",
+    "coordinator.quota",
+    "coordinator.rate",
     "coordinator.reconcile_interval",
     "coordinator.status_bytes",
     "coordinator.status_max",

@@ -3,6 +3,8 @@
 use std::net::SocketAddr;
 use std::time::Duration;
 
+use bellwether_core::admission::Rate;
+use bellwether_core::protocol::admission::Label;
 use bellwether_core::protocol::name;
 
 use super::allow::AllowedCommand;
@@ -19,9 +21,10 @@ pub(super) const SLOTS_MAX: usize = bellwether_core::protocol::record::SLOTS_MAX
 const RESOURCE_MAX: u32 = bellwether_core::protocol::record::RESOURCE_MAX;
 
 /// Every number with the least and the most that makes sense.
-pub(super) const NUMBERS: [(&str, u32, u32); 7] = [
+pub(super) const NUMBERS: [(&str, u32, u32); 8] = [
     ("coordinator.assign_batch", 1, 10_000),
     ("coordinator.lookahead", 0, 1000),
+    ("coordinator.max_pending", 1, 100_000_000),
     ("coordinator.max_worker_losses", 1, 1000),
     ("coordinator.status_max", 1, 10_000_000),
     ("worker.slots", 0, SLOTS_MAX as u32),
@@ -51,6 +54,7 @@ pub(super) fn broken(settings: &Settings) -> Broken {
     worker(settings, &mut broken);
     policy(settings, &mut broken);
     signatures(settings, &mut broken);
+    limits(settings, &mut broken);
     retries(settings, &mut broken);
     sizes(settings, &mut broken);
     http(settings, &mut broken);
@@ -156,6 +160,23 @@ fn durations(settings: &Settings, broken: &mut Broken) {
     for (key, value, min, max) in bounded {
         let (least, most) = (humantime::format_duration(min), humantime::format_duration(max));
         demand(broken, (min..=max).contains(&value), key, format!("must be between {least} and {most}"));
+    }
+}
+
+fn limits(settings: &Settings, broken: &mut Broken) {
+    let coordinator = &settings.coordinator;
+    let label = "must be named by a label and its value, as \"team=blue\"";
+    let is_one = |text: &str| Label::parse(text).is_some_and(|label| is_label(&label.name));
+    for (text, most) in &coordinator.quota {
+        let key = format!("coordinator.quota.{text}");
+        demand(broken, is_one(text), &key, label);
+        demand(broken, (1..=100_000_000).contains(most), &key, "must be a whole number between 1 and 100000000");
+    }
+    for (text, rate) in &coordinator.rate {
+        let key = format!("coordinator.rate.{text}");
+        demand(broken, is_one(text), &key, label);
+        let form = "must be a number between 1 and 100000 per second, minute or hour, as \"10/s\", \"600/m\" or \"5/h\"";
+        demand(broken, Rate::parse(rate).is_some(), &key, form);
     }
 }
 

@@ -104,6 +104,12 @@ pub struct Coordinator {
     pub assign_batch: u32,
     /// For how many slots more than it has a worker may be given tasks, so that a slot does not wait for the master.
     pub lookahead: u32,
+    /// How many tasks may wait before no more come in.
+    pub max_pending: u32,
+    /// How many tasks may wait that have a label, as `team=blue`, before no more of them come in.
+    pub quota: BTreeMap<String, u32>,
+    /// How fast tasks are assigned that have a label, as `10/s`.
+    pub rate: BTreeMap<String, String>,
     /// How many workers a task may take down with it before it is dead.
     pub max_worker_losses: u32,
     /// How long results are kept.
@@ -135,7 +141,10 @@ impl Default for Coordinator {
         Self {
             name: String::new(),
             assign_batch: 128,
-            lookahead: 0,
+            lookahead: 1,
+            max_pending: 1_000_000,
+            quota: BTreeMap::new(),
+            rate: BTreeMap::new(),
             max_worker_losses: 3,
             status_retention: Duration::from_secs(7 * 24 * 3600),
             status_max: 200_000,

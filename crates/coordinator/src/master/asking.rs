@@ -152,6 +152,7 @@ async fn ground(store: &Store) -> Option<Ground> {
     let (epoch, tasks) = (store.stat(path::EPOCH), store.stat(path::TASKS));
     let (status, swept) = (store.stat(path::STATUS), store.get(path::SWEPT));
     let (paused, requests) = (store.stat(path::PAUSED), store.children(path::WORKER_REQUESTS));
+    let (admission, rates) = (store.get(path::ADMISSION), store.get(path::RATES));
     let number = |node: Node| std::str::from_utf8(&node.data).ok()?.parse().ok();
     Some(Ground {
         elected_ms: known(epoch.await)?.map(|stat| stat.mtime_ms),
@@ -160,6 +161,8 @@ async fn ground(store: &Store) -> Option<Ground> {
         swept: known(swept.await)?.and_then(number),
         paused: known(paused.await)?.is_some(),
         requests: known(requests.await)?.unwrap_or_default(),
+        admission: known(admission.await)?.map(|node| node.data),
+        rates: known(rates.await)?.map(|node| node.data),
     })
 }
 

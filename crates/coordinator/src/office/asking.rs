@@ -124,6 +124,41 @@ impl Office {
         self.ask(context, async move { Event::ProofEnded { nonce, outcome: proving.await, sent } });
     }
 
+    pub(super) fn watch_step_down(&mut self, context: &Context<Self>) {
+        let Some(store) = self.store.clone() else { return };
+        if self.step_down_watch.is_some() {
+            return self.ask(context, async move { read_step_down(&store).await });
+        }
+        let (serial, connection, own) = (self.serial(), self.connection, context.address());
+        let watching = store.watch_node(path::STEP_DOWN, own.clone().recipient());
+        self.ask(context, async move {
+            match watching.await {
+                Ok(watch) => {
+                    own.do_send(Keep { serial, connection, armed: Armed::StepDown(watch) });
+                    read_step_down(&store).await
+                }
+                Err(error) => unread(&error),
+            }
+        });
+    }
+
+    pub(super) fn remove_step_down(&mut self, epoch: i32, multi: Multi, context: &Context<Self>) {
+        let Some(pen) = self.pen_of(epoch) else { return };
+        let (serial, own) = (self.serial(), context.address());
+        let removing = pen.write_as("housekeeping", multi);
+        zk_runtime::spawn(async move {
+            let outcome = removing.await;
+            debug!(%outcome, "removed a wish for a term that is over");
+            let event = match outcome {
+                Outcome::Unknown => Event::WriteUnknown,
+                Outcome::Refused(Refusal::Fence(_)) => Event::WriteFenced,
+                Outcome::Applied(_) | Outcome::Refused(_) => return,
+            };
+            // One for each such wish.
+            own.do_send(Told { serial, event });
+        });
+    }
+
     pub(super) fn say_farewell(&mut self, epoch: i32, multi: Multi, context: &Context<Self>) {
         let Some(pen) = self.pen_of(epoch) else { return };
         pen.reopen();
@@ -166,6 +201,24 @@ async fn mend_layout(store: &Store) -> Event {
 fn failed(path: &str, error: &ReadError) -> Event {
     debug!(path, %error, "a read of the election failed");
     Event::ReadFailed
+}
+
+/// What may not be read asks for nothing. An answer that was cut off is asked for again once the office is proven anew.
+async fn read_step_down(store: &Store) -> Event {
+    match store.get(path::STEP_DOWN).await {
+        Ok(node) => Event::StepDownRead(node.map(|Node { data, stat }| (stat.version, data))),
+        Err(error) => unread(&error),
+    }
+}
+
+fn unread(error: &ReadError) -> Event {
+    match error {
+        ReadError::Interrupted => Event::WriteUnknown,
+        ReadError::NoAuth { .. } | ReadError::BadPath { .. } => {
+            warn!(path = path::STEP_DOWN, %error, "nobody can ask this master to step down");
+            Event::StepDownRead(None)
+        }
+    }
 }
 
 /// The office behind a `sync`: one round trip, because all four requests travel together.

@@ -64,6 +64,7 @@ impl Agent {
             Change::RequestAppeared(name) | Change::RequestChanged(name) | Change::RequestGone(name) => self.on_request_changed(&name),
             Change::EpochMoved => self.effects.push(Effect::ReadEpoch),
             Change::OfficeVacant
+            | Change::StepDownAsked
             | Change::OfficeTaken
             | Change::TaskAppeared(_)
             | Change::TaskGone(_)

@@ -129,6 +129,15 @@ fn armed_proofs(sent: Duration) -> [Effect; 2] {
 fn inauguration(epoch: i32, sent: Duration, sequence: usize) -> Vec<Effect> {
     let mut said = vec![Effect::Tell(Fact::Elected { epoch }), Effect::Rule { epoch }, Effect::LeaveQueue(own_node(sequence))];
     said.extend(armed_proofs(sent));
+    said.push(Effect::WatchStepDown);
+    said
+}
+
+/// The same without a connection.
+fn inauguration_in_doubt(epoch: i32, sent: Duration) -> Vec<Effect> {
+    let mut said = inauguration(epoch, sent, 0);
+    said.pop();
+    said.push(Effect::Pause);
     said
 }
 
@@ -339,7 +348,7 @@ fn a_master_pauses_while_suspended_and_resumes_on_proof() {
     let nonce = world.expect_proof(Event::SessionResumed, 6);
     assert_eq!(world.election.confirmed_epoch(), None);
     let [due, stale] = armed_proofs(seconds(3));
-    world.expect(proven(nonce, seconds(3)), &[Effect::Resume, due, stale]);
+    world.expect(proven(nonce, seconds(3)), &[Effect::Resume, Effect::WatchStepDown, due, stale]);
     assert_eq!(world.election.confirmed_epoch(), Some(6));
 }
 
@@ -360,14 +369,12 @@ fn a_proof_from_before_a_suspension_does_not_settle_it() {
 fn an_office_won_while_suspended_begins_paused() {
     let mut world = World::standing(6);
     world.expect_nothing(Event::SessionSuspended);
-    let mut said = inauguration(6, Duration::ZERO, 0);
-    said.push(Effect::Pause);
-    world.expect(Event::BallotEnded(won(6)), &said);
+    world.expect(Event::BallotEnded(won(6)), &inauguration_in_doubt(6, Duration::ZERO));
     assert_eq!(world.election.confirmed_epoch(), None);
 
     let nonce = world.expect_proof(Event::SessionResumed, 6);
     let [due, stale] = armed_proofs(Duration::ZERO);
-    world.expect(proven(nonce, Duration::ZERO), &[Effect::Resume, due, stale]);
+    world.expect(proven(nonce, Duration::ZERO), &[Effect::Resume, Effect::WatchStepDown, due, stale]);
 }
 
 #[test]
@@ -377,9 +384,7 @@ fn a_claim_proven_while_suspended_begins_paused() {
     let said = world.on(held_by(SESSION, 6));
     let [_, Effect::Prove { nonce, .. }] = said[..] else { panic!("{said:?}") };
     world.expect_nothing(Event::SessionSuspended);
-    let mut said = inauguration(6, Duration::ZERO, 0);
-    said.push(Effect::Pause);
-    world.expect(proven(nonce, Duration::ZERO), &said);
+    world.expect(proven(nonce, Duration::ZERO), &inauguration_in_doubt(6, Duration::ZERO));
 }
 
 #[test]
@@ -395,7 +400,7 @@ fn a_proof_too_old_pauses_and_asks_for_another() {
     let again = world.expect_proof(Event::Rang(Timer::Retry), 6);
     assert_ne!(nonce, again);
     let [due, stale] = armed_proofs(seconds(5));
-    world.expect(proven(again, seconds(5)), &[Effect::Resume, due, stale]);
+    world.expect(proven(again, seconds(5)), &[Effect::Resume, Effect::WatchStepDown, due, stale]);
 }
 
 #[test]
@@ -452,6 +457,61 @@ fn a_farewell_is_written_and_quoted_by_the_next_term() {
     // The farewell of an earlier term says nothing about the last one.
     let next = terms_of(&only_ballot(&World::in_line(0).on(Event::OfficeRead(vacancy(7)))));
     assert_eq!(next[1].previous_ended, "its session ended");
+}
+
+fn wish(epoch: i32, version: i32) -> Event {
+    let request = StepDownRequest { bellwether: PROTOCOL_VERSION, epoch, reason: Some("new disks".into()), by: None };
+    Event::StepDownRead(Some((version, encode(&request))))
+}
+
+#[test]
+fn who_is_asked_to_step_down_says_farewell_and_stands_in_a_new_session() {
+    let mut world = World::ruling(6);
+    world.expect(Event::StepDownAsked, &[Effect::WatchStepDown]);
+    world.expect_nothing(Event::StepDownRead(None));
+    let why = "it was asked to step down: new disks".to_owned();
+    world.expect(wish(6, 0), &[Effect::EndRule(End::SteppedDown), farewell(6, why)]);
+    assert_eq!(world.election.confirmed_epoch(), None);
+    world.expect_nothing(wish(6, 0));
+    world.expect_nothing(Event::OfficeVacant);
+    world.expect_nothing(Event::Rang(Timer::ProofDue));
+    world.expect(Event::FarewellEnded, &[Effect::ReopenSession]);
+    world.expect_nothing(Event::SessionLost);
+    world.expect(opened(OTHER), &[Effect::ReadQueue]);
+    // Its old place was another session's: behind all others it begins anew.
+    world.expect(Event::QueueRead(vec![own_node(0)]), &[Effect::EnterQueue]);
+}
+
+#[test]
+fn a_wish_for_another_term_is_removed_and_does_nothing() {
+    let mut world = World::ruling(6);
+    let removed = |version| Effect::RemoveStepDown { epoch: 6, multi: Multi::new().delete(path::STEP_DOWN, Some(version)) };
+    world.expect(wish(5, 3), &[removed(3)]);
+    world.expect(wish(7, 4), &[removed(4)]);
+    world.expect(Event::StepDownRead(Some((5, b"garbage".to_vec()))), &[removed(5)]);
+    assert_eq!(world.election.confirmed_epoch(), Some(6));
+}
+
+#[test]
+fn who_doubts_its_office_steps_down_when_that_is_proven() {
+    let mut world = World::ruling(6);
+    world.expect(Event::SessionSuspended, &[Effect::Pause]);
+    world.expect_nothing(Event::StepDownAsked);
+    world.expect_nothing(wish(6, 0));
+    let nonce = world.expect_proof(Event::SessionResumed, 6);
+    assert!(world.on(proven(nonce, Duration::ZERO)).contains(&Effect::WatchStepDown));
+    assert!(matches!(world.on(wish(6, 0))[..], [Effect::EndRule(End::SteppedDown), Effect::Farewell { epoch: 6, .. }]));
+    // Whether the farewell arrived or not, the session is given up.
+    world.expect_nothing(Event::SessionSuspended);
+    world.expect(Event::SessionResumed, &[Effect::ReopenSession]);
+}
+
+#[test]
+fn who_steps_down_may_be_stopped() {
+    let mut world = World::ruling(6);
+    world.on(wish(6, 0));
+    world.expect(Event::StopRequested { why: "stop".into() }, &[Effect::Leave]);
+    world.expect(Event::FarewellEnded, &[Effect::Leave]);
 }
 
 #[test]

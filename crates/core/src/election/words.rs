@@ -61,6 +61,10 @@ pub enum Event {
         /// Why, for the history.
         why: String,
     },
+    /// Somebody wants a master to step down, or wants it otherwise.
+    StepDownAsked,
+    /// What is asked, and the version of its node; `None`: nothing.
+    StepDownRead(Option<(i32, Vec<u8>)>),
     /// The farewell ended, either way.
     FarewellEnded,
 }
@@ -96,6 +100,15 @@ pub enum Effect {
         /// Its epoch.
         epoch: i32,
     },
+    /// Watch `/bellwether/step-down`, then read it: [`Event::StepDownAsked`], [`Event::StepDownRead`].
+    WatchStepDown,
+    /// Remove a wish that concerns no master any more. Nothing depends on how it ends.
+    RemoveStepDown {
+        /// The epoch in office.
+        epoch: i32,
+        /// What to write, without the fence.
+        multi: Multi,
+    },
     /// Stop writing, show no leadership, keep the view.
     Pause,
     /// The office is proven again: resync, then write.
@@ -128,7 +141,7 @@ pub enum End {
     SessionLost,
     /// The fence refused a write: somebody else rules, or the office was deleted by hand.
     Fenced,
-    /// We were asked to stop.
+    /// We were asked to stop, or to leave the office to another one.
     SteppedDown,
 }
 

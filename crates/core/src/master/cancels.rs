@@ -93,6 +93,14 @@ impl Master {
         }
     }
 
+    /// Whether it is to end now. While its mark is being read that waits: the reason stands in it.
+    pub(super) fn is_cancelled(&self, task: &TaskName) -> bool {
+        match self.cancels.get(task) {
+            Some(Cancel::Wanted { .. } | Cancel::Removing) => true,
+            Some(Cancel::Asked(_)) | None => false,
+        }
+    }
+
     /// Goes on with all of them: something was listed.
     pub(super) fn pursue_cancels(&mut self, now: Time) {
         for task in self.cancels.keys().cloned().collect::<Vec<_>>() {

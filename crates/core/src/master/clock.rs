@@ -37,6 +37,12 @@ impl Clock {
         self.elected_ms?.checked_add(since_ms)
     }
 
+    /// The same in microseconds.
+    pub(crate) fn now_us(&self, now: Time) -> Option<i64> {
+        let since_us = i64::try_from(now.since(self.began?).as_micros()).ok()?;
+        self.elected_ms?.checked_mul(1000)?.checked_add(since_us)
+    }
+
     /// ZooKeeper wrote at this time, not after this moment: from then on the monotonic clock counts.
     pub(crate) fn heard(&mut self, written_ms: i64, not_after: Duration) {
         (self.began, self.elected_ms) = (Some(not_after), Some(written_ms));

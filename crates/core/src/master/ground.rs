@@ -7,6 +7,7 @@
 
 use super::items::Item;
 use super::{Effect, Fact, Master};
+use crate::Time;
 use crate::numbering::{Numbered, Rename};
 use crate::protocol::path;
 use crate::view::Question;
@@ -24,6 +25,10 @@ pub struct Ground {
     pub swept: Option<i64>,
     /// Whether somebody wants nothing to be assigned.
     pub paused: bool,
+    /// What `/bellwether/admission` says, if it is there.
+    pub admission: Option<Vec<u8>>,
+    /// What `/bellwether/rates` says, if it is there.
+    pub rates: Option<Vec<u8>>,
     /// The names below `/bellwether/workers`.
     pub requests: Vec<String>,
 }
@@ -76,12 +81,13 @@ impl Master {
         self.effects.push(Effect::ReadGround(question));
     }
 
-    pub(super) fn on_ground_read(&mut self, question: Question, ground: Ground) {
+    pub(super) fn on_ground_read(&mut self, question: Question, ground: Ground, now: Time) {
         if self.sweep != Sweep::Asked(question) {
             return;
         }
         self.clock.set(ground.elected_ms);
         self.on_requests_listed(ground.paused, ground.requests);
+        self.on_boards_read(ground.admission.as_deref(), ground.rates.as_deref(), now);
         let Some((tasks, status)) = ground.tasks_czxid.zip(ground.status_czxid) else {
             // What will be created counts anew: it is looked at when it is there.
             self.sweep = Sweep::Unknown;

@@ -1,5 +1,6 @@
 //! The units of a master's transactions. An item is about one task or one box, depends on no other item, and is refused alone.
 
+use super::admitting::Board;
 use crate::planner::Recall;
 use crate::protocol::record::encode;
 use crate::protocol::request::RecallRequest;
@@ -103,6 +104,15 @@ pub enum Item {
         /// The version that was read; `None`: whatever it is.
         version: Option<i32>,
     },
+    /// Say something on a node that is there while it says something.
+    Post {
+        /// Which.
+        board: Board,
+        /// Whether it is there.
+        was_there: bool,
+        /// What it says; `None`: nothing any more.
+        data: Option<Vec<u8>>,
+    },
     /// Delete the record of a group in which nothing is left to do.
     RemoveGroup(TaskName),
     /// Note that this was done for the `/tasks` that this transaction created.
@@ -157,6 +167,8 @@ pub enum Part {
     Published,
     /// A request to a worker is made or deleted.
     Request,
+    /// A node is made, set or deleted that is there while it says something.
+    Board,
 }
 
 impl Item {
@@ -188,6 +200,15 @@ impl Item {
             Item::Publish { what, data, version } => {
                 vec![(Part::Published, Op::Set { path: what.path(), data: data.clone(), version: *version })]
             }
+            Item::Post { board, was_there, data } => {
+                let path = board.path().to_owned();
+                let op = match (was_there, data) {
+                    (false, Some(data)) => create(path, data),
+                    (true, Some(data)) => Op::Set { path, data: data.clone(), version: None },
+                    (_, None) => delete(path, None),
+                };
+                vec![(Part::Board, op)]
+            }
             Item::RemoveGroup(group) => vec![(Part::Published, delete(path::group(group), None))],
             Item::Recall(Recall { worker, most, tasks }) => {
                 let request = RecallRequest { bellwether: PROTOCOL_VERSION, tasks: tasks.clone(), most: *most };
@@ -214,6 +235,7 @@ impl Item {
             Item::RemoveMark(_)
             | Item::RemoveBox(_)
             | Item::Publish { .. }
+            | Item::Post { .. }
             | Item::RemoveGroup(_)
             | Item::Sweep(_)
             | Item::Recall(_)

@@ -103,6 +103,7 @@ impl Master {
         self.cancels.clear();
         self.parents.look_again();
         self.groups.look_again();
+        self.admitting.look_again();
         self.vanished.forget();
         self.survey = Survey { told: self.survey.told, ..Survey::default() };
         self.examine_ground();
@@ -360,6 +361,7 @@ impl Master {
             Change::GroupChanged(group) => self.on_group_changed(&group),
             Change::GroupGone(group) => self.on_group_gone(&group),
             Change::OfficeVacant
+            | Change::StepDownAsked
             | Change::OfficeTaken
             | Change::EpochMoved
             | Change::StatusAppeared(_)

@@ -107,7 +107,8 @@ impl Master {
         };
         let alone = lifecycle::runs_alone(&understood.envelope, self.settings.max_worker_losses);
         let delay = Duration::from_millis(understood.envelope.delay_ms);
-        let requirement = Requirement::of(&understood.envelope, alone);
+        let requirement =
+            Requirement { limited: self.limited(&understood.envelope.labels), ..Requirement::of(&understood.envelope, alone) };
         let Node { data, stat } = node;
         // What rests waits for its turn from the moment on when it may run.
         let rests_ms = if entry.lane == Lane::Held { i64::try_from(understood.envelope.delay_ms).unwrap_or(i64::MAX) } else { 0 };
@@ -169,7 +170,8 @@ impl Master {
     pub(super) fn wake(&mut self, now: Time) {
         self.view.wake(now.mono);
         self.expire(now);
-        let due = self.view.next_due();
+        let pace = self.admitting.due.filter(|due| *due > now.mono);
+        let due = self.view.next_due().into_iter().chain(pace).min();
         if self.alarm != due {
             self.alarm = due;
             self.effects.extend(due.map(Effect::Arm));
@@ -177,7 +179,7 @@ impl Master {
     }
 
     /// Turns free slots and waiting tasks into items.
-    pub(super) fn place(&mut self) {
+    pub(super) fn place(&mut self, now: Time) {
         // What is already decided goes first; beliefs about what is not yet written would only pile up.
         if self.paused
             || self.view.halted
@@ -187,7 +189,11 @@ impl Master {
         {
             return;
         }
-        let plan = planner::solve(&self.view.queue, self.view.offers(self.settings.lookahead), self.settings.assign_batch);
+        let allowances = self.allowances(now);
+        let mut left = allowances.clone();
+        let offers = self.view.offers(self.settings.lookahead);
+        let plan = planner::solve_within(&self.view.queue, offers, self.settings.assign_batch, &mut left);
+        self.keep_pace(&allowances, &left, now);
         for placement in plan {
             if self.cancels.contains_key(&placement.entry.task) {
                 continue;
@@ -201,6 +207,7 @@ impl Master {
             self.todo.push_back(item);
         }
         self.ask_for_payloads();
+        self.await_pace(&left, now);
     }
 
     /// The item that removes a waiting task because it is elsewhere, too: a master of another kind died between its two writes, or the
@@ -234,7 +241,7 @@ impl Master {
         let (requirement, version, payload) = (ready.requirement.clone(), ready.version, ready.payload.clone()?);
         let slot = Slot::Placing { alone: requirement.alone };
         let known = self.view.workers.get_mut(worker)?;
-        known.load.place(&entry.task, slot, requirement);
+        known.load.place(&entry.task, slot, requirement.of_worker());
         known.asked = false;
         Some(Item::Assign { entry: entry.clone(), version, payload, worker: worker.clone(), worker_version })
     }

@@ -1,5 +1,6 @@
 //! A master against a handful of facts. Every step names all that is said: [`World::expect`] compares whole answers.
 
+mod admitting;
 mod assigning;
 mod cancelling;
 mod foreigners;
@@ -41,6 +42,7 @@ impl World {
             max_worker_losses: 2,
             classic_workers: false,
             group_retention: Duration::from_secs(600),
+            limits: Limits::default(),
         })
     }
 
@@ -176,7 +178,7 @@ const ELECTED_MS: i64 = 1_000_000;
 
 /// The epoch was set at second 1,000 by ZooKeeper's clock, and nothing is to be swept.
 fn ground() -> Ground {
-    Ground { elected_ms: Some(ELECTED_MS), tasks_czxid: Some(1), status_czxid: Some(2), swept: None, paused: false, requests: Vec::new() }
+    Ground { elected_ms: Some(ELECTED_MS), tasks_czxid: Some(1), status_czxid: Some(2), swept: None, paused: false, ..Ground::default() }
 }
 
 fn changed(change: Change) -> Event {
@@ -284,6 +286,7 @@ fn three_in_one_write() -> (World, Effect) {
         max_worker_losses: 2,
         classic_workers: false,
         group_retention: Duration::from_secs(600),
+        limits: Limits::default(),
     });
     world.take_office(&[]);
     ["t1", "t2", "t3"].iter().for_each(|name| world.task_arrives(name, &[]));

@@ -206,11 +206,12 @@ impl Master {
     }
 
     pub(super) fn on_assignment_read(&mut self, question: Question, worker: &WorkerId, task: &TaskName, reading: Reading, now: Time) {
+        let cancelled = self.is_cancelled(task);
         let Some(known) = self.view.workers.get_mut(worker) else { return };
         if known.load.get(task) != Some(&Slot::Asked(question)) {
             return;
         }
-        let (gone, cancelled) = (known.is_gone(), self.cancels.contains_key(task));
+        let gone = known.is_gone();
         match reading {
             Reading::Absent => {
                 known.touch(task);

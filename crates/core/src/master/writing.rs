@@ -77,7 +77,7 @@ impl Master {
             // If its end was not told yet: there may be another one by now.
             Item::RemoveBox(worker) => self.list_box(&worker),
             Item::Publish { what, .. } => self.published(&what, None),
-            Item::RemoveGroup(_) => {}
+            Item::RemoveGroup(_) | Item::Post { .. } => {}
             Item::Recall(Recall { worker, most, .. }) => self.tell(Fact::Recalled { worker, most }),
             // Its end is told by an event.
             Item::RemoveRecall(_) => {}
@@ -166,6 +166,7 @@ impl Master {
                 }
             }
             (Part::Request, _) => self.request_refused(item, why),
+            (Part::Board, Why::NodeExists | Why::NoNode) => self.board_refused(item, why),
             _ => self.give_up(&item, part, why),
         }
     }
@@ -186,12 +187,32 @@ impl Master {
             | Item::RemoveRecall(_)
             | Item::Publish { .. }
             | Item::RemoveGroup(_)
+            | Item::Post { .. }
             | Item::Sweep(_)
             | Item::NoteSweep(_) => return,
         };
         self.unplace(&entry, &worker, now);
         // A foreign worker may be back already, under the same name.
         self.read_worker(&worker);
+    }
+
+    fn board_refused(&mut self, item: Item, why: Why) {
+        match item {
+            Item::Post { was_there: false, .. } if why == Why::NoNode => self.block(item),
+            Item::Post { board, .. } => self.post_refused(board, why),
+            Item::Assign { .. }
+            | Item::TakeBack { .. }
+            | Item::End { .. }
+            | Item::Drop { .. }
+            | Item::RemoveMark(_)
+            | Item::RemoveBox(_)
+            | Item::Recall(_)
+            | Item::RemoveRecall(_)
+            | Item::Publish { .. }
+            | Item::RemoveGroup(_)
+            | Item::Sweep(_)
+            | Item::NoteSweep(_) => {}
+        }
     }
 
     fn unplace(&mut self, entry: &Entry, worker: &WorkerId, now: Time) {
@@ -240,6 +261,7 @@ impl Master {
             | Item::RemoveBox(_)
             | Item::Publish { .. }
             | Item::RemoveGroup(_)
+            | Item::Post { .. }
             | Item::Recall(_)
             | Item::RemoveRecall(_)
             | Item::Sweep(_)
@@ -283,6 +305,7 @@ impl Master {
             | Item::RemoveBox(_)
             | Item::Publish { .. }
             | Item::RemoveGroup(_)
+            | Item::Post { .. }
             | Item::Sweep(_)
             | Item::Recall(_)
             | Item::RemoveRecall(_)
@@ -328,6 +351,7 @@ impl Master {
                 | Item::RemoveBox(_)
                 | Item::Publish { .. }
                 | Item::RemoveGroup(_)
+                | Item::Post { .. }
                 | Item::Recall(_)
                 | Item::RemoveRecall(_)
                 | Item::Sweep(_)
@@ -369,6 +393,7 @@ impl Master {
             Item::Sweep(_) => self.swept(false),
             Item::NoteSweep(_) => self.sweep_noted(),
             Item::Publish { what, .. } => self.published(&what.clone(), Some(why)),
+            Item::Post { board, .. } => self.post_refused(*board, why),
             Item::TakeBack { .. }
             | Item::End { .. }
             | Item::Drop { .. }

@@ -46,6 +46,26 @@ fn what_nobody_can_take_holds_up_nothing_else() {
 }
 
 #[test]
+fn what_a_rate_holds_back_holds_up_nothing_else() {
+    let (a, none) = (WorkerId::listed("a"), BTreeMap::new());
+    let blue = Label::parse("team=blue").expect("a label");
+    let mut queue = Queue::default();
+    let limited = Requirement { limited: Some(vec![blue.clone()].into()), ..Requirement::default() };
+    (1..4).for_each(|czxid| queue.insert(&limited, ticket(9, czxid)));
+    queue.insert(&Requirement { limited: limited.limited, ..wide(8, &[]) }, ticket(10, 9));
+    queue.insert(&Requirement::default(), ticket(0, 4));
+    let plan = |most| {
+        let mut allowances = Allowances::default();
+        allowances.allow(blue.clone(), most);
+        let plan = solve_within(&queue, vec![offer(&a, &none, 4, 0)], 10, &mut allowances);
+        (placed(&plan).into_iter().map(|(task, _)| task).collect::<Vec<_>>(), allowances.left(&blue))
+    };
+    assert_eq!(plan(0), (vec!["t4".to_owned()], Some(0)));
+    assert_eq!(plan(2), (["t1", "t2", "t4"].map(str::to_owned).to_vec(), Some(0)));
+    assert!(queue.has(&blue) && !Queue::default().has(&blue));
+}
+
+#[test]
 fn a_task_that_must_be_alone_gets_an_idle_worker_for_itself() {
     let (a, b, none) = (WorkerId::listed("a"), WorkerId::listed("b"), BTreeMap::new());
     let mut queue = Queue::default();
@@ -267,7 +287,7 @@ proptest! {
         let (has, taken, reserved, draining) = (amount(has), amount(taken), flag(1), flag(2));
         let offer = Offer { worker: &a, skills: &skills, labels, has, taken, tasks, lookahead, reserved, draining };
         let labels = if flag(3) { zone.clone() } else { BTreeMap::new() };
-        let requirement = Requirement { kind: flag(6).then(|| "resize".to_owned()), labels, alone: flag(4), amount: amount(wants) };
+        let requirement = Requirement { kind: flag(6).then(|| "resize".to_owned()), labels, alone: flag(4), amount: amount(wants), limited: None };
         prop_assert_eq!(offer.takes(&requirement), offer.exclusions(&requirement).is_empty());
     }
 }

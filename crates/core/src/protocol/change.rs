@@ -70,6 +70,8 @@ pub enum Change {
     Paused,
     /// Tasks may be assigned again.
     Resumed,
+    /// Somebody wants a master to step down, or wants it otherwise.
+    StepDownAsked,
     /// Something is asked of a worker, by the operator's name for it or of an incarnation.
     RequestAppeared(String),
     /// It is asked no more.
@@ -119,6 +121,10 @@ pub fn of_event(kind: Kind, path: &str) -> Option<Change> {
             Kind::Created => Change::Paused,
             Kind::Deleted => Change::Resumed,
             Kind::Set => return None,
+        },
+        ("bellwether", Some("step-down"), None, _) => match kind {
+            Kind::Created | Kind::Set => Change::StepDownAsked,
+            Kind::Deleted => return None,
         },
         ("bellwether", Some("workers"), Some(name), None) => {
             pick(kind, name.to_owned(), Change::RequestAppeared, Change::RequestGone, Change::RequestChanged)?
@@ -172,6 +178,8 @@ mod tests {
         assert_eq!(of_event(Kind::Set, "/master"), None);
         assert_eq!(of_event(Kind::Created, "/bellwether/cancel/t"), Some(Change::CancelAppeared(task)));
         assert_eq!(of_event(Kind::Created, "/bellwether/paused"), Some(Change::Paused));
+        assert_eq!(of_event(Kind::Set, "/bellwether/step-down"), Some(Change::StepDownAsked));
+        assert_eq!(of_event(Kind::Deleted, "/bellwether/step-down"), None);
         assert_eq!(of_event(Kind::Set, "/bellwether/workers/w"), Some(Change::RequestChanged("w".into())));
         assert_eq!(of_event(Kind::Created, "/bellwether/workers"), None);
         assert_eq!(of_event(Kind::Deleted, "/tasks"), Some(Change::LayoutGone(path::TASKS)));

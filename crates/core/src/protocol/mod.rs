@@ -1,9 +1,11 @@
 //! The znode protocol: everything that crosses a process boundary, and nothing that decides.
 //!
 //! Paths ([`path`]), names ([`name`]), payloads ([`payload`]), results ([`result`]), the records of services ([`record`]), schedules ([`schedule`]), signatures
-//! ([`signature`]), the layout ([`layout`]), changes seen through watches ([`change`]), transactions ([`multi`]), trace context ([`trace`]), and who may
+//! ([`signature`]), the layout ([`layout`]), changes seen through watches ([`change`]), admission
+//! ([`admission`]), transactions ([`multi`]), trace context ([`trace`]), and who may
 //! take part ([`version`]).
 
+pub mod admission;
 pub mod change;
 pub mod group;
 pub mod key;

@@ -31,6 +31,12 @@ pub const DEAD: &str = "/bellwether/dead";
 pub const CANCEL: &str = "/bellwether/cancel";
 /// There while nothing is assigned.
 pub const PAUSED: &str = "/bellwether/paused";
+/// There while somebody wants the master of one epoch to step down.
+pub const STEP_DOWN: &str = "/bellwether/step-down";
+/// There while some work may not come in.
+pub const ADMISSION: &str = "/bellwether/admission";
+/// How fast work with certain labels was assigned.
+pub const RATES: &str = "/bellwether/rates";
 /// What people ask of a worker, by the operator's name for it, and the master of an incarnation.
 pub const WORKER_REQUESTS: &str = "/bellwether/workers";
 /// Guards of submissions.

@@ -1,4 +1,5 @@
-//! What people and the master ask of workers and of the master, below `/bellwether`: to drain, to give tasks back, to pause.
+//! What people and the master ask of workers and of the master, below `/bellwether`: to drain, to give tasks back, to pause, to step
+//! down.
 //!
 //! A request holds as long as its znode is there: no coordinator's memory, no session and no process carries it. A request to drain goes
 //! by the operator's name for a worker, so that it outlives the incarnation; a request to give tasks back goes to one incarnation.
@@ -108,9 +109,49 @@ pub struct PauseRecord {
     pub by: Option<String>,
 }
 
+/// The data of `/bellwether/step-down`: the master of this epoch leaves the office to another one, and stands by. To every other master it
+/// says nothing, and is removed.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct StepDownRequest {
+    /// Version of this format.
+    pub bellwether: u32,
+    /// Whose term is to end.
+    pub epoch: i32,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who asked, `user@host`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+}
+
+impl StepDownRequest {
+    /// Reads it; what does not decode asks nobody for anything.
+    #[must_use]
+    pub fn decode(data: &[u8]) -> Option<Self> {
+        serde_json::from_slice(data).ok()
+    }
+
+    /// For the history of terms.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let by = self.by.as_ref().map(|by| format!(" by {by}")).unwrap_or_default();
+        let reason = self.reason.as_ref().map(|reason| format!(": {reason}")).unwrap_or_default();
+        format!("it was asked to step down{by}{reason}")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn who_steps_down_says_why() {
+        let request = StepDownRequest::decode(br#"{"bellwether":1,"epoch":7,"reason":"new disks","by":"eve@host"}"#).expect("a request");
+        assert_eq!((request.epoch, request.why()), (7, "it was asked to step down by eve@host: new disks".to_owned()));
+        let bare = StepDownRequest { reason: None, by: None, ..request };
+        assert_eq!(bare.why(), "it was asked to step down");
+    }
 
     #[test]
     fn garbage_drains_gracefully_and_recalls_nothing() {
@@ -119,5 +160,6 @@ mod tests {
         let recall = RecallRequest::decode(br#"{"bellwether":1,"tasks":["a"],"most":1}"#);
         assert_eq!((recall.tasks.len(), recall.most), (1, 1));
         assert_eq!(RecallRequest::decode(b"Idle").most, 0);
+        assert_eq!(StepDownRequest::decode(b"7"), None);
     }
 }

@@ -162,7 +162,7 @@ impl Ruler {
                 let (tasks_czxid, status_czxid) = (czxid(path::TASKS), czxid(path::STATUS));
                 let requests = zookeeper.children(path::WORKER_REQUESTS).unwrap_or_default();
                 let paused = zookeeper.get(path::PAUSED).is_some();
-                Event::GroundRead(q, Ground { elected_ms, tasks_czxid, status_czxid, swept, paused, requests })
+                Event::GroundRead(q, Ground { elected_ms, tasks_czxid, status_czxid, swept, paused, requests, ..Ground::default() })
             }
             Request::Order(Effect::ListResults(q)) => {
                 let parents = [path::STATUS, path::RESULTS];
@@ -281,6 +281,7 @@ impl Ruler {
             | Change::RequestChanged(_)
             | Change::LayoutGone(_) => true,
             Change::OfficeVacant
+            | Change::StepDownAsked
             | Change::OfficeTaken
             | Change::EpochMoved
             | Change::StatusAppeared(_)

@@ -3,6 +3,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use bellwether_core::admission::Limits;
 use bellwether_core::agent::{self, Event as AgentEvent, OnDoubt};
 use bellwether_core::lifecycle::{RetryDefaults, RunId};
 use bellwether_core::master::{Event as MasterEvent, Fact, Settings};
@@ -77,6 +78,7 @@ impl World {
             max_worker_losses: 2 + random.below(3) as u32,
             classic_workers: false,
             group_retention: Duration::from_secs(600),
+            limits: Limits::default(),
         };
         let zookeeper = ZooKeeper::new(in_detail);
         let now = Duration::ZERO;

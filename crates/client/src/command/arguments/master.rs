@@ -16,4 +16,13 @@ pub(crate) enum MasterCommand {
     },
     /// Assign tasks again
     Resume,
+    /// Ask the master to leave the office to a standby; it then stands by itself, behind the others
+    StepDown {
+        /// Why, for the history
+        #[arg(long, value_name = "TEXT")]
+        reason: Option<String>,
+        /// Also if nobody stands by: the same one rules again, after reading everything anew
+        #[arg(long)]
+        force: bool,
+    },
 }

@@ -48,6 +48,9 @@ pub(crate) struct TaskArgs {
     /// A file that it reads as its standard input; - is our own
     #[arg(long, value_name = "FILE")]
     pub(crate) stdin: Option<PathBuf>,
+    /// Wait so long until more work is taken in, if it is not now
+    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    pub(crate) wait_admission: Option<Duration>,
     /// End an attempt that runs longer than this
     #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) timeout: Option<Duration>,

@@ -91,7 +91,7 @@ fn explain(view: &TaskView, overview: &Overview) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use bellwether_client::{Master, Queue, WorkerView};
+    use bellwether_client::{Master, WorkerView};
     use bellwether_core::protocol::WorkerId;
     use jiff::Timestamp;
 
@@ -161,15 +161,7 @@ mod tests {
 
     #[test]
     fn the_reason_is_the_first_that_holds() {
-        let nobody = || Overview {
-            zookeeper: "zk:1".into(),
-            master: None,
-            standbys: vec![],
-            workers: vec![],
-            paused: None,
-            drains: BTreeMap::new(),
-            queue: Queue::default(),
-        };
+        let nobody = || Overview::empty("zk:1".to_owned());
         let mut overview = nobody();
         let says = |view: &TaskView, overview: &Overview| explain(view, overview).unwrap_or_default();
         let mut view = pending();

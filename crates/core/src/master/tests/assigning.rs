@@ -31,6 +31,7 @@ fn a_transaction_holds_no_more_than_the_batch() {
         max_worker_losses: 2,
         classic_workers: false,
         group_retention: Duration::from_secs(600),
+        limits: Limits::default(),
     });
     world.take_office(&[]);
     for name in ["t1", "t2", "t3"] {
@@ -57,6 +58,7 @@ fn new_settings_hold_from_the_next_transaction_on() {
             max_worker_losses: 2,
             classic_workers: false,
             group_retention: Duration::from_secs(600),
+            limits: Limits::default(),
         }),
         &[],
     );

@@ -39,6 +39,7 @@ fn a_foreign_worker_that_is_back_under_its_name_keeps_what_it_has() {
         max_worker_losses: 2,
         classic_workers: true,
         group_retention: Duration::from_secs(600),
+        limits: Limits::default(),
     };
     let mut world = World::with(settings);
     world.take_office(&[]);

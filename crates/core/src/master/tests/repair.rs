@@ -126,6 +126,7 @@ fn book_worker() -> World {
         max_worker_losses: 2,
         classic_workers: true,
         group_retention: Duration::from_secs(600),
+        limits: Limits::default(),
     });
     world.take_office(&[]);
     world.asked += 2;

@@ -12,6 +12,7 @@ fn looking_ahead(workers: &[(&str, u32)]) -> World {
         max_worker_losses: 2,
         classic_workers: false,
         group_retention: Duration::from_secs(600),
+        limits: Limits::default(),
     };
     let mut world = World::with(settings);
     world.take_office(workers);
@@ -77,6 +78,7 @@ fn what_was_asked_of_a_worker_that_is_gone_is_removed_also_by_the_next_master() 
             max_worker_losses: 2,
             classic_workers: false,
             group_retention: Duration::from_secs(600),
+            limits: Limits::default(),
         },
     );
     world.take_office(&[]);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use bellwether_core::Time;
-use bellwether_core::election::{Effect, Election, Event, Fact, Settings, Timer};
+use bellwether_core::election::{Effect, Election, Event, Fact, Settings, Stage, Timer};
 use bellwether_core::protocol::record::CoordinatorRecord;
 use bellwether_core::protocol::{Multi, Op, Outcome, PROTOCOL_VERSION, path};
 
@@ -26,6 +26,10 @@ pub(crate) enum Link {
 pub(crate) enum Request {
     /// Read the office behind a `sync`.
     Office,
+    /// Read whether somebody wants the master to step down.
+    Wish,
+    /// Remove such a wish, in the name of this epoch.
+    RemoveWish(i32),
     /// Create the epoch.
     Epoch(Arc<Multi>),
     /// The ballot.
@@ -57,7 +61,7 @@ impl Request {
             Request::Ballot(_) => Event::BallotEnded(Outcome::Unknown),
             Request::Proof { nonce, .. } => Event::ProofEnded { nonce, outcome: Outcome::Unknown, sent: Duration::ZERO },
             Request::Write { farewell: true, .. } => Event::FarewellEnded,
-            Request::Write { farewell: false, .. } => Event::WriteUnknown,
+            Request::Write { farewell: false, .. } | Request::Wish | Request::RemoveWish(_) => Event::WriteUnknown,
         }
     }
 }
@@ -68,7 +72,7 @@ pub(crate) fn lost(answer: Event) -> Event {
         Event::OfficeRead(_) => Event::ReadFailed,
         Event::BallotEnded(_) => Event::BallotEnded(Outcome::Unknown),
         Event::ProofEnded { nonce, sent, .. } => Event::ProofEnded { nonce, outcome: Outcome::Unknown, sent },
-        Event::WriteFenced => Event::WriteUnknown,
+        Event::WriteFenced | Event::StepDownRead(_) => Event::WriteUnknown,
         other => other,
     }
 }
@@ -102,6 +106,8 @@ pub(crate) enum News {
     Taken,
     /// The predecessor left the queue.
     PredecessorGone,
+    /// Somebody wants a master to step down.
+    StepDown,
 }
 
 /// A coordinator.
@@ -127,6 +133,10 @@ pub(crate) struct Coordinator {
     pub(crate) watching: bool,
     /// The node of the queue that is watched.
     pub(crate) predecessor: Option<String>,
+    /// Whether a wish to step down is watched.
+    pub(crate) wishable: bool,
+    /// How often it stepped down because somebody wanted it.
+    pub(crate) resigned: u8,
     /// Whether it found itself in office after a lost answer.
     pub(crate) found: bool,
     /// Whether it left for good.
@@ -152,6 +162,8 @@ impl Coordinator {
             timers: BTreeSet::new(),
             watching: false,
             predecessor: None,
+            wishable: false,
+            resigned: 0,
             found: false,
             left: false,
         }
@@ -189,6 +201,7 @@ impl Coordinator {
             Effect::Stand(multi) => self.requests.push_back(Request::Ballot(light(multi))),
             Effect::Prove { epoch, nonce } => self.requests.push_back(Request::Proof { epoch, nonce }),
             Effect::Farewell { epoch, multi } => {
+                self.resigned += u8::from(*self.election.stage() == Stage::Resigning);
                 self.requests.push_back(Request::Write { epoch, multi: light(multi), farewell: true });
             }
             Effect::Rule { epoch } if self.master.is_none() => self.master = Some(Master { epoch, paused: false }),
@@ -203,6 +216,8 @@ impl Coordinator {
             Effect::EnterQueue
             | Effect::ReadQueue
             | Effect::LeaveQueue(_)
+            | Effect::WatchStepDown
+            | Effect::RemoveStepDown { .. }
             | Effect::ReopenSession
             | Effect::Leave
             | Effect::Tell(Fact::WentBackwards { .. }) => return Ok(Some(effect)),
@@ -226,6 +241,7 @@ impl Coordinator {
         self.news.clear();
         self.watching = false;
         self.predecessor = None;
+        self.wishable = false;
         self.found = false;
     }
 }

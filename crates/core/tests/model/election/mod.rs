@@ -215,9 +215,30 @@ pub(crate) fn runs() -> Vec<Run> {
         fence_holds("election: stopped and suspended", Budget { suspensions: 1, ..stopped }, follows),
         fence_holds("election: stopped, unanswered, deleted", Budget { unknown: 1, masters_deleted: 1, ..stopped }, follows),
     ]);
+    runs.extend(wishes());
     runs.extend(starts());
     runs.extend(queues());
     runs
+}
+
+/// The master is asked to step down.
+fn wishes() -> Vec<Run> {
+    const WISH: Budget = Budget { wishes: 1, sessions: 1, ..Budget::WRITE };
+    const QUIET: Budget = Budget { writes: 0, ..WISH };
+    let follows = &[RULES, FOLLOWS, ASSIGNS];
+    let for_everybody = || {
+        let rules = Rules { wishes_name_nobody: true, ..Rules::real(WISH) };
+        let (mut report, last) = explore("asked to step down", in_office(2, rules, WISH), HasDiscoveries::AnyOf([ORDERS].into()));
+        report.found.take_if(|_| !last.is_some_and(|last| matches!(last.broken, Some(Broken::Orders(_)))));
+        report
+    };
+    let kind = Kind::Hole { rule: "5 stepping down", without: "a wish names no term" };
+    vec![
+        fence_holds("election: asked to step down", WISH, follows),
+        fence_holds("election: asked to step down, suspended", Budget { suspensions: 1, ..QUIET }, &[RULES, FOLLOWS]),
+        fence_holds("election: asked to step down, unanswered", Budget { unknown: 1, ..QUIET }, &[RULES, FOLLOWS]),
+        Run { name: "asked to step down", kind, job: Box::new(for_everybody) },
+    ]
 }
 
 /// Nobody is in office yet, or three stand by.

@@ -28,6 +28,8 @@ pub(crate) enum Step {
     TakeBack(usize),
     /// The process is asked to stop.
     Stop(usize),
+    /// Somebody wants the master in office to step down.
+    Wish,
     /// The connection is lost; whether requests on their way were `sent`.
     Suspend { who: usize, sent: bool },
     /// The connection is back.
@@ -71,6 +73,8 @@ impl World {
         let may_expire = |session: &i64| *session == BOOK || self.budget.expiries > 0 || self.is_orphan(*session);
         steps.extend(self.zookeeper.living().filter(may_expire).map(Step::Expire));
         self.steps_of_strangers(steps);
+        let ours = self.zookeeper.office().is_some_and(|office| office != BOOK);
+        steps.extend((self.budget.wishes > 0 && ours).then_some(Step::Wish));
     }
 
     fn steps_of_connection(&self, who: usize, coordinator: &Coordinator, steps: &mut Vec<Step>) {
@@ -174,6 +178,7 @@ impl World {
             }
             Step::TakeBack(who) => self.write(who, |_| Multi::new().delete(ASSIGNMENT, None).create(TASK, [])),
             Step::Stop(who) => self.feed(who, Event::StopRequested { why: String::new() }, rules),
+            Step::Wish => self.make_wish(),
             Step::Suspend { who, sent } => self.suspend(who, sent, rules),
             Step::Resume(who) => {
                 self.coordinator(who).link = Link::Up;
@@ -203,6 +208,7 @@ impl World {
             Step::Ring(_, Timer::ProofDue | Timer::ProofStale) => left.proofs -= 1,
             Step::Assign(_) | Step::TakeBack(_) => left.writes -= 1,
             Step::Stop(_) => left.stops -= 1,
+            Step::Wish => left.wishes -= 1,
             Step::Suspend { .. } => left.suspensions -= 1,
             Step::GiveUp(_) | Step::LoseAnswer(_) => left.unknown -= 1,
             Step::ExpireLocally(_) => left.local_expiries -= 1,
@@ -238,5 +244,6 @@ fn event_of(news: News) -> Event {
         News::Vacant => Event::OfficeVacant,
         News::Taken => Event::OfficeTaken,
         News::PredecessorGone => Event::PredecessorGone,
+        News::StepDown => Event::StepDownAsked,
     }
 }

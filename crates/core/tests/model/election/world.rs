@@ -8,8 +8,9 @@ use std::time::Duration;
 
 use bellwether_core::election::{Effect, Event, Fact, Holder, Office};
 use bellwether_core::invariant::{Committed, Ledger, Promise, Transaction};
-use bellwether_core::protocol::record::CoordinatorRecord;
-use bellwether_core::protocol::{Applied, Multi, Outcome, Refusal, Why, path};
+use bellwether_core::protocol::record::{CoordinatorRecord, encode};
+use bellwether_core::protocol::request::StepDownRequest;
+use bellwether_core::protocol::{Applied, Multi, Outcome, PROTOCOL_VERSION, Refusal, Why, path};
 
 use super::coordinator::{Coordinator, Link, News, Request, lost};
 use super::fence::Fence;
@@ -24,6 +25,9 @@ pub(crate) const SOMEBODY: i64 = 0x98;
 const IN_VAIN: &str = "a candidacy is in vain";
 /// A vacancy concerns the first two in line.
 const CROWD: &str = "a vacancy wakes more than two";
+
+/// One wish ended more than one term.
+const TOO_OFTEN: &str = "one wish ends two terms";
 
 /// How often each thing may still happen.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -52,6 +56,8 @@ pub(crate) struct Budget {
     pub(crate) proofs: u8,
     /// Orders to stop.
     pub(crate) stops: u8,
+    /// Wishes that the master in office steps down.
+    pub(crate) wishes: u8,
 }
 
 impl Budget {
@@ -69,6 +75,7 @@ impl Budget {
         writes: 0,
         proofs: 0,
         stops: 0,
+        wishes: 0,
     };
     /// A master writes once, and nothing goes wrong.
     pub(crate) const WRITE: Self = Self { writes: 1, ..Self::NONE };
@@ -107,6 +114,10 @@ pub(crate) struct World {
     pub(crate) ghosts: Vec<Ghost>,
     /// Sessions opened so far.
     pub(crate) opened: i64,
+    /// Whose term is wished to end: what lies in `/bellwether/step-down`.
+    pub(crate) wish: Option<i32>,
+    /// How many wishes were made.
+    pub(crate) wished: u8,
     /// What may still go wrong.
     pub(crate) budget: Budget,
     /// What went wrong.
@@ -128,6 +139,10 @@ pub(crate) struct Rules {
     pub(crate) answers_may_be_lost: bool,
     /// Whether the second in line waits for longer than anything takes that is on its way: then no candidacy may be in vain.
     pub(crate) patient: bool,
+    /// Whether anybody wishes a master to step down.
+    pub(crate) wishes: bool,
+    /// Whether a wish counts for whoever reads it, whatever term it names.
+    pub(crate) wishes_name_nobody: bool,
     /// Whether each standby takes itself for the first in line.
     pub(crate) unordered: bool,
 }
@@ -141,6 +156,8 @@ impl Rules {
             owned_by_name: false,
             patient: false,
             unordered: false,
+            wishes: budget.wishes > 0,
+            wishes_name_nobody: false,
             epochs_may_restart: budget.epochs_deleted > 0,
             answers_may_be_lost: budget.suspensions + budget.unknown > 0,
         }
@@ -154,8 +171,8 @@ impl World {
     pub(crate) fn new(coordinators: usize, budget: Budget) -> Self {
         let names = ["a", "b", "c", "d"];
         let coordinators = names[..coordinators].iter().map(|name| Arc::new(Coordinator::new(name))).collect();
-        let mut world =
-            Self { zookeeper: Arc::default(), ledger: Arc::default(), coordinators, ghosts: Vec::new(), opened: 0, budget, broken: None };
+        let (zookeeper, ledger, ghosts) = (Arc::default(), Arc::default(), Vec::new());
+        let mut world = Self { zookeeper, ledger, coordinators, ghosts, opened: 0, wish: None, wished: 0, budget, broken: None };
         let layout = Multi::new().create(path::FAREWELL, []).create(BOX, []).create_ephemeral(WORKER, []).create(TASK, []);
         world.commit(SOMEBODY, &layout, None).expect("an empty tree takes it");
         world
@@ -271,6 +288,14 @@ impl World {
                 }
                 Some(Event::OfficeRead(office))
             }
+            Request::Wish => Some(Event::StepDownRead(self.read_wish(session, rules))),
+            Request::RemoveWish(epoch) => match self.commit(session, &rules.fence.of(*epoch), None) {
+                Ok(_) => {
+                    self.wish = None;
+                    None
+                }
+                Err(_) => Some(Event::WriteFenced),
+            },
             Request::Epoch(multi) => {
                 // Refused: somebody else created it.
                 let _ = self.commit(session, multi, None);
@@ -307,6 +332,23 @@ impl World {
         }
     }
 
+    fn read_wish(&self, session: i64, rules: Rules) -> Option<(i32, Vec<u8>)> {
+        let reader = self.coordinators.iter().find(|one| one.session == session);
+        let own = reader.and_then(|one| one.writable()).filter(|_| rules.wishes_name_nobody);
+        let epoch = own.or(self.wish).filter(|_| self.wish.is_some())?;
+        Some((0, encode(&StepDownRequest { bellwether: PROTOCOL_VERSION, epoch, reason: None, by: None })))
+    }
+
+    /// Somebody wishes the master in office to step down.
+    pub(crate) fn make_wish(&mut self) {
+        (self.wish, self.wished) = (self.zookeeper.epoch(), self.wished + 1);
+        for who in 0..self.coordinators.len() {
+            if self.reaches(who) && self.coordinators[who].wishable {
+                self.coordinator(who).news.insert(News::StepDown);
+            }
+        }
+    }
+
     fn office(&self) -> Office {
         let holder =
             self.zookeeper.node(path::MASTER).map(|node| Holder { owner: node.owner, version: node.version, data: node.data.to_vec() });
@@ -331,7 +373,7 @@ impl World {
     fn haunt(&mut self, session: i64, request: Request) {
         match request {
             // A read or a proof without anybody who listens changes nothing.
-            Request::Office | Request::Proof { .. } => {}
+            Request::Office | Request::Proof { .. } | Request::Wish | Request::RemoveWish(_) => {}
             Request::Epoch(_) | Request::Ballot(_) | Request::Write { .. } => self.ghosts.push(Ghost { session, request }),
         }
     }
@@ -352,6 +394,9 @@ impl World {
                 Err(complaint) => self.break_with(Broken::Orders(complaint)),
             }
         }
+        if self.coordinators.iter().map(|one| one.resigned).sum::<u8>() > self.wished {
+            self.break_with(Broken::Orders(TOO_OFTEN));
+        }
         if self.coordinators[who].found && !rules.answers_may_be_lost {
             self.break_with(Broken::Orders("a ballot's answer is ignored though it was not lost"));
         }
@@ -371,6 +416,16 @@ impl World {
             Effect::LeaveQueue(name) if self.reaches(who) => {
                 self.zookeeper().leave_queue(&name);
                 self.announce_departures();
+                None
+            }
+            Effect::WatchStepDown if rules.wishes => {
+                let coordinator = self.coordinator(who);
+                coordinator.wishable = coordinator.link == Link::Up;
+                coordinator.requests.push_back(Request::Wish);
+                None
+            }
+            Effect::RemoveStepDown { epoch, .. } => {
+                self.coordinator(who).requests.push_back(Request::RemoveWish(epoch));
                 None
             }
             Effect::ReopenSession => {
@@ -422,6 +477,7 @@ impl World {
         coordinator.link = Link::Down;
         coordinator.watching = false;
         coordinator.predecessor = None;
+        coordinator.wishable = false;
         if sent {
             let session = coordinator.session;
             let requests = std::mem::take(&mut coordinator.requests);

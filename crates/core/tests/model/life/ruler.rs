@@ -247,7 +247,7 @@ fn ground(zookeeper: &ZooKeeper) -> Ground {
     let swept = zookeeper.get(path::SWEPT).and_then(|node| std::str::from_utf8(&node.data).ok()?.parse().ok());
     let (tasks_czxid, status_czxid) = (zookeeper.age(path::TASKS), zookeeper.age(path::STATUS));
     let (paused, requests) = (zookeeper.znode(path::PAUSED).is_some(), zookeeper.children(path::WORKER_REQUESTS).unwrap_or_default());
-    Ground { elected_ms: Some(0), tasks_czxid, status_czxid, swept, paused, requests }
+    Ground { elected_ms: Some(0), tasks_czxid, status_czxid, swept, paused, requests, ..Ground::default() }
 }
 
 fn results(zookeeper: &ZooKeeper) -> Vec<Aged> {
@@ -308,6 +308,7 @@ fn number_of_event(event: &mut Event, rename: Rename<'_>) {
         | Event::Changed(_)
         | Event::LayoutMended
         | Event::Configured(_)
+        | Event::Overfull(_)
         | Event::Rang => {}
     }
 }

@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use bellwether_core::admission::Limits;
 use bellwether_core::master::Settings;
 use bellwether_core::protocol::{Multi, path};
 use stateright::{Checker, HasDiscoveries, Model, Property};
@@ -327,6 +328,7 @@ impl Scenario {
             max_worker_losses: 3,
             classic_workers: self.book_worker,
             group_retention: Duration::ZERO,
+            limits: Limits::default(),
         };
         Rules { variant, settings, has_groups: self.together == Together::Group, exits: self.exits }
     }

@@ -554,6 +554,7 @@ fn ruler_watches(change: &Change) -> bool {
         | Change::LayoutGone(_)
         | Change::OfficeVacant => true,
         Change::OfficeTaken
+        | Change::StepDownAsked
         | Change::EpochMoved
         | Change::StatusAppeared(_)
         | Change::StatusGone(_)
