@@ -53,6 +53,8 @@ pub(super) struct Control {
     since: Instant,
     /// Of a handler: how far its stopping is.
     phase: watch::Sender<Phase>,
+    /// Of a handler: whether it is dropped now. Said after the phase, so that who hears of this one finds that everybody heard of that.
+    dropped: watch::Sender<bool>,
     /// Of a handler: whether it holds its thread.
     hold: Mutex<Hold>,
     let_go: Condvar,
@@ -72,8 +74,8 @@ enum Hold {
 impl Control {
     pub(super) fn new(marker: Marker) -> Self {
         let state = Mutex::new(State { leader: Leader::Starting, order: None });
-        let (phase, hold) = (watch::Sender::new(Phase::Running), Mutex::new(Hold::No));
-        Self { state, ordered: Notify::new(), marker, since: Instant::now(), phase, hold, let_go: Condvar::new() }
+        let (phase, dropped, hold) = (watch::Sender::new(Phase::Running), watch::Sender::new(false), Mutex::new(Hold::No));
+        Self { state, ordered: Notify::new(), marker, since: Instant::now(), phase, dropped, hold, let_go: Condvar::new() }
     }
 
     /// That of a handler.
@@ -84,6 +86,17 @@ impl Control {
     /// How far the stopping of a handler is.
     pub(super) fn phase(&self) -> watch::Sender<Phase> {
         self.phase.clone()
+    }
+
+    /// The handler is polled once more and dropped.
+    pub(super) fn drop_handler(&self) {
+        self.phase.send_replace(Phase::Dropped);
+        self.dropped.send_replace(true);
+    }
+
+    /// Hears when the handler is to be dropped.
+    pub(super) fn dropping(&self) -> watch::Receiver<bool> {
+        self.dropped.subscribe()
     }
 
     /// The handler holds no thread any more.
@@ -122,7 +135,7 @@ impl Control {
         }
         if order == Signalling::Kill {
             state.signal(Signal::SIGKILL);
-            self.phase.send_replace(Phase::Dropped);
+            self.drop_handler();
         }
         drop(state);
         self.ordered.notify_one();

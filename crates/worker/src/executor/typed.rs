@@ -132,7 +132,7 @@ async fn attend(
     let phase = control.phase();
     let mut timeout_at = run.timeout.and_then(|timeout| Instant::now().checked_add(timeout));
     let request = request(run, call, &phase, desk, timeout_at);
-    let Some(mut over) = begin(stage, request, &phase, &shop.guardian, control) else { return Ending::Killed };
+    let Some(mut over) = begin(stage, request, &shop.guardian, control) else { return Ending::Killed };
     let (mut kill_at, mut stuck_at, mut timed_out) = (None, None, false);
     let outcome = loop {
         let alarm = stuck_at.or(kill_at).or(timeout_at);
@@ -152,7 +152,7 @@ async fn attend(
                         stuck();
                     }
                 } else if kill_at.take().is_some() {
-                    phase.send_replace(Phase::Dropped);
+                    control.drop_handler();
                     stuck_at = Instant::now().checked_add(STUCK_AFTER);
                 } else {
                     phase.send_if_modified(|phase| advance(phase, Phase::Cancelled));
@@ -188,15 +188,9 @@ impl Drop for Leaving {
 }
 
 /// The thread. `None` if there are no threads any more.
-fn begin(
-    stage: &Stage,
-    request: TaskRequest,
-    phase: &watch::Sender<Phase>,
-    guardian: &GuardianMode,
-    control: &Arc<Control>,
-) -> Option<oneshot::Receiver<Outcome>> {
+fn begin(stage: &Stage, request: TaskRequest, guardian: &GuardianMode, control: &Arc<Control>) -> Option<oneshot::Receiver<Outcome>> {
     let handle = stage.handle()?.clone();
-    let (service, mut phases, guardian) = (stage.service.clone(), phase.subscribe(), guardian.clone());
+    let (service, mut dropping, guardian) = (stage.service.clone(), control.dropping(), guardian.clone());
     let (tell, over) = oneshot::channel();
     let leaving = Leaving(Arc::clone(control));
     handle.clone().spawn_blocking(move || {
@@ -206,7 +200,7 @@ fn begin(
             tokio::select! {
                 biased;
                 outcome = &mut attempt => outcome,
-                () = dropped(&mut phases) => attempt.last_word(),
+                () = dropped(&mut dropping) => attempt.last_word(),
             }
         });
         attempt.drop_handler();
@@ -216,9 +210,9 @@ fn begin(
     Some(over)
 }
 
-async fn dropped(phases: &mut watch::Receiver<Phase>) {
+async fn dropped(dropping: &mut watch::Receiver<bool>) {
     // What it hands out locks out the next order: it is let go of at once.
-    let _ = phases.wait_for(|phase| *phase == Phase::Dropped).await;
+    let _ = dropping.wait_for(|dropped| *dropped).await;
 }
 
 /// A handler's future, whose panics are caught.
