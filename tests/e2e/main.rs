@@ -1,5 +1,6 @@
 //! End to end: real processes on real ZooKeeper, one module per scenario.
 
+mod acl;
 mod admission;
 mod after;
 mod book;
@@ -48,6 +49,7 @@ mod signed;
 mod starting;
 mod stepping_down;
 mod swept;
+mod tls;
 mod tutorial;
 mod unruly;
 mod vanished;

@@ -6,6 +6,7 @@
 
 pub mod book;
 pub mod cancelling;
+pub mod certificates;
 pub mod cli;
 pub mod cluster;
 pub mod dashboard;
@@ -27,6 +28,7 @@ pub mod proxy;
 pub mod published;
 pub mod sampler;
 pub mod scrapes;
+pub mod secured;
 pub mod sizing;
 pub mod synthetic;
 pub mod tasks;

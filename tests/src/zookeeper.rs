@@ -64,6 +64,20 @@ impl Zookeeper {
         Self::ensemble(1)
     }
 
+    /// One server of this test's own that is configured otherwise; what it needs may be written into the directory.
+    ///
+    /// # Panics
+    /// It does not start.
+    #[must_use]
+    pub fn configured(change: impl FnOnce(&Path, &mut Options)) -> Self {
+        let (turn, dir) = Self::turn();
+        let mut options = Options::new(dir.path());
+        options.force_sync = false;
+        change(dir.path(), &mut options);
+        let server = LocalZookeeper::start(&options).unwrap_or_else(|error| panic!("{error}"));
+        Self::with(Arc::new(Mutex::new(server)), Some(Own::new(None, dir, turn)))
+    }
+
     /// An ensemble of this test's own.
     #[must_use]
     pub fn ensemble(count: usize) -> Self {

@@ -3,6 +3,7 @@
 use std::collections::BTreeSet;
 
 use bellwether_core::protocol::TaskName;
+use bellwether_core::protocol::acl::identity::ACL_BYTES_MAX;
 use bellwether_core::protocol::group::{GROUP_SIZE_MAX, GroupRecord, GroupState};
 use bellwether_core::submission::{GroupStep, GroupWrite, Submittal};
 
@@ -103,8 +104,8 @@ pub(crate) fn chunks(group: &TaskName, record: &GroupRecord, tasks: Vec<Submitta
     let mut parts: Vec<Vec<Submittal>> = Vec::new();
     let mut room = 0;
     for task in tasks {
-        // Its path, and what frames it.
-        let size = task.payload.len() + task.task.as_str().len() + 80;
+        // Its path, what frames it, and the rights that it is created with.
+        let size = task.payload.len() + task.task.as_str().len() + 80 + ACL_BYTES_MAX;
         match parts.last_mut().filter(|part| part.len() < most && size <= room) {
             Some(part) => part.push(task),
             None => {

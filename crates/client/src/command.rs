@@ -1,5 +1,6 @@
 //! From the command line to the exit code.
 
+mod acl;
 mod arguments;
 mod audit;
 mod bench;
@@ -167,6 +168,7 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Doctor(asked) => doctor::run(ctx, asked.fix, asked.yes).await,
         Command::Retry(which) => retry::run(ctx, &which).await,
         Command::Dead { command } => dead::run(ctx, &command).await,
+        Command::Acl { command } => acl::run(ctx, &command).await,
         Command::Schedule { command } => schedule::run(ctx, command).await,
         Command::Forget(forget) => forget::run(ctx, &forget.select).await,
         Command::Cancel(cancel) => {

@@ -68,6 +68,9 @@ pub enum Error {
         /// To do what, on what.
         what: String,
     },
+    /// Everybody may do everything: there is no table to compare with.
+    #[error("zookeeper.acl is \"open\": there is no table to compare with")]
+    NotSecured,
     /// There is no such task: it was never submitted, or its result was removed.
     #[error("there is no task {0}: it was never submitted, or its result was removed")]
     NoSuchTask(TaskName),

@@ -28,6 +28,7 @@
 
 #![deny(missing_docs)]
 
+mod access;
 mod admission;
 mod asking;
 mod batch;
@@ -59,6 +60,7 @@ mod task;
 mod typed;
 mod waiting;
 
+pub use access::{AclApplied, AclDifference, AclRefusal, AclReport};
 pub use batch::{NewElement, NewGroup};
 pub use bellwether_common::signing::SecretKey;
 pub use bellwether_core::protocol::admission::{AdmissionRecord, Closure, Excess, PaceRecord};

@@ -35,15 +35,7 @@ impl ClientSettings {
     /// As configured; `request_timeout` bounds requests and times without a session alike.
     #[must_use]
     pub fn of(settings: &Settings, request_timeout: Duration) -> Self {
-        let zookeeper = &settings.zookeeper;
-        let session = SessionSettings {
-            connect: zookeeper.connect.clone(),
-            root: zookeeper.root.clone(),
-            session_timeout: zookeeper.session_timeout,
-            auth: zookeeper.auth(),
-            give_up_after: request_timeout,
-            needs: Needs::Client,
-        };
+        let session = SessionSettings { give_up_after: request_timeout, ..SessionSettings::of(settings, Needs::Client) };
         Self {
             session,
             request_timeout,

@@ -34,9 +34,10 @@ pub use limits::Limits;
 pub use problem::{ConfigError, Origin, Problem};
 pub use reload::{RELOADABLE, Reload, reload};
 pub use schema::{
-    ClassicWorkers, Client, Coordinator, Exec, Format, Http, Inherited, Log, LogFormat, LogLevel, OnDoubt, Output, Settings, Task, WorkDir,
-    Worker, Zookeeper,
+    Acl, AclMode, ClassicWorkers, Client, Coordinator, Exec, Format, Http, Inherited, Log, LogFormat, LogLevel, OnDoubt, Output, Settings,
+    Task, WorkDir, Worker, Zookeeper,
 };
+pub use secret::read as read_secret;
 pub use values::{ByteSize, Secret};
 
 /// What a process is in the cluster.

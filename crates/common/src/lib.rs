@@ -1,9 +1,11 @@
 //! What the services of Bellwether share: the shell around `bellwether-core`.
 //!
 //! What lives here: the ZooKeeper session and everything that reads and writes through it, configuration ([`config`]), metrics
-//! ([`metrics`]), the HTTP pages ([`http`]), keys ([`signing`]), and the start and end of a process ([`boot`], [`exit`]). What does not: decisions (they
+//! ([`metrics`]), who may do what ([`access`]), the HTTP pages ([`http`]), keys ([`signing`]), and the start and end of a process ([`boot`],
+//! [`exit`]). What does not: decisions (they
 //! are the core's) and anything that only one role needs.
 
+pub mod access;
 pub mod audit;
 pub mod boot;
 pub mod clock;
@@ -19,6 +21,7 @@ pub mod reader;
 pub mod session;
 pub mod signing;
 pub mod store;
+pub mod tls;
 pub mod txnlog;
 pub mod wait;
 pub mod watch;

@@ -75,6 +75,10 @@ pub struct Options {
     pub force_sync: bool,
     /// How long a start may take.
     pub start_within: Duration,
+    /// Lines more for the configuration of each server.
+    pub more_config: Vec<String>,
+    /// Options more for Java, as `-Dname=value`.
+    pub java_options: Vec<String>,
 }
 
 impl Options {
@@ -89,6 +93,8 @@ impl Options {
             ensemble: 1,
             force_sync: true,
             start_within: Duration::from_secs(60),
+            more_config: Vec::new(),
+            java_options: Vec::new(),
         }
     }
 

@@ -183,7 +183,7 @@ pub const SESSION_EVENTS: [&str; 9] =
 /// How an outage of a session ended.
 pub const DISCONNECTED_OUTCOMES: [&str; 2] = ["resumed", "lost"];
 /// What is asked of ZooKeeper.
-pub const ZK_OPS: [&str; 7] = ["get", "children", "stat", "sync", "create", "multi", "watch"];
+pub const ZK_OPS: [&str; 8] = ["get", "children", "stat", "sync", "create", "multi", "watch", "acl"];
 /// How a request ended: answered, definitely refused, without an answer.
 pub const ZK_RESULTS: [&str; 3] = ["ok", "refused", "unknown"];
 /// What an unknown outcome turned out to be.

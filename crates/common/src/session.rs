@@ -22,7 +22,7 @@ use crate::zk_runtime;
 mod opening;
 mod settings;
 
-use opening::{Attempt, Place};
+use opening::{Attempt, Certificates, Place};
 pub use settings::{Needs, SessionSettings};
 
 /// First pause between two attempts to open a session; it doubles.
@@ -244,6 +244,12 @@ impl Actor for SessionActor {
 
     fn started(&mut self, ctx: &mut Self::Context) {
         self.without_since = Instant::now();
+        if self.settings.is_exposed() {
+            warn!(
+                connect = self.settings.connect,
+                "zookeeper is not on this machine and zookeeper.acl is \"open\": whoever reaches it can run commands on the workers"
+            );
+        }
         self.open(ctx);
     }
 
@@ -256,7 +262,7 @@ impl Actor for SessionActor {
 
 /// What an attempt led to.
 enum Attempted {
-    Open { client: Arc<Client>, states: StateWatcher, begin: Begin },
+    Open { client: Arc<Client>, states: StateWatcher, begin: Begin, certificates: Option<Box<Certificates>> },
     Failed { why: String },
     Ended(SessionEvent),
 }
@@ -274,13 +280,13 @@ impl Handler<Attempted> for SessionActor {
             return;
         }
         match attempted {
-            Attempted::Open { client, states, begin } => {
+            Attempted::Open { client, states, begin, certificates } => {
                 self.look_back(begin);
                 let serial = SERIALS.fetch_add(1, Ordering::Relaxed) + 1;
-                let store = Store::new(serial, &client, &self.highest);
+                let store = Store::new(serial, &client, &self.highest, &self.settings.access);
                 info!(serial, session = %client.session_id(), timeout = ?store.timeout(), "session opened");
                 show("connected");
-                zk_runtime::spawn(follow(states, serial, ctx.address().downgrade()));
+                zk_runtime::spawn(follow(states, serial, ctx.address().downgrade(), certificates));
                 self.state = State::Open(Session { client, store: store.clone(), suspended_since: None });
                 self.tell(SessionEvent::Opened(store));
             }
@@ -406,7 +412,7 @@ async fn make_attempts(settings: Arc<SessionSettings>, place: Place, without_sin
     let mut last = "no server answered in time".to_owned();
     loop {
         let report = match tokio::time::timeout_at(over, opening::attempt(&settings, &place)).await {
-            Ok(Attempt::Open { client, states, begin }) => Attempted::Open { client, states, begin },
+            Ok(Attempt::Open { client, states, begin, certificates }) => Attempted::Open { client, states, begin, certificates },
             Ok(Attempt::Denied { path, right, why }) => Attempted::Ended(SessionEvent::Denied { path, right, why }),
             Ok(Attempt::BadSettings(why)) => Attempted::Ended(SessionEvent::BadSettings(why)),
             Ok(Attempt::Retry(why)) => {
@@ -432,11 +438,21 @@ fn jitter(pause: Duration) -> Duration {
 }
 
 /// Turns the states of one session into turns, and reports them in order.
-async fn follow(mut states: StateWatcher, serial: u64, actor: WeakAddr<SessionActor>) {
+async fn follow(mut states: StateWatcher, serial: u64, actor: WeakAddr<SessionActor>, mut certificates: Option<Box<Certificates>>) {
     let mut connected = true;
     loop {
-        // Not polled again after a final state: it would wait for ever.
-        let state = states.changed().await;
+        let fresh = async {
+            match &mut certificates {
+                Some(certificates) if !connected => certificates.keep_fresh().await,
+                Some(_) | None => std::future::pending().await,
+            }
+        };
+        let state = tokio::select! {
+            // Not polled again after a final state: it would wait for ever.
+            state = states.changed() => state,
+            // The runtime ends.
+            () = fresh => return,
+        };
         let turns: &[Turn] = match (connected, state) {
             // The watcher tells only the latest state: connected twice in a row means that a suspension went by unseen.
             (true, SessionState::SyncConnected) => &[Turn::Suspended, Turn::Resumed],

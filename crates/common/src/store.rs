@@ -13,8 +13,13 @@ use bellwether_core::protocol::multi::MULTI_BYTES_MAX;
 use bellwether_core::protocol::{Applied, Multi, Node, Op, Outcome, Refusal, Stat, Why, layout};
 use futures::FutureExt;
 use futures::future::BoxFuture;
-use zookeeper_client::{Acls, Client, CreateMode, Error, MultiReadResult, MultiWriteError, MultiWriteResult, MultiWriter, SessionState};
+use zookeeper_client::{
+    Acl, Acls, Client, CreateMode, Error, MultiReadResult, MultiWriteError, MultiWriteResult, MultiWriter, SessionState,
+};
 
+use bellwether_core::protocol::acl::Entry;
+
+use crate::access::{self, Access};
 use crate::reader::Answers;
 use crate::zk_runtime;
 
@@ -69,6 +74,17 @@ pub enum LayoutError {
     Read(#[from] ReadError),
 }
 
+/// How setting rights ended. It may be done again, whatever the outcome.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum AclOutcome {
+    /// They are set.
+    Set,
+    /// They are not.
+    Refused(Why),
+    /// Nobody knows.
+    Unknown,
+}
+
 /// Resolves once: when the watched node changed, or when the session was suspended or ended. Either way: read again.
 /// Dropping it removes the watch.
 pub type Changed = BoxFuture<'static, ()>;
@@ -90,6 +106,8 @@ struct Session {
     closing: AtomicBool,
     /// The highest transaction that any session of this process saw.
     highest: Arc<AtomicI64>,
+    /// What nodes are created with.
+    access: Access,
 }
 
 impl fmt::Debug for Store {
@@ -99,7 +117,7 @@ impl fmt::Debug for Store {
 }
 
 impl Store {
-    pub(crate) fn new(serial: u64, client: &Arc<Client>, highest: &Arc<AtomicI64>) -> Self {
+    pub(crate) fn new(serial: u64, client: &Arc<Client>, highest: &Arc<AtomicI64>, access: &Access) -> Self {
         let session = Session {
             serial,
             id: client.session_id().0,
@@ -107,6 +125,7 @@ impl Store {
             client: Arc::downgrade(client),
             closing: AtomicBool::new(false),
             highest: Arc::clone(highest),
+            access: access.clone(),
         };
         Self { session: Arc::new(session) }
     }
@@ -263,6 +282,37 @@ impl Store {
         }
     }
 
+    /// Rights and state of a node; `None` if there is no such node. A session without ADMIN is shown no hashes.
+    ///
+    /// # Errors
+    /// [`ReadError`]
+    pub fn acl(&self, path: &str) -> impl Future<Output = Result<Option<(Vec<Entry>, Stat)>, ReadError>> + Send + use<> {
+        let path: Arc<str> = path.into();
+        let asked = Arc::clone(&path);
+        let reply = self.request("acl", move |client| async move { client.get_acl(&path).await });
+        let own = self.clone();
+        async move { Ok(or_absent(reply.await.read(&asked))?.map(|(list, stat)| (access::from_client(&list), own.seen(&stat)))) }
+    }
+
+    /// Sets the rights of a node, whatever they were.
+    pub(crate) fn set_acl(&self, path: &str, list: Vec<Acl>) -> impl Future<Output = AclOutcome> + Send + use<> {
+        let path: Arc<str> = path.into();
+        let reply = self.request("acl", move |client| async move { client.set_acl(&path, &list, None).await });
+        async move {
+            match reply.await {
+                Reply::Answer(Ok(_)) => AclOutcome::Set,
+                Reply::Answer(Err(error)) => definite(&error).map_or(AclOutcome::Unknown, AclOutcome::Refused),
+                Reply::NotSent | Reply::Late => AclOutcome::Unknown,
+            }
+        }
+    }
+
+    /// What nodes are created with.
+    #[must_use]
+    pub fn access(&self) -> &Access {
+        &self.session.access
+    }
+
     /// Waits until this session's server has caught up with ZooKeeper's leader: a read after it is not older than the call.
     ///
     /// # Errors
@@ -279,7 +329,8 @@ impl Store {
             (_, true) => Some(Why::TooLarge),
             (false, false) => None,
         };
-        let reply = fault.is_none().then(|| self.request("multi", move |client| send_multi(client, multi)));
+        let access = self.session.access.clone();
+        let reply = fault.is_none().then(|| self.request("multi", move |client| send_multi(client, multi, access)));
         let own = self.clone();
         async move {
             match (reply, fault) {
@@ -294,8 +345,9 @@ impl Store {
     pub fn enqueue_ephemeral(&self, prefix_path: &str, data: Vec<u8>) -> impl Future<Output = (Outcome, Option<String>)> + Send + use<> {
         let path = prefix_path.to_owned();
         let prefix = prefix_path.rsplit('/').next().unwrap_or_default().to_owned();
+        let access = self.session.access.clone();
         let reply = self.request("create", move |client| async move {
-            let options = CreateMode::EphemeralSequential.with_acls(Acls::anyone_all());
+            let options = CreateMode::EphemeralSequential.with_acls(Acls::new(access.list_of(&path)));
             client.create(&path, &data, &options).await.map(|(_, sequence)| sequence)
         });
         async move {
@@ -356,22 +408,22 @@ fn definite(error: &Error) -> Option<Why> {
     })
 }
 
-async fn send_multi(client: Arc<Client>, multi: Multi) -> Result<Vec<MultiWriteResult>, MultiWriteError> {
+async fn send_multi(client: Arc<Client>, multi: Multi, access: Access) -> Result<Vec<MultiWriteResult>, MultiWriteError> {
     let mut writer = client.new_multi_writer();
     for (index, op) in multi.ops.iter().enumerate() {
-        add_operation(&mut writer, op).map_err(|source| MultiWriteError::OperationFailed { index, source })?;
+        add_operation(&mut writer, op, &access).map_err(|source| MultiWriteError::OperationFailed { index, source })?;
     }
     let commit = writer.commit();
     drop(multi);
     commit.await
 }
 
-fn add_operation(writer: &mut MultiWriter<'_>, op: &Op) -> Result<(), Error> {
+fn add_operation(writer: &mut MultiWriter<'_>, op: &Op, access: &Access) -> Result<(), Error> {
     match op {
         Op::Check { path, version } => writer.add_check_version(path, version.unwrap_or(-1)),
         Op::Create { path, data, ephemeral } => {
             let mode = if *ephemeral { CreateMode::Ephemeral } else { CreateMode::Persistent };
-            writer.add_create(path, data, &mode.with_acls(Acls::anyone_all()))
+            writer.add_create(path, data, &mode.with_acls(Acls::new(access.list_of(path))))
         }
         Op::Set { path, data, version } => writer.add_set_data(path, data, *version),
         Op::Delete { path, version } => writer.add_delete(path, *version),

@@ -89,7 +89,7 @@ impl Supervisor {
     fn start(context: boot::Context, exit: oneshot::Sender<Exit>) -> Addr<Self> {
         Self::create(|own: &mut Context<Self>| {
             let address = own.address();
-            let settings = SessionSettings::of(&context.settings, Needs::Service);
+            let settings = SessionSettings::of(&context.settings, Needs::Coordinator);
             // First the addresses, then what runs: nobody speaks to somebody who is not there yet.
             let office = Office::new(&context, address.clone().recipient()).start();
             let session = SessionActor::new(settings, address.clone().recipient()).start();

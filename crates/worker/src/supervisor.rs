@@ -264,7 +264,7 @@ impl Supervisor {
             let hands = Hands { executor: executor.start(), killer: killer.clone(), guardian, skills: furniture.skills };
             let agent = AgentActor::new(&context, hands, address.clone().recipient(), trust);
             let agent = place.run(agent);
-            let settings = SessionSettings::of(&context.settings, Needs::Service);
+            let settings = SessionSettings::of(&context.settings, Needs::Worker);
             context.health.set_ready(false, "opening a session");
             let session = SessionActor::new(settings, address.clone().recipient()).start();
             context.health.set_probe(Arc::new(move || {

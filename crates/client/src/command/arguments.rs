@@ -1,6 +1,7 @@
 //! The command line. Its texts are what `--help` prints. What every command understands stands in `global.rs`, the options of each
 //! command or family of commands in a file of its name.
 
+mod acl;
 mod audit;
 mod benching;
 mod cancel;
@@ -27,6 +28,7 @@ use clap::{Parser, Subcommand};
 
 use super::selector::{Selector, SelectorArgs};
 
+pub(crate) use self::acl::AclCommand;
 pub(crate) use self::audit::AuditArgs;
 pub(crate) use self::benching::{BenchArgs, BenchPart};
 pub(crate) use self::cancel::CancelArgs;
@@ -126,6 +128,11 @@ pub(crate) enum Command {
     Schedule {
         #[command(subcommand)]
         command: ScheduleCommand,
+    },
+    /// Look at who may do what with the nodes of a secured cluster, and set it
+    Acl {
+        #[command(subcommand)]
+        command: AclCommand,
     },
     /// Prove from ZooKeeper's transaction logs that every promise was kept
     #[command(after_long_help = audit::AUDIT)]

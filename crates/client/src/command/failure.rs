@@ -104,6 +104,7 @@ impl From<Error> for Failure {
                 Self::error("unreachable", message).hint("is ZooKeeper up? ask again, or wait longer with --request-timeout")
             }
             Error::Denied { .. } => Self::error("denied", message),
+            Error::NotSecured => Self::configuration(message),
             Error::NoSuchTask(_) => Self::error("no-such-task", message).hint("see what there is with: bellwether list"),
             Error::NotEnded(ref task) => {
                 let hint = format!("cancel it first with: bellwether cancel {task}");

@@ -2,8 +2,8 @@
 //! line of a file of tasks.
 
 use bellwether_client::{
-    Explanation, Handover, Happening, Letter, Listing, OfficeHistory, Overview, ScheduleView, Step, TaskHistory, TaskView, TermView,
-    WorkerView,
+    AclApplied, AclReport, Explanation, Handover, Happening, Letter, Listing, OfficeHistory, Overview, ScheduleView, Step, TaskHistory,
+    TaskView, TermView, WorkerView,
 };
 use bellwether_common::audit::Report;
 use bellwether_common::config::{Format, Settings};
@@ -17,7 +17,9 @@ use super::arguments::{Described, Global};
 use super::context::Versioned;
 use super::failure::Problem;
 use super::printer::Printer;
-use super::{Failure, bench, cancel, config, dead, dev, doctor, forget, group, key, master, schedule, submit, tasks_file, wait, worker};
+use super::{
+    Failure, acl, bench, cancel, config, dead, dev, doctor, forget, group, key, master, schedule, submit, tasks_file, wait, worker,
+};
 
 /// One form of what a command prints.
 type Form = fn(&mut SchemaGenerator) -> Schema;
@@ -66,6 +68,10 @@ const FORMS: &[(&str, &[Form])] = &[
     ("dead list", &[of::<dead::Letters>, of::<Letter>]),
     ("dead retry", &[of::<dead::Retries>]),
     ("dead purge", &[of::<dead::Purged>]),
+    ("acl apply", &[of::<AclApplied>, of::<AclReport>]),
+    ("acl check", &[of::<AclReport>]),
+    ("acl id", &[of::<acl::Identified>]),
+    ("acl show", &[of::<acl::Rights>]),
     ("audit", &[of::<Report>]),
     ("config check", &[of::<config::Checked>]),
     ("config show", &[of::<Settings>, of::<config::Traced>]),

@@ -18,6 +18,7 @@ use super::rules;
 use super::schema::Settings;
 use super::secret;
 use super::values::Secret;
+use crate::tls::TlsFiles;
 
 const PREFIX: &str = "BELLWETHER";
 const SEPARATOR: &str = "__";
@@ -62,7 +63,7 @@ pub(super) fn load(sources: &Sources, environment: impl Iterator<Item = (OsStrin
     let merged = merge(entries, &mut problems);
     let plain = keys::nest(merged.iter().map(|(path, (value, _))| (path.clone(), value.clone())));
     let mut settings: Settings = serde_json::from_value(plain).expect("every value was tried alone");
-    let secret = secret::read(&settings.zookeeper, credentials.as_deref());
+    let secret = secret::of_zookeeper(&settings.zookeeper, credentials.as_deref());
     let bad_secret = secret.as_ref().err().map(|why| ("zookeeper.auth_file".to_owned(), why.clone()));
     // One that cannot be used is there all the same, so that the rules do not miss it.
     settings.zookeeper.secret = secret.unwrap_or_else(|_| Some(Secret::new(Vec::new())));
@@ -72,10 +73,17 @@ pub(super) fn load(sources: &Sources, environment: impl Iterator<Item = (OsStrin
     let key = secret::read_key(&settings.client);
     let bad_key = key.as_ref().err().map(|why| ("client.sign_key".to_owned(), why.clone()));
     settings.client.key = key.unwrap_or_default();
-    let broken = rules::broken(&settings).into_iter().chain(bad_secret).chain(bad_token).chain(bad_key);
+    let bad_tls = bad_tls(&settings);
+    let broken = rules::broken(&settings).into_iter().chain(bad_secret).chain(bad_token).chain(bad_key).chain(bad_tls);
     problems.extend(broken.map(|(key, why)| with_origin(keys::problem(&settings, key, why), &merged)));
     let origins = merged.into_iter().map(|(path, (_, origin))| (path.join("."), origin)).collect();
     ConfigError::of(problems).map(|()| (settings, origins))
+}
+
+/// The first file for TLS that cannot be used, if all that are needed are named.
+fn bad_tls(settings: &Settings) -> Option<(String, String)> {
+    let files = TlsFiles::of(&settings.zookeeper).filter(|_| !settings.zookeeper.ca_file.is_empty())?;
+    files.read().err().map(|bad| (bad.key.to_owned(), bad.why))
 }
 
 fn split(key: &str) -> Vec<String> {

@@ -4,13 +4,15 @@ use std::net::SocketAddr;
 use std::time::Duration;
 
 use bellwether_core::admission::Rate;
+use bellwether_core::protocol::acl::BadIdentity;
+use bellwether_core::protocol::acl::identity::ACL_BYTES_MAX;
 use bellwether_core::protocol::admission::Label;
 use bellwether_core::protocol::name;
 
 use super::allow::AllowedCommand;
 use super::keys;
 use super::limits::Limits;
-use super::schema::{Exec, Settings};
+use super::schema::{AclMode, Exec, Settings, Zookeeper};
 use super::values::ByteSize;
 use crate::output::store;
 use crate::signing::PublicKey;
@@ -90,12 +92,72 @@ fn zookeeper(settings: &Settings, broken: &mut Broken) {
     demand(broken, zookeeper.root == "/" || is_path(&zookeeper.root), "zookeeper.root", root);
     let reserved = zookeeper.root == "/zookeeper" || zookeeper.root.starts_with("/zookeeper/");
     demand(broken, !reserved, "zookeeper.root", "/zookeeper belongs to ZooKeeper itself; choose another path");
+    authentication(zookeeper, broken);
+    tls(zookeeper, broken);
+    acl(settings, broken);
+}
+
+fn authentication(zookeeper: &Zookeeper, broken: &mut Broken) {
     let secret = !zookeeper.auth_file.is_empty() || zookeeper.secret.is_some();
-    let no_secret =
-        "must name the file that holds the secret, because zookeeper.auth_scheme is set and systemd gave no credential \"zookeeper-auth\"";
-    demand(broken, zookeeper.auth_scheme.is_empty() || secret, "zookeeper.auth_file", no_secret);
+    for (key, asks) in [("zookeeper.auth_scheme", !zookeeper.auth_scheme.is_empty()), ("zookeeper.sasl", !zookeeper.sasl.is_empty())] {
+        let no_secret =
+            format!("must name the file that holds the secret, because {key} is set and systemd gave no credential \"zookeeper-auth\"");
+        demand(broken, !asks || secret, "zookeeper.auth_file", no_secret);
+    }
+    let asked = !zookeeper.auth_scheme.is_empty() || !zookeeper.sasl.is_empty();
     let no_scheme = "must be set, as \"digest\", because zookeeper.auth_file is set";
-    demand(broken, !zookeeper.auth_scheme.is_empty() || !secret, "zookeeper.auth_scheme", no_scheme);
+    demand(broken, asked || !secret, "zookeeper.auth_scheme", no_scheme);
+    let certificate = "an x509 identity is that of the certificate: set zookeeper.tls and zookeeper.cert_file, and leave this empty";
+    demand(broken, zookeeper.auth_scheme != "x509", "zookeeper.auth_scheme", certificate);
+    demand(broken, matches!(zookeeper.sasl.as_str(), "" | "digest-md5"), "zookeeper.sasl", "must be \"digest-md5\", or empty for no SASL");
+    let without = "this program was built without SASL; build it with the feature sasl";
+    demand(broken, zookeeper.sasl.is_empty() || cfg!(feature = "sasl"), "zookeeper.sasl", without);
+}
+
+/// The files themselves are looked at when they are read.
+fn tls(zookeeper: &Zookeeper, broken: &mut Broken) {
+    let files = [
+        ("zookeeper.ca_file", &zookeeper.ca_file),
+        ("zookeeper.cert_file", &zookeeper.cert_file),
+        ("zookeeper.key_file", &zookeeper.key_file),
+    ];
+    if !zookeeper.tls {
+        for (key, file) in files {
+            demand(broken, file.is_empty(), key, "says something of TLS, and zookeeper.tls is false: connections would not be encrypted");
+        }
+        return;
+    }
+    demand(broken, cfg!(feature = "tls"), "zookeeper.tls", "this program was built without TLS; build it with the feature tls");
+    let no_ca = "must name the file with the certificates (PEM) that vouch for the servers, because zookeeper.tls is true";
+    demand(broken, !zookeeper.ca_file.is_empty(), "zookeeper.ca_file", no_ca);
+    let (cert, key) = (!zookeeper.cert_file.is_empty(), !zookeeper.key_file.is_empty());
+    demand(broken, cert || !key, "zookeeper.cert_file", "must name the certificate of zookeeper.key_file");
+    demand(broken, key || !cert, "zookeeper.key_file", "must name the key of zookeeper.cert_file");
+}
+
+fn acl(settings: &Settings, broken: &mut Broken) {
+    let (zookeeper, acl) = (&settings.zookeeper, &settings.acl);
+    let secured = zookeeper.acl == AclMode::Secured;
+    match acl.identities() {
+        Ok(identities) if identities.bytes() > ACL_BYTES_MAX => {
+            let bytes = identities.bytes();
+            let why = format!(
+                "the identities of all roles take {bytes} bytes in each request, at most {ACL_BYTES_MAX} are left for them: shorten them"
+            );
+            demand(broken, false, "acl.coordinator", why);
+        }
+        Ok(_) => {}
+        // Those that are missing are missed only where they are needed.
+        Err(bad) => {
+            for (role, why) in bad.into_iter().filter(|(_, why)| secured || *why != BadIdentity::Missing) {
+                let needed = if secured && why == BadIdentity::Missing { " (zookeeper.acl is \"secured\")" } else { "" };
+                demand(broken, false, &format!("acl.{}", role.as_str()), format!("{why}{needed}"));
+            }
+        }
+    }
+    let proves = !zookeeper.auth_scheme.is_empty() || !zookeeper.sasl.is_empty() || !zookeeper.cert_file.is_empty();
+    let nobody = "needs an identity to prove: set zookeeper.auth_scheme and zookeeper.auth_file, or zookeeper.sasl, or zookeeper.cert_file";
+    demand(broken, !secured || proves, "zookeeper.acl", nobody);
 }
 
 /// `host:port,host:port/chroot`

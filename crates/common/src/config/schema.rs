@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
+use bellwether_core::protocol::acl::{self, BadIdentity, Identities};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +19,8 @@ pub struct Settings {
     pub cluster: String,
     /// How to reach ZooKeeper.
     pub zookeeper: Zookeeper,
+    /// Who is who in a secured cluster.
+    pub acl: Acl,
     /// Read by coordinators.
     pub coordinator: Coordinator,
     /// Read by workers.
@@ -37,6 +40,7 @@ impl Default for Settings {
         Self {
             cluster: "default".into(),
             zookeeper: Zookeeper::default(),
+            acl: Acl::default(),
             coordinator: Coordinator::default(),
             worker: Worker::default(),
             task: Task::default(),
@@ -59,10 +63,22 @@ pub struct Zookeeper {
     #[serde(with = "duration")]
     #[schemars(with = "duration::Spelled")]
     pub session_timeout: Duration,
-    /// `digest`, or what else the servers know; empty for no authentication.
+    /// `digest`, or what else the servers know; empty for no authentication by it.
     pub auth_scheme: String,
-    /// The file that holds the secret, for `digest` a line `user:password`.
+    /// The file that holds the secret, for `digest` and for SASL a line `user:password`.
     pub auth_file: String,
+    /// Who may do what with the nodes of the cluster.
+    pub acl: AclMode,
+    /// Whether connections are encrypted, and the servers prove who they are.
+    pub tls: bool,
+    /// The file with the certificates of those who vouch for the servers.
+    pub ca_file: String,
+    /// The file with the certificate that this process shows to the servers; empty for none.
+    pub cert_file: String,
+    /// The file with the key of that certificate.
+    pub key_file: String,
+    /// `digest-md5`; empty for no SASL.
+    pub sasl: String,
     /// How long to go on without a session before the process ends with exit code 69.
     #[serde(with = "duration")]
     #[schemars(with = "duration::Spelled")]
@@ -80,6 +96,12 @@ impl Default for Zookeeper {
             session_timeout: Duration::from_secs(10),
             auth_scheme: String::new(),
             auth_file: String::new(),
+            acl: AclMode::Open,
+            tls: false,
+            ca_file: String::new(),
+            cert_file: String::new(),
+            key_file: String::new(),
+            sasl: String::new(),
             give_up_after: Duration::from_secs(5 * 60),
             secret: None,
         }
@@ -87,10 +109,44 @@ impl Default for Zookeeper {
 }
 
 impl Zookeeper {
-    /// Scheme and secret, if the session shall authenticate itself.
+    /// Scheme and secret, if the session shall authenticate itself by a scheme.
     #[must_use]
     pub fn auth(&self) -> Option<(String, Vec<u8>)> {
-        self.secret.as_ref().map(|secret| (self.auth_scheme.clone(), secret.reveal().to_vec()))
+        let secret = self.secret.as_ref().filter(|_| !self.auth_scheme.is_empty())?;
+        Some((self.auth_scheme.clone(), secret.reveal().to_vec()))
+    }
+
+    /// User and password, if connections shall authenticate themselves by SASL.
+    #[must_use]
+    pub fn sasl(&self) -> Option<(String, Secret)> {
+        let secret = self.secret.as_ref().filter(|_| !self.sasl.is_empty())?;
+        let text = String::from_utf8_lossy(secret.reveal());
+        let (user, password) = text.split_once(':')?;
+        Some((user.to_owned(), Secret::new(password.as_bytes().to_vec())))
+    }
+}
+
+/// Who is who in a secured cluster: `digest:user:hash`, `x509:CN=…` or `sasl:user`.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(default, deny_unknown_fields)]
+pub struct Acl {
+    /// Who coordinators are.
+    pub coordinator: String,
+    /// Who workers are.
+    pub worker: String,
+    /// Who those are that submit.
+    pub client: String,
+    /// Who may change who may do what.
+    pub admin: String,
+}
+
+impl Acl {
+    /// All of them.
+    ///
+    /// # Errors
+    /// Which are wrong, and why.
+    pub fn identities(&self) -> Result<Identities, Vec<(acl::Role, BadIdentity)>> {
+        Identities::parse(&self.coordinator, &self.worker, &self.client, &self.admin)
     }
 }
 
@@ -343,6 +399,17 @@ impl Default for Client {
     fn default() -> Self {
         Self { output: Format::Table, submit_window: 256, sign_key: String::new(), sign_for: Duration::from_secs(24 * 3600), key: None }
     }
+}
+
+/// Who may do what with the nodes of the cluster.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "lowercase")]
+pub enum AclMode {
+    /// Everybody may do everything, as in the book's example.
+    #[default]
+    Open,
+    /// Each role may do what it must.
+    Secured,
 }
 
 /// Whether workers of the book's example get work.

@@ -27,13 +27,16 @@ const SECRET_MAX: u64 = 4096;
 ///
 /// # Errors
 /// What is wrong with the file, without anything of what it holds.
-pub(super) fn read(zookeeper: &Zookeeper, credentials: Option<&Path>) -> Result<Option<Secret>, String> {
-    if zookeeper.auth_scheme.is_empty() {
+pub(super) fn of_zookeeper(zookeeper: &Zookeeper, credentials: Option<&Path>) -> Result<Option<Secret>, String> {
+    if zookeeper.auth_scheme.is_empty() && zookeeper.sasl.is_empty() {
         return Ok(None);
     }
     let Some((named, secret)) = line(&zookeeper.auth_file, credentials, CREDENTIAL)? else { return Ok(None) };
     if zookeeper.auth_scheme == "digest" && !secret.contains(&b':') {
         return Err(format!("{named}the file must hold user:password for auth_scheme \"digest\""));
+    }
+    if !zookeeper.sasl.is_empty() && (!secret.contains(&b':') || std::str::from_utf8(&secret).is_err()) {
+        return Err(format!("{named}the file must hold user:password as text for sasl {:?}", zookeeper.sasl));
     }
     Ok(Some(Secret::new(secret)))
 }
@@ -78,6 +81,17 @@ fn line(file: &str, credentials: Option<&Path>, credential: &str) -> Result<Opti
         return Err(format!("{named}the file is empty; write the secret into it"));
     }
     Ok(Some((named, secret.to_vec())))
+}
+
+/// The one line of a file that holds a secret.
+///
+/// # Errors
+/// What is wrong with the file, without anything of what it holds.
+pub fn read(file: &Path) -> Result<Secret, String> {
+    match line(&file.display().to_string(), None, CREDENTIAL)? {
+        Some((_, secret)) => Ok(Secret::new(secret)),
+        None => Err("must be the name of a file".to_owned()),
+    }
 }
 
 fn place(file: &str, credentials: Option<&Path>, credential: &str) -> Option<PathBuf> {

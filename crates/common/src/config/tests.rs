@@ -141,14 +141,14 @@ fn unknown_keys_are_named_with_their_source_and_the_nearest_known_one() {
         [
             "Worker.name (w.toml:7): unknown key; did you mean worker.name?",
             "cluster.name (--set cluster.name): unknown key; cluster is a value, there is nothing below it",
-            "empty (w.toml): unknown key; the sections are client, coordinator, http, log, task, worker, zookeeper",
-            "environment variable BELLWETHER__: unknown key; the sections are client, coordinator, http, log, task, worker, zookeeper",
+            "empty (w.toml): unknown key; the sections are acl, client, coordinator, http, log, task, worker, zookeeper",
+            "environment variable BELLWETHER__: unknown key; the sections are acl, client, coordinator, http, log, task, worker, zookeeper",
             "http.port (--set http.port): unknown key; the keys of [http] are advertise, listen, token_file",
             "slots (w.toml:1): unknown key; did you mean worker.slots?",
             "worker (environment variable BELLWETHER__WORKER): is a section; its keys are allow, allow_root, drain_timeout, environment, exec, kill_grace, labels, limits, name, no_new_privileges, on_doubt, output_dir, output_max, output_retention, output_store, output_tail, output_total, require_signature, resources, run_as, shell, slots, trusted_keys, work_dir",
             "worker.labels.a.b (--set worker.labels.a.b): unknown key; a name in worker.labels has no dot in it",
             "worker.slot (environment variable BELLWETHER__WORKER__SLOT): unknown key; did you mean worker.slots?",
-            "zookeeper.password (w.toml:5): unknown key; the keys of [zookeeper] are auth_file, auth_scheme, connect, give_up_after, root, session_timeout",
+            "zookeeper.password (w.toml:5): unknown key; the keys of [zookeeper] are acl, auth_file, auth_scheme, ca_file, cert_file, connect, give_up_after, key_file, root, sasl, session_timeout, tls",
             "zookeper.root (w.toml:3): unknown key; did you mean zookeeper.root?",
         ]
     );
@@ -387,4 +387,48 @@ fn the_command_line_becomes_sources() {
     assert_eq!(sources.files, [PathBuf::from("a.toml"), PathBuf::from("b.toml")]);
     assert_eq!(sources.sets, ["worker.slots=4", "cluster=x"]);
     assert_eq!(sources.overrides, [("zookeeper.connect".to_owned(), "zk1:2181/prod".to_owned())]);
+}
+
+#[test]
+fn a_secured_cluster_needs_everybodys_identity_and_ones_own_proof() {
+    let secured = |sets: &[&str]| sets.iter().fold(World::new().set("zookeeper.acl=secured"), |world, set| world.set(set)).problems();
+    let problems = secured(&[]);
+    for role in ["coordinator", "worker", "client", "admin"] {
+        let told = format!("acl.{role} = \"\" (the default): is missing; print it with: bellwether acl id FILE");
+        assert!(problems.iter().any(|problem| problem.starts_with(&told)), "{role}: {problems:#?}");
+    }
+    assert!(problems.iter().any(|problem| problem.contains("zookeeper.acl") && problem.contains("needs an identity to prove")));
+    let wrong = secured(&["acl.worker=digest:worker:password", "acl.client=everybody"]);
+    for told in ["acl.worker = \"digest:worker:password\"", "acl.client = \"everybody\""] {
+        assert!(wrong.iter().any(|problem| problem.starts_with(told)), "{wrong:#?}");
+    }
+    let long = format!("acl.worker=x509:CN={}", "w".repeat(200));
+    let others = ["acl.coordinator=sasl:c", "acl.client=sasl:u", "acl.admin=sasl:a"];
+    let problems = secured(&[&others[..], &[&long]].concat());
+    assert!(problems.iter().any(|problem| problem.contains("shorten them")), "{problems:#?}");
+    // What is not needed may be missing, and is checked all the same.
+    assert!(World::new().set("acl.worker=sasl:w").load().is_ok());
+    assert_eq!(World::new().set("acl.worker=w").problems().len(), 1);
+}
+
+#[test]
+fn encryption_and_authentication_are_all_or_nothing() {
+    let problem = |sets: &[&str]| sets.iter().fold(World::new(), |world, set| world.set(set)).problems().join("\n");
+    for (sets, told) in [
+        (&["zookeeper.tls=true"][..], "zookeeper.ca_file = \"\" (the default): must name the file"),
+        (&["zookeeper.ca_file=/x"], "says something of TLS, and zookeeper.tls is false"),
+        (&["zookeeper.key_file=/x"], "says something of TLS, and zookeeper.tls is false"),
+        (&["zookeeper.tls=perhaps"], "zookeeper.tls = \"perhaps\" (--set zookeeper.tls): must be true or false"),
+        (&["zookeeper.tls=true", "zookeeper.ca_file=/nowhere", "zookeeper.key_file=/x"], "must name the certificate of zookeeper.key_file"),
+        (&["zookeeper.tls=true", "zookeeper.ca_file=/nowhere", "zookeeper.cert_file=/x"], "must name the key of zookeeper.cert_file"),
+        (
+            &["zookeeper.tls=true", "zookeeper.ca_file=/nowhere"],
+            "zookeeper.ca_file = \"/nowhere\" (--set zookeeper.ca_file): cannot be read",
+        ),
+        (&["zookeeper.sasl=gssapi"], "must be \"digest-md5\", or empty for no SASL"),
+        (&["zookeeper.sasl=digest-md5"], "because zookeeper.sasl is set"),
+        (&["zookeeper.auth_scheme=x509"], "an x509 identity is that of the certificate"),
+    ] {
+        assert!(problem(sets).contains(told), "{sets:?}: {}", problem(sets));
+    }
 }

@@ -10,6 +10,9 @@ const DEBIAN_ENVIRONMENT: &str = "/etc/zookeeper/conf/environment";
 /// Debian's class path has no backend for its logging interface; this one comes with the interface, in the same package. Adding
 /// all of `/usr/share/java` instead does not work: on a bare machine two bridges there exclude one another.
 const DEBIAN_LOGGING: &str = "/usr/share/java/slf4j-simple.jar";
+/// Nor has it what Netty's TLS needs.
+const DEBIAN_NETTY: [&str; 3] =
+    ["/usr/share/java/netty-codec.jar", "/usr/share/java/netty-resolver.jar", "/usr/share/java/netty-transport-native-unix-common.jar"];
 
 /// A ZooKeeper that can be started.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -79,7 +82,8 @@ fn class_path_of_debian(environment: &Path) -> Option<OsString> {
     if !complete {
         return None;
     }
-    entries.extend(Some(PathBuf::from(DEBIAN_LOGGING)).filter(|jar| jar.is_file()));
+    let more = std::iter::once(DEBIAN_LOGGING).chain(DEBIAN_NETTY).map(PathBuf::from);
+    entries.extend(more.filter(|jar| jar.is_file()));
     std::env::join_paths(entries).ok()
 }
 

@@ -67,12 +67,13 @@ fn prepare_one(installation: &Installation, options: &Options, i: usize, port: u
 fn config_text(options: &Options, data: &Path, port: u16, peers: &str) -> String {
     let (tick, data) = (options.tick_ms, data.display());
     let min_session = 2 * tick;
+    let more = options.more_config.iter().map(|line| format!("{line}\n")).collect::<String>();
     format!(
         "# Written at every start: changes are lost.\n\
          tickTime={tick}\ninitLimit=100\nsyncLimit=10\n\
          dataDir={data}\nclientPort={port}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
          minSessionTimeout={min_session}\nmaxSessionTimeout=60000\n\
-         autopurge.purgeInterval=0\nadmin.enableServer=false\n4lw.commands.whitelist={FOUR_LETTER_WORDS}\n{peers}"
+         autopurge.purgeInterval=0\nadmin.enableServer=false\n4lw.commands.whitelist={FOUR_LETTER_WORDS}\n{more}{peers}"
     )
 }
 
@@ -95,6 +96,8 @@ fn arguments(installation: &Installation, options: &Options, config: &Path) -> V
     ]
     .map(Into::into)
     .into();
+    let more = options.java_options.iter().map(Into::into);
+    arguments.splice(arguments.len() - 1..arguments.len() - 1, more);
     arguments.extend([
         installation.class_path.clone(),
         "org.apache.zookeeper.server.quorum.QuorumPeerMain".into(),

@@ -1,16 +1,20 @@
-//! One attempt to open a session: connect, make the root, prove the rights. Who tries again, and when, is the actor's affair.
+//! One attempt to open a session: connect, make the root, prove the rights. Who tries again, and when, is the actor's affair. How to
+//! connect stands in `connecting`, what is asked of rights in `rights`.
 
 use std::sync::Arc;
-use std::time::Duration;
 
 use bellwether_core::protocol::version::{self, Admission};
-use bellwether_core::protocol::{Multi, Op, Outcome, Refusal, Why, layout, path};
+use bellwether_core::protocol::{Multi, Outcome, Refusal, Why, path};
 use bellwether_core::rewind::{Anchor, Begin};
-use tokio::net::TcpStream;
-use zookeeper_client::{Client, Error, SessionState, StateWatcher};
+use zookeeper_client::{Client, SessionState, StateWatcher};
 
 use super::{Needs, SessionSettings};
 use crate::store::{LayoutError, ReadError, Store};
+
+mod connecting;
+mod rights;
+
+pub(super) use connecting::Certificates;
 
 /// Where a session is to be opened, read out of the settings.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -24,7 +28,7 @@ pub(super) struct Place {
 /// How an attempt ended.
 pub(super) enum Attempt {
     /// The session is open, its root exists, and what was asked of it is allowed.
-    Open { client: Arc<Client>, states: StateWatcher, begin: Begin },
+    Open { client: Arc<Client>, states: StateWatcher, begin: Begin, certificates: Option<Box<Certificates>> },
     /// Not now.
     Retry(String),
     /// Not with these rights.
@@ -100,33 +104,33 @@ pub(super) async fn attempt(settings: &SessionSettings, place: &Place) -> Attemp
 }
 
 async fn try_once(settings: &SessionSettings, place: &Place) -> Result<Attempt, Attempt> {
-    let unrooted = Arc::new(connect(settings, place).await?);
+    rights::own_identity(settings, place)?;
+    let (unrooted, certificates) = connecting::connect(settings, place).await?;
+    let unrooted = Arc::new(unrooted);
     let mut states = unrooted.state_watcher();
     // What this attempt sees is compared with what was seen before: it must not be counted as that.
     let apart = Arc::default();
-    make_root(&Store::new(0, &unrooted, &apart), &place.root).await?;
+    make_root(&Store::new(0, &unrooted, &apart, &settings.access.of_root()), &place.root).await?;
     let rooted = Client::clone(&unrooted).chroot(place.root.as_str());
     let client = Arc::new(rooted.map_err(|_| Attempt::BadSettings(format!("{:?} cannot be a root", place.root)))?);
     drop(unrooted);
-    let store = Store::new(0, &client, &apart);
-    match settings.needs {
-        Needs::Service => {
-            // Before anything is written: a cluster that speaks otherwise is none of our business.
-            let unsaid = !admitted(&store, place).await?;
-            store.ensure_layout().await.map_err(|error| of_layout(error, place))?;
-            prove(&store, place, Rights::of_service(store.session_id())).await?;
-            if unsaid {
-                say_version(&store, place).await?;
-            }
-        }
-        Needs::Client => {
-            admitted(&store, place).await?;
-            prove(&store, place, Rights::of_client()).await?;
-        }
+    let store = Store::new(0, &client, &apart, &settings.access);
+    // Before anything is written: a cluster that speaks otherwise is none of our business.
+    let unsaid = !admitted(&store, place).await?;
+    let lays_out = match settings.access.identities() {
+        None => settings.needs.is_service(),
+        Some(_) => settings.needs == Needs::Coordinator,
+    };
+    if lays_out {
+        store.ensure_layout().await.map_err(|error| of_layout(error, place))?;
+    }
+    rights::look(&store, settings, place).await?;
+    if unsaid && lays_out {
+        say_version(&store, place).await?;
     }
     let begin = begin(&store, settings.needs).await?;
     match states.state() {
-        SessionState::SyncConnected => Ok(Attempt::Open { client, states, begin }),
+        SessionState::SyncConnected => Ok(Attempt::Open { client, states, begin, certificates }),
         state => Err(Attempt::Retry(format!("the new session became {state} at once"))),
     }
 }
@@ -134,10 +138,7 @@ async fn try_once(settings: &SessionSettings, place: &Place) -> Result<Attempt, 
 /// Where ZooKeeper's history is now. A service writes for it, and nothing but what was there: the number of that transaction is
 /// above all that were before.
 async fn begin(store: &Store, needs: Needs) -> Result<Begin, Attempt> {
-    let writing = match needs {
-        Needs::Service => Some(store.commit(Multi::new().set(path::BELLWETHER, Vec::new(), None))),
-        Needs::Client => None,
-    };
+    let writing = needs.is_service().then(|| store.commit(Multi::new().set(path::BELLWETHER, Vec::new(), None)));
     let anchor = store.stat(path::BELLWETHER);
     let written = match writing {
         Some(writing) => match writing.await {
@@ -150,50 +151,6 @@ async fn begin(store: &Store, needs: Needs) -> Result<Begin, Attempt> {
     };
     let anchor = anchor.await.map_err(retry)?.map(|stat| Anchor { czxid: stat.czxid, ctime_ms: stat.ctime_ms });
     Ok(Begin { written, anchor })
-}
-
-async fn connect(settings: &SessionSettings, place: &Place) -> Result<Client, Attempt> {
-    let mut connector = Client::connector().with_session_timeout(settings.session_timeout).with_fail_eagerly();
-    if let Some((scheme, secret)) = &settings.auth {
-        connector = connector.with_auth(scheme, secret);
-    }
-    match connector.connect(&often(&place.servers)).await {
-        Ok(client) => Ok(client),
-        Err(Error::AuthFailed) => Err(Attempt::Denied {
-            path: place.root.clone(),
-            right: "authentication",
-            why: "ZooKeeper refused the credentials, or does not know the scheme".to_owned(),
-        }),
-        Err(Error::BadArguments(why)) => Err(Attempt::BadSettings(format!("bad connect string {:?}: {why}", place.servers))),
-        Err(Error::NoHosts | Error::Timeout | Error::ConnectionLoss) => Err(Attempt::Retry(diagnose(&place.servers).await)),
-        Err(error) => Err(Attempt::Retry(error.to_string())),
-    }
-}
-
-/// The servers, each named so often that there are sixteen names or more. The client tries all names at once, then again one by one
-/// with small pauses, and only then waits, each time twice as long as before; with one name or three it sleeps through the return of
-/// ZooKeeper, and with it the rest of a session that could have been saved (after 8 s of an outage it would next look at 14 s).
-fn often(servers: &str) -> String {
-    const NAMES: usize = 16;
-    let count = servers.split(',').count();
-    vec![servers; NAMES.div_ceil(count)].join(",")
-}
-
-/// Says of each server why it gave no session: the client only says that none did.
-async fn diagnose(servers: &str) -> String {
-    const PATIENCE: Duration = Duration::from_millis(500);
-    let mut reasons = Vec::new();
-    for server in servers.split(',') {
-        let address = server.rsplit_once("://").map_or(server, |(_, address)| address);
-        let address = if address.contains(':') { address.to_owned() } else { format!("{address}:2181") };
-        let reason = match tokio::time::timeout(PATIENCE, TcpStream::connect(&address)).await {
-            Ok(Ok(_)) => "accepts connections but opens no session (no quorum, or not a ZooKeeper)".to_owned(),
-            Ok(Err(error)) => error.to_string().to_lowercase(),
-            Err(_) => "does not answer".to_owned(),
-        };
-        reasons.push(format!("{address}: {reason}"));
-    }
-    reasons.join("; ")
 }
 
 /// Creates the root and its parents where they are missing.
@@ -260,63 +217,6 @@ fn of_layout(error: LayoutError, place: &Place) -> Attempt {
     }
 }
 
-/// A transaction that asks for rights without using them: its last operation is always refused, so that none is applied, and if
-/// an earlier one is refused, its index tells which right is missing. Necessary because a wrong digest password connects happily.
-struct Rights {
-    probe: Multi,
-}
-
-impl Rights {
-    /// READ on what everybody reads.
-    fn of_client() -> Self {
-        Self { probe: Multi::new().check_exists(path::TASKS).check_exists(path::STATUS) }
-    }
-
-    /// READ, CREATE and DELETE wherever a service works.
-    fn of_service(session: i64) -> Self {
-        let mut probe = Multi::new();
-        for parent in std::iter::once("").chain(layout::NODES) {
-            let child = format!("{parent}/.probe-{session:016x}");
-            if !parent.is_empty() {
-                probe = probe.check_exists(parent);
-            }
-            probe = probe.create(child.as_str(), Vec::new()).delete(child, None);
-        }
-        Self { probe }
-    }
-}
-
-async fn prove(store: &Store, place: &Place, rights: Rights) -> Result<(), Attempt> {
-    let missing = format!("/.never-{:016x}", store.session_id());
-    let probe = rights.probe.check_exists(missing);
-    let last = probe.len() - 1;
-    match store.commit(probe.clone()).await {
-        Outcome::Refused(Refusal::At { index, why: Why::NoAuth }) => Err(missing_right(&probe.ops[index], place)),
-        Outcome::Refused(Refusal::At { index, why: Why::NoNode }) if index == last => Ok(()),
-        // A client may come before the first service has made the layout: then there is nothing that could be forbidden.
-        Outcome::Refused(Refusal::At { why: Why::NoNode, .. }) if matches!(&probe.ops[0], Op::Check { .. }) => Ok(()),
-        Outcome::Refused(refusal) => Err(Attempt::Retry(format!("the layout changed while the rights were proven: {refusal}"))),
-        Outcome::Applied(_) | Outcome::Unknown => Err(Attempt::Retry("the connection broke while the rights were proven".to_owned())),
-    }
-}
-
-fn missing_right(op: &Op, place: &Place) -> Attempt {
-    let (right, path) = match op {
-        Op::Check { path, .. } => ("READ", path.as_str()),
-        Op::Create { path, .. } => ("CREATE", parent(path)),
-        Op::Delete { path, .. } => ("DELETE", parent(path)),
-        Op::Set { path, .. } => ("WRITE", path.as_str()),
-    };
-    denied(place.absolute(path), right, "this session may not work there")
-}
-
-fn parent(path: &str) -> &str {
-    match path.rfind('/') {
-        None | Some(0) => "/",
-        Some(slash) => &path[..slash],
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -340,15 +240,6 @@ mod tests {
     }
 
     #[test]
-    fn every_server_is_named_equally_often() {
-        assert_eq!(often("a:1").split(',').count(), 16);
-        let names: Vec<&str> = "a:1,b:2,c:3".split(',').collect();
-        assert_eq!(often("a:1,b:2,c:3").split(',').collect::<Vec<_>>(), names.repeat(6));
-        let many = vec!["a:1"; 20].join(",");
-        assert_eq!(often(&many), many);
-    }
-
-    #[test]
     fn what_cannot_be_a_place_is_named() {
         for (connect, root, named) in
             [("", "/", "names no server"), ("a:1,,b:2", "/", "stray comma"), ("a:x", "/", "valid port"), ("a:0", "/", "valid port")]
@@ -359,15 +250,5 @@ mod tests {
         for root in ["r", "/a//b", "/a/../b", "/zookeeper"] {
             assert!(place("a:1", root).expect_err("not a root").contains("no path of a znode"), "{root}");
         }
-    }
-
-    #[test]
-    fn a_denied_operation_names_the_node_that_needs_the_right() {
-        let place = Place { servers: "a:1".into(), root: "/r".into() };
-        let probe = Rights::of_service(1).probe;
-        let Attempt::Denied { path, right, .. } = missing_right(&probe.ops[0], &place) else { panic!("denied") };
-        assert_eq!((path.as_str(), right), ("/r", "CREATE"));
-        let Attempt::Denied { path, right, .. } = missing_right(&probe.ops[4], &place) else { panic!("denied") };
-        assert_eq!((path.as_str(), right), ("/r/workers", "DELETE"));
     }
 }

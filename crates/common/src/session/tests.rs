@@ -256,12 +256,12 @@ fn a_wrong_password_is_noticed_before_the_session_is_called_open() {
             ..settings.clone()
         };
 
-        let mut wrong = Opened::start(with("user:wrong", Needs::Service));
+        let mut wrong = Opened::start(with("user:wrong", Needs::Coordinator));
         let SessionEvent::Denied { path, right, why } = wrong.next().await else { panic!("denied") };
         assert_eq!((path.as_str(), right), ("/private/workers", "CREATE"), "{why}");
-        let (_right, store) = Opened::session(with("user:right", Needs::Service)).await;
+        let (_right, store) = Opened::session(with("user:right", Needs::Coordinator)).await;
         assert!(store.stat("/tasks").await.expect("a read").is_some());
-        let mut again = Opened::start(with("user:wrong", Needs::Service));
+        let mut again = Opened::start(with("user:wrong", Needs::Coordinator));
         let SessionEvent::Denied { path, right, .. } = again.next().await else { panic!("denied, though the layout is there") };
         assert_eq!((path.as_str(), right), ("/private", "CREATE"));
         let (_client, _) = Opened::session(with("user:wrong", Needs::Client)).await;

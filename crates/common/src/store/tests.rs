@@ -34,7 +34,7 @@ fn a_refusal_names_the_operation_that_was_refused() {
         assert_eq!(store.commit(Multi::new()).await, Outcome::Refused(Refusal::Whole(Why::BadArguments)));
         let large = Multi::new().create("/tasks/l", vec![0; MULTI_BYTES_MAX]);
         assert_eq!(store.commit(large).await, Outcome::Refused(Refusal::Whole(Why::TooLarge)));
-        let largest = Multi::new().create("/tasks/l", vec![0; MULTI_BYTES_MAX - 100]);
+        let largest = Multi::new().create("/tasks/l", vec![0; MULTI_BYTES_MAX - 400]);
         assert_eq!(store.commit(largest).await, Outcome::applied());
     });
 }

@@ -2,9 +2,10 @@
 //!
 //! Paths ([`path`]), names ([`name`]), payloads ([`payload`]), results ([`result`]), the records of services ([`record`]), schedules ([`schedule`]), signatures
 //! ([`signature`]), the layout ([`layout`]), changes seen through watches ([`change`]), admission
-//! ([`admission`]), transactions ([`multi`]), trace context ([`trace`]), and who may
-//! take part ([`version`]).
+//! ([`admission`]), transactions ([`multi`]), trace context ([`trace`]), who may take part ([`version`]), and who may do what where
+//! ([`acl`]).
 
+pub mod acl;
 pub mod admission;
 pub mod change;
 pub mod group;

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use super::acl::identity::ACL_BYTES_MAX;
+
 /// One operation of a [`Multi`].
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Op {
@@ -53,7 +55,9 @@ impl Op {
     pub fn bytes(&self) -> usize {
         const FRAME: usize = 48;
         let data = match self {
-            Op::Create { data, .. } | Op::Set { data, .. } => data.len(),
+            // The rights that it is created with travel along: in a secured cluster, the identities of all roles.
+            Op::Create { data, .. } => data.len() + ACL_BYTES_MAX,
+            Op::Set { data, .. } => data.len(),
             Op::Check { .. } | Op::Delete { .. } => 0,
         };
         FRAME + self.path().len() + data
