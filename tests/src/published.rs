@@ -88,6 +88,10 @@ fn holds(keyword: &str, said: &Value, keywords: &Map<String, Value>, value: &Val
         "minimum" => value.as_f64().is_none_or(|number| said.as_f64().is_some_and(|least| number >= least)),
         "maximum" => value.as_f64().is_none_or(|number| said.as_f64().is_some_and(|most| number <= most)),
         "minItems" => value.as_array().is_none_or(|items| said.as_u64().is_some_and(|least| items.len() as u64 >= least)),
+        "uniqueItems" => {
+            let items = value.as_array().map_or(&[][..], Vec::as_slice);
+            *said == Value::Bool(false) || items.iter().enumerate().all(|(index, item)| !items[..index].contains(item))
+        }
         "required" => value.as_object().is_none_or(|object| all(said).iter().all(|key| object.contains_key(key.as_str().unwrap_or("")))),
         "items" => {
             let items = value.as_array().into_iter().flatten();
@@ -142,6 +146,8 @@ mod tests {
             assert!(allows(&schema, &bad).is_err(), "{bad}");
         }
         assert!(allows(&json!({"anyOf": [{"const": 1}, false]}), &json!(2)).is_err());
+        assert_eq!(allows(&json!({"uniqueItems": true}), &json!(["a", "b"])), Ok(()));
+        assert!(allows(&json!({"uniqueItems": true}), &json!(["a", "b", "a"])).is_err());
         assert!(allows(&json!({"unheardOf": 1}), &json!(2)).is_err(), "what is not known is not taken for checked");
     }
 

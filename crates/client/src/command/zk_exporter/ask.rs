@@ -155,7 +155,12 @@ mod tests {
             while let Ok((mut stream, _)) = listener.accept().await {
                 count.fetch_add(1, Ordering::Relaxed);
                 match answer {
-                    Some(answer) => drop(stream.write_all(answer.as_bytes()).await),
+                    Some(answer) => {
+                        // Who closes before he has read resets the connection, and takes his answer back with it.
+                        let mut word = [0; 4];
+                        drop(stream.read_exact(&mut word).await);
+                        drop(stream.write_all(answer.as_bytes()).await);
+                    }
                     None => mute.push(stream),
                 }
             }
