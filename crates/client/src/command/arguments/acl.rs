@@ -8,12 +8,12 @@ use clap::{Args, Subcommand};
 pub(crate) enum AclCommand {
     /// Give each node of the cluster the rights that the table says; only the admin can
     ///
-    /// Uses zookeeper.acl and [acl] of the configuration. Stop the services before the first time: those that are not configured for
+    /// Uses zookeeper.acl and the section acl of the configuration. Stop the services before the first time: those that are not configured for
     /// it lose their rights.
     Apply(ApplyArgs),
     /// Compare the rights of each node with the table; exits with 1 if any differ
     Check,
-    /// Print who ZooKeeper takes somebody for who knows a password: what [acl] needs
+    /// Print who ZooKeeper takes somebody for who knows a password: what the section acl needs
     Id(IdArgs),
     /// Print the table: who may do what where
     Show,
