@@ -155,8 +155,8 @@ fn what_is_lost_while_a_large_group_is_submitted_is_sent_again_and_nothing_twice
         assert_eq!(state(&cluster, output.lines()[0]), Some(GroupState::Submitted), "{fault:?}");
         assert_eq!(cluster.tree().children("/bellwether/held").len() - before, 2_100, "{fault:?}");
     }
-    // All are let go when somebody rules.
-    let group = cluster.tree().children("/bellwether/groups").pop().expect("a group");
+    // All are let go when somebody rules, the oldest first.
+    let group = cluster.tree().children("/bellwether/groups").into_iter().min().expect("a group");
     let (_coordinator, _worker) = (cluster.coordinator("c1"), cluster.worker("w1", 2));
     assert_eq!(outcome(&cluster, &format!("{group}.0")), "succeeded", "they run");
     for group in cluster.tree().children("/bellwether/groups") {

@@ -365,10 +365,11 @@ impl Master {
         &self.view
     }
 
-    /// Whether everything was read since it last had to be read anew, so that what is not in the view is nowhere: for metrics.
+    /// Whether everything was read since it last had to be read anew, so that what is not in the view is nowhere. The slow comparison
+    /// changes nothing of that while it runs.
     #[must_use]
     pub fn knows_all(&self) -> bool {
-        !self.paused && self.surveyed()
+        !self.paused && (self.surveyed() || self.is_comparing())
     }
 
     /// How old the oldest of all tasks is that wait for their turn, in ZooKeeper's time: for metrics.

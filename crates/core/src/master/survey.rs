@@ -304,6 +304,11 @@ impl Master {
         self.survey.told && !self.lists_are_open()
     }
 
+    /// Whether lists are read once more only to compare them with what is believed.
+    pub(super) fn is_comparing(&self) -> bool {
+        self.survey.comparing
+    }
+
     /// A list of waiting tasks that is awaited says nothing about this one any more.
     pub(super) fn touch_task(&mut self, entry: &Entry) {
         self.awaited(entry.lane).touch(entry.task.clone());

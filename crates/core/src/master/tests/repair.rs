@@ -9,6 +9,7 @@ fn compare(world: &mut World, workers: &[(&str, &[&str])], waiting: &[&str]) -> 
     let mut said = world.on(Event::ReconcileDue);
     let mut rest = Vec::new();
     while !said.is_empty() {
+        assert!(world.master.knows_all(), "what is only compared stays known");
         let mut answers = Vec::new();
         for effect in std::mem::take(&mut said) {
             match effect {
