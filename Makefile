@@ -4,7 +4,7 @@
 TEST_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test lint verify fix figures nemesis faults fuzz audit-rate deb deb-test deploy-check dashboards dashboards-check dashboard-figures ticks pictures docs deny sbom
+.PHONY: help deps build demo test lint verify fix figures nemesis faults fuzz bench audit-rate deb deb-test deploy-check dashboards dashboards-check dashboard-figures ticks pictures docs deny sbom
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,10 +18,13 @@ build: deps ## Build the binaries into target/debug
 demo: build ## Play a whole cluster's life, with crashes, on this machine
 	@cargo run --quiet --package bellwether-tests --bin demo
 
-# The first line also builds the examples, which the second runs.
-test: build dashboards-check ## Run every test, the end-to-end ones on a real ZooKeeper
-	cargo test --workspace --exclude bellwether-tests
-	cargo test --package bellwether-tests -- --test-threads=$(TEST_THREADS)
+# Always the whole workspace: what is chosen by package has other features, and everything would be compiled once more. The first line
+# also builds the programs and examples that the last one runs.
+test: deps dashboards-check ## Run every test, the end-to-end ones on a real ZooKeeper
+	cargo build --workspace --all-targets
+	cargo test --workspace --lib --bins
+	cargo test --workspace --doc
+	cargo test --workspace --test '*' -- --test-threads=$(TEST_THREADS)
 
 lint: deps ## Check format, lints and documentation; writes nothing
 	cargo fmt --all -- --check
@@ -64,6 +67,17 @@ nemesis: build ## Attack a whole cluster for SECONDS=60, with faults drawn from 
 
 fuzz: build ## Give harmed inputs to every decoder for SECONDS=60, made from SEED=1
 	@cargo run --quiet --package bellwether-tests --bin fuzz -- $(SECONDS) $(SEED)
+
+# What is measured: a group's name, as in: make bench GROUPS="noop true". LONG=1 adds those that take long.
+GROUPS ?=
+ROUNDS ?= 5
+DIVISOR ?= 1
+LONG ?=
+
+bench: deps ## Measure how fast everything is, beside ZooKeeper alone and other systems, in a release build; GROUPS="noop true" for some
+	@scripts/install-peers
+	cargo build --quiet --release --workspace --bins --examples
+	@ROUNDS=$(ROUNDS) DIVISOR=$(DIVISOR) LONG=$(LONG) target/release/bench $(GROUPS)
 
 audit-rate: deps ## Measure how many records bellwether audit reads a second, in a release build
 	@cargo run --quiet --release --package bellwether-tests --bin audit-rate

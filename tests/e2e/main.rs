@@ -3,6 +3,7 @@
 mod acl;
 mod admission;
 mod after;
+mod benching;
 mod book;
 mod cancelling;
 mod dashboards;

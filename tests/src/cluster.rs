@@ -92,6 +92,13 @@ impl Builder {
         self
     }
 
+    /// Services log and look ahead as they do where nobody says otherwise.
+    #[must_use]
+    pub fn as_installed(mut self) -> Self {
+        self.settings.retain(|(key, _)| key != "coordinator.lookahead");
+        self.setting("log.level", "\"info\"")
+    }
+
     /// The cluster, without any service yet.
     #[must_use]
     #[track_caller]

@@ -4,6 +4,7 @@
 //! What lives here: the harness and its own unit tests. What does not: scenarios, which are modules of the two test binaries
 //! `e2e` and `cli`.
 
+pub mod bench;
 pub mod book;
 pub mod cancelling;
 pub mod certificates;

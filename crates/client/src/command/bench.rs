@@ -97,12 +97,16 @@ fn wanted(parts: &[BenchPart]) -> Vec<Part> {
 }
 
 fn load(ctx: &Context, args: &BenchArgs) -> Load {
-    let command = if args.command.is_empty() { vec!["true".to_owned()] } else { args.command.clone() };
+    let task = match &args.kind {
+        Some(kind) => NewTask::typed(kind, serde_json::Value::Null),
+        None if args.command.is_empty() => NewTask::argv(["true"]),
+        None => NewTask::argv(args.command.clone()),
+    };
     Load {
         count: args.count as usize,
         batch: args.batch as usize,
         window: usize::try_from(ctx.settings.client.submit_window).unwrap_or(usize::MAX),
-        task: NewTask::argv(command).name("bench"),
+        task: task.name("bench"),
     }
 }
 

@@ -21,6 +21,9 @@ pub(crate) struct BenchArgs {
     /// Measure although the cluster is in use
     #[arg(short, long)]
     pub(crate) yes: bool,
+    /// Measure tasks for the handler of this kind, `noop` being in every worker, instead of a command
+    #[arg(long, value_name = "KIND", conflicts_with = "command")]
+    pub(crate) kind: Option<String>,
     /// What each task runs [default: true]
     #[arg(last = true, value_name = "COMMAND")]
     pub(crate) command: Vec<String>,
