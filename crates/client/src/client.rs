@@ -11,7 +11,6 @@ use bellwether_core::protocol::{TaskName, WorkerId, path};
 use crate::admission::Door;
 use crate::asking;
 use crate::error::{ClosedBecause, Error};
-use crate::explaining::{self, Explanation, Surroundings};
 use crate::finding;
 use crate::follow::{self, Follow};
 use crate::groups::{self, Group, Progress};
@@ -22,9 +21,10 @@ use crate::names::Names;
 use crate::overview::{self, Overview};
 use crate::settings::ClientSettings;
 use crate::supervisor::{self, Family, Leave};
-use crate::task::{TaskState, TaskView};
+use crate::task::TaskView;
 use crate::waiting::{Expect, Waiter};
 
+mod judging;
 mod mending;
 mod scheduling;
 mod submitting;
@@ -92,17 +92,6 @@ impl Client {
     #[must_use]
     pub fn settings(&self) -> &ClientSettings {
         &self.inner.settings
-    }
-
-    /// Why a task does not run.
-    ///
-    /// # Errors
-    /// [`Error::NoSuchTask`], or why there is no answer.
-    pub async fn explain(&self, task: &TaskName) -> Result<Explanation, Error> {
-        let (view, overview) = (self.status(task).await?, self.overview().await?);
-        let assigned = self.list(Filter { states: vec![TaskState::Assigned], ..Filter::default() }).await?.tasks;
-        let around = Surroundings { obstacle: self.obstacle(task).await?, assigned };
-        Ok(explaining::explain(&view, &overview, &around))
     }
 
     /// What became of a task, step by step.

@@ -1,15 +1,20 @@
 //! Why a task does not run: every reason that can be seen from outside, and for each worker what excludes it.
 //!
-//! The judgement is a pure function of what was read, so that each reason is tested without a cluster.
+//! The judgement is a pure function of what was read, so that each reason is tested without a cluster. What workers are in for is judged by
+//! the core's planner (`contest`).
 
-use bellwether_core::planner::{Amount, Exclusion, Offer, Requirement, Skills};
-use bellwether_core::protocol::admission::Label;
+mod contest;
+
+use std::time::Duration;
+
 use bellwether_core::protocol::{TaskName, WorkerId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::overview::{Overview, WorkerView};
+use crate::overview::Overview;
 use crate::task::{TaskState, TaskView};
+pub(crate) use contest::Surroundings;
+use contest::{Chance, Contest};
 
 /// Why a task is where it is. Its JSON is what `bellwether explain` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -53,15 +58,6 @@ pub struct Why {
     pub text: String,
 }
 
-/// What was read about the task, beyond the task itself.
-#[derive(Debug, Clone, Default, PartialEq, Eq)]
-pub(crate) struct Surroundings {
-    /// What keeps its znode from being moved.
-    pub(crate) obstacle: Option<String>,
-    /// What is assigned: it takes the slots and resources of its workers.
-    pub(crate) assigned: Vec<TaskView>,
-}
-
 /// Judges. Everything was read behind one `sync` or a little later: a reason may have gone meanwhile.
 pub(crate) fn explain(view: &TaskView, overview: &Overview, around: &Surroundings) -> Explanation {
     let mut reasons = Vec::new();
@@ -69,13 +65,17 @@ pub(crate) fn explain(view: &TaskView, overview: &Overview, around: &Surrounding
         let how = if view.dead_letter { " and has a dead letter" } else { "" };
         let hint = Some(format!("see its output with: bellwether result {0}; run it again with: bellwether retry {0}", view.task));
         reasons.push(Reason { code: "ended", text: format!("it has ended: {}{how}", result.why()), hint });
-    } else {
-        unended(view, overview, around, &mut reasons);
+        return Explanation { task: view.task.clone(), state: view.state, reasons, workers: Vec::new() };
     }
-    let workers = match view.state {
-        TaskState::Pending | TaskState::Held => overview.workers.iter().map(|worker| verdict(view, worker, around)).collect(),
-        _ => Vec::new(),
-    };
+    let contest = Contest::of(view, overview, around);
+    unended(view, overview, around, &mut reasons);
+    let mut workers = Vec::new();
+    if matches!(view.state, TaskState::Pending | TaskState::Held) {
+        waits_its_turn(&contest, &mut reasons);
+        let chances = contest.chances();
+        waits_for_a_worker(view, overview, &chances, &mut reasons);
+        workers = chances.into_iter().map(|chance| chance.verdict).collect();
+    }
     Explanation { task: view.task.clone(), state: view.state, reasons, workers }
 }
 
@@ -110,10 +110,6 @@ fn unended(view: &TaskView, overview: &Overview, around: &Surroundings, reasons:
         let resume = Some("let tasks be assigned again with: bellwether master resume".to_owned());
         because("paused", format!("nothing is assigned since {}, because somebody paused it{why}", paused.since), resume);
     }
-    for (label, pace) in overview.rates.iter().filter(|(label, _)| Label::parse(label).is_some_and(|label| label.is_of(&view.labels))) {
-        let text = format!("tasks with {label} are assigned no faster than {}, and it waits for its turn among them", pace.rate);
-        because("rate", text, Some("change coordinator.rate, and reload the coordinators".to_owned()));
-    }
     if let Some(first) = view.after.first() {
         let parents: Vec<&str> = view.after.iter().map(TaskName::as_str).collect();
         let hint = Some(format!("see how far they are with: bellwether status {first}"));
@@ -127,68 +123,52 @@ fn unended(view: &TaskView, overview: &Overview, around: &Surroundings, reasons:
         };
         because(code, why, None);
     }
-    if matches!(view.state, TaskState::Pending | TaskState::Held) {
-        waits_for_a_worker(view, overview, around, reasons);
+}
+
+/// That it is held back by the rate of a label.
+fn waits_its_turn(contest: &Contest<'_>, reasons: &mut Vec<Reason>) {
+    for (label, turn) in contest.turns() {
+        let ahead = match turn.ahead {
+            0 => "it is the next of them".to_owned(),
+            1 => "one of them goes before it".to_owned(),
+            ahead => format!("{ahead} of them go before it"),
+        };
+        let wait = turn.wait.map(|wait| format!(", for {} at least", humantime::format_duration(whole(wait)))).unwrap_or_default();
+        let text = format!("tasks with {label} are assigned no faster than {}, and it waits for its turn: {ahead}{wait}", turn.rate);
+        let hint = Some("change coordinator.rate, and reload the coordinators".to_owned());
+        reasons.push(Reason { code: "rate", text, hint });
     }
 }
 
-fn waits_for_a_worker(view: &TaskView, overview: &Overview, around: &Surroundings, reasons: &mut Vec<Reason>) {
+/// What people say: seconds, but for what is shorter.
+fn whole(wait: Duration) -> Duration {
+    if wait < Duration::from_secs(1) { Duration::from_millis(u64::from(wait.subsec_millis())) } else { Duration::from_secs(wait.as_secs()) }
+}
+
+fn waits_for_a_worker(view: &TaskView, overview: &Overview, chances: &[Chance], reasons: &mut Vec<Reason>) {
     let mut because = |code, text: String, hint: Option<String>| reasons.push(Reason { code, text, hint });
-    let verdicts: Vec<Verdict> = overview.workers.iter().map(|worker| verdict(view, worker, around)).collect();
-    let able = overview.workers.iter().filter(|worker| !unfit(view, worker, around)).count();
-    if verdicts.is_empty() {
+    let able: Vec<&Chance> = chances.iter().filter(|chance| chance.fit).collect();
+    let kept = |chance: &&Chance| chance.verdict.excluded.iter().any(|why| why.code == "kept");
+    if chances.is_empty() {
         let start = format!("start one with: bellwether-worker {}", overview.zookeeper);
         because("no-worker", "no worker is registered".to_owned(), Some(start));
-    } else if able == 0 {
+    } else if able.is_empty() {
         let hint = Some("see what they offer with: bellwether worker list".to_owned());
-        because("no-worker-fits", format!("none of the {} registered workers may run it", verdicts.len()), hint);
-    } else if verdicts.iter().all(|verdict| !verdict.excluded.is_empty()) {
+        because("no-worker-fits", format!("none of the {} registered workers may run it", chances.len()), hint);
+    } else if chances.iter().any(|chance| chance.verdict.excluded.is_empty()) {
+        if view.state == TaskState::Pending {
+            let hint = Some("ask again, or see what the master does in its log".to_owned());
+            because("on-its-way", "a worker has a free slot for it: the master is about to assign it".to_owned(), hint);
+        }
+    } else {
         let pending = overview.queue.pending;
-        let text = format!("the {able} workers that may run it have no room for it now; {pending} tasks are pending in all");
+        if let Some(chance) = able.iter().copied().find(kept) {
+            let why: Vec<&str> = chance.verdict.excluded.iter().map(|why| why.text.as_str()).collect();
+            because("kept-room", format!("{} has room, but {}", chance.verdict.worker, why.join("; ")), None);
+        }
+        let text = format!("the {} workers that may run it have no room for it now; {pending} tasks are pending in all", able.len());
         because("no-free-slot", text, None);
-    } else if view.state == TaskState::Pending {
-        let hint = Some("ask again, or see what the master does in its log".to_owned());
-        because("on-its-way", "a worker has a free slot for it: the master is about to assign it".to_owned(), hint);
     }
-}
-
-/// Whether a worker can never run it as both are now.
-fn unfit(view: &TaskView, worker: &WorkerView, around: &Surroundings) -> bool {
-    worker.foreign || exclusions(view, worker, around).iter().any(|exclusion| !exclusion.passes())
-}
-
-/// What the master's planner says of the worker.
-fn exclusions(view: &TaskView, worker: &WorkerView, around: &Surroundings) -> Vec<Exclusion> {
-    let others: Vec<&TaskView> = around.assigned.iter().filter(|other| other.worker.as_ref() == Some(&worker.worker)).collect();
-    let skills = Skills { commands: worker.commands, kinds: worker.kinds.clone() };
-    let offer = Offer {
-        worker: &worker.worker,
-        skills: &skills,
-        labels: &worker.labels,
-        has: Amount { slots: worker.slots, resources: worker.resources.clone() },
-        taken: others.iter().fold(Amount::default(), |mut sum, other| {
-            sum.add(&amount(other));
-            sum
-        }),
-        tasks: worker.assigned,
-        lookahead: 0,
-        reserved: false,
-        draining: worker.drain.is_some(),
-    };
-    let (kind, labels) = (view.kind.clone(), view.require.clone());
-    offer.exclusions(&Requirement { kind, labels, amount: amount(view), ..Requirement::default() })
-}
-
-fn amount(view: &TaskView) -> Amount {
-    Amount { slots: view.slots.unwrap_or(1), resources: view.resources.clone() }
-}
-
-fn verdict(view: &TaskView, worker: &WorkerView, around: &Surroundings) -> Verdict {
-    let excluded = match worker.foreign {
-        true => vec![Why { code: "foreign", text: "it is a foreign worker".to_owned() }],
-        false => exclusions(view, worker, around).iter().map(|why| Why { code: why.word(), text: why.to_string() }).collect(),
-    };
-    Verdict { worker: worker.worker.clone(), excluded }
 }
 
 #[cfg(test)]
@@ -197,7 +177,7 @@ mod tests {
     use jiff::Timestamp;
 
     use super::*;
-    use crate::overview::{Master, Paused};
+    use crate::overview::{Master, Paused, WorkerView};
 
     fn pending(payload: &str) -> TaskView {
         TaskView::living(TaskName::listed("t"), TaskState::Pending, None, payload.as_bytes(), Timestamp::UNIX_EPOCH)
@@ -285,6 +265,33 @@ mod tests {
             .insert("team=blue".to_owned(), bellwether_core::protocol::admission::PaceRecord { rate: "1/m".to_owned(), spent_us: 0 });
         assert_eq!(codes(&pending(r#"{"bellwether":1,"shell":"x","labels":{"team":"blue"}}"#), &overview), ["rate", "on-its-way"]);
         assert_eq!(codes(&pending(r#"{"bellwether":1,"shell":"x","labels":{"team":"red"}}"#), &overview), ["on-its-way"]);
+        let blue =
+            |name: &str| TaskView { task: TaskName::listed(name), ..pending(r#"{"bellwether":1,"shell":"x","labels":{"team":"blue"}}"#) };
+        let known = Surroundings { waiting: vec![blue("s"), blue("t")], now: Some(Timestamp::UNIX_EPOCH), ..Surroundings::default() };
+        let told = |task: &TaskView| explain(task, &overview, &known).reasons[0].clone();
+        assert_eq!(told(&blue("s")).code, "on-its-way", "it is let go at once");
+        let text = told(&blue("t")).text;
+        assert!(text.ends_with("it waits for its turn: one of them goes before it, for 59s at least"), "{text}");
+    }
+
+    #[test]
+    fn for_whom_room_is_kept_is_named() {
+        let overview = cluster(vec![worker(2, 1, None)]);
+        let busy = TaskView { worker: Some(WorkerId::listed("w")), ..pending("echo") };
+        let wide = TaskView { task: TaskName::listed("a"), ..pending(r#"{"bellwether":1,"shell":"x","slots":2}"#) };
+        let resting = TaskView { task: TaskName::listed("0"), state: TaskState::Held, not_before: Some(Timestamp::MAX), ..wide.clone() };
+        let view = pending("echo");
+        let around = |waiting: &[&TaskView]| {
+            let waiting = waiting.iter().copied().chain([&view]).cloned().collect();
+            Surroundings { assigned: vec![busy.clone()], waiting, ..Surroundings::default() }
+        };
+        let explanation = explain(&view, &overview, &around(&[&wide]));
+        let codes: Vec<&str> = explanation.reasons.iter().map(|reason| reason.code).collect();
+        assert_eq!((codes.as_slice(), explanation.workers[0].excluded[0].code), (&["kept-room", "no-free-slot"][..], "kept"));
+        let why = "w has room, but what is free of it is kept for a, which goes before and needs more";
+        assert_eq!(explanation.reasons[0].text, why);
+        assert_eq!(explain(&view, &overview, &around(&[])).reasons[0].code, "on-its-way");
+        assert_eq!(explain(&view, &overview, &around(&[&resting])).reasons[0].code, "on-its-way", "what rests keeps no room");
     }
 
     #[test]

@@ -7,7 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
 
-use crate::protocol::admission::{Closure, Excess, Label};
+use crate::protocol::admission::{Closure, Excess, Label, PaceRecord};
 
 /// How much may come in, and how fast what is given out.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -165,6 +165,35 @@ impl Rate {
     }
 }
 
+/// That a task waits for its turn among those with a label that are assigned no faster than somebody wants.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Turn {
+    /// How fast.
+    pub rate: Rate,
+    /// How many of them go before it.
+    pub ahead: u32,
+    /// When its turn comes at the earliest; unknown to whoever does not know the time.
+    pub wait: Option<Duration>,
+}
+
+/// How many of those with a label may be assigned at a time by ZooKeeper's clock, by what was noted of it. What does not say limits nothing.
+#[must_use]
+pub fn allowed(noted: &PaceRecord, now_us: i64) -> u32 {
+    Rate::parse(&noted.rate).map_or(u32::MAX, |rate| rate.allowed(rate.sane(noted.spent_us, now_us), now_us))
+}
+
+/// What a task with so many ahead of it waits for, if it does: without the time, it may.
+#[must_use]
+pub fn turn(noted: &PaceRecord, ahead: u32, now_us: Option<i64>) -> Option<Turn> {
+    let rate = Rate::parse(&noted.rate)?;
+    let Some(now_us) = now_us else { return Some(Turn { rate, ahead, wait: None }) };
+    if ahead < allowed(noted, now_us) {
+        return None;
+    }
+    let spent = rate.spend(rate.sane(noted.spent_us, now_us), now_us, ahead);
+    Some(Turn { rate, ahead, wait: Some(rate.wait(spent, now_us)) })
+}
+
 impl fmt::Display for Rate {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}", self.count, self.unit)
@@ -224,6 +253,19 @@ mod tests {
         assert_eq!([us("10/s"), us("600/m"), us("2/h")], [Some(100_000), Some(100_000), Some(1_800_000_000)]);
         assert!(["", "10", "10/d", "0/s", "-1/s", "1.5/s", "10/ s", "1000000/s"].iter().all(|text| us(text).is_none()));
         assert_eq!(Rate::parse("7/m").map(|rate| rate.to_string()), Some("7/m".to_owned()));
+    }
+
+    #[test]
+    fn whoever_may_go_at_once_does_not_wait_for_a_turn() {
+        let noted = |spent_us| PaceRecord { rate: "1/m".to_owned(), spent_us };
+        const MINUTE: i64 = 60_000_000;
+        let wait = |spent, ahead| turn(&noted(spent), ahead, Some(10 * MINUTE)).map(|turn| turn.wait.expect("the time is known").as_secs());
+        assert_eq!((wait(0, 0), wait(10 * MINUTE, 0)), (None, None));
+        assert_eq!((wait(11 * MINUTE, 0), wait(0, 1), wait(11 * MINUTE, 2)), (Some(59), Some(59), Some(179)));
+        let unknown = turn(&noted(0), 3, None).expect("it may");
+        assert_eq!((unknown.ahead, unknown.wait), (3, None));
+        assert_eq!(turn(&PaceRecord { rate: "soon".to_owned(), spent_us: 0 }, 9, Some(0)), None);
+        assert_eq!((allowed(&noted(0), 0), allowed(&noted(MINUTE), 0)), (1, 0));
     }
 
     proptest! {

@@ -14,6 +14,7 @@
 
 mod amount;
 mod offer;
+mod prospect;
 mod recall;
 mod skills;
 
@@ -27,6 +28,7 @@ use crate::view::Entry;
 
 pub use amount::Amount;
 pub use offer::{Exclusion, Offer};
+pub use prospect::prospects;
 pub use recall::{Holder, Recall, recalls};
 pub use skills::Skills;
 
@@ -205,10 +207,9 @@ pub fn solve(queue: &Queue, offers: Vec<Offer<'_>>, limit: usize) -> Vec<Placeme
 #[must_use]
 pub fn solve_within(queue: &Queue, mut offers: Vec<Offer<'_>>, limit: usize, allowances: &mut Allowances) -> Vec<Placement> {
     // 1. One cursor per kind of requirement, each at its best task.
-    let permitted = queue.queues.iter().filter(|(requirement, _)| allowances.permit(requirement));
-    let mut cursors: Vec<_> = permitted.map(|(requirement, tickets)| (requirement, tickets.iter().peekable())).collect();
+    let mut cursors = queue.cursors(allowances);
     let mut plan = Vec::new();
-    keep_room(&mut cursors, &mut offers);
+    let _ = keep_room(&mut cursors, &mut offers);
     while plan.len() < limit {
         // 2. The best task among those that some worker would take now. A kind that nobody takes now is dropped: offers only shrink.
         cursors.retain_mut(|(requirement, tickets)| {
@@ -231,22 +232,22 @@ pub fn solve_within(queue: &Queue, mut offers: Vec<Offer<'_>>, limit: usize, all
 type Cursor<'a> = (&'a Requirement, std::iter::Peekable<std::collections::btree_set::Iter<'a, Ticket>>);
 
 /// If the best task of all that somebody could ever run finds no room now, what it needs counts as taken where the least is missing:
-/// what else is placed there may not make it wait longer. As long as it waits that can only become less, here or on another worker.
-fn keep_room(cursors: &mut [Cursor<'_>], offers: &mut [Offer<'_>]) {
+/// what else is placed there may not make it wait longer. As long as it waits that can only become less, here or on another worker. The task
+/// that room is kept for, if it is.
+fn keep_room(cursors: &mut [Cursor<'_>], offers: &mut [Offer<'_>]) -> Option<Ticket> {
     let heads = cursors.iter_mut().filter_map(|(requirement, tickets)| tickets.peek().map(|ticket| (*ticket, *requirement)));
     let possible = heads.filter(|(_, requirement)| offers.iter().any(|offer| offer.may_take(requirement)));
-    let Some((_, requirement)) = possible.min_by_key(|(ticket, _)| *ticket) else { return };
+    let (ticket, requirement) = possible.min_by_key(|(ticket, _)| *ticket)?;
     if offers.iter().any(|offer| offer.takes(requirement)) {
-        return;
+        return None;
     }
     let missing = |offer: &Offer<'_>| match requirement.alone {
         true => u64::from(offer.taken.slots),
         false => requirement.amount.lacks(&offer.taken, &offer.has),
     };
     let able = offers.iter_mut().filter(|offer| offer.may_take(requirement));
-    if let Some(kept) = able.min_by_key(|offer| (missing(offer), offer.share(), offer.worker)) {
-        kept.take(requirement);
-    }
+    able.min_by_key(|offer| (missing(offer), offer.share(), offer.worker))?.take(requirement);
+    Some(ticket.clone())
 }
 
 #[cfg(test)]

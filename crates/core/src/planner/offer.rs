@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 
 use super::{Amount, Requirement, Skills};
-use crate::protocol::WorkerId;
+use crate::protocol::{TaskName, WorkerId};
 
 /// What a worker has to offer. Built from what a master believes, or by whoever explains why a task waits.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -84,6 +84,11 @@ pub enum Exclusion {
     },
     /// It has a task that must run alone.
     Reserved,
+    /// Its room is kept for a task that goes before, and needs more than is free.
+    Kept {
+        /// That task.
+        task: TaskName,
+    },
 }
 
 impl Exclusion {
@@ -91,7 +96,9 @@ impl Exclusion {
     #[must_use]
     pub fn passes(&self) -> bool {
         match self {
-            Exclusion::Full { .. } | Exclusion::Used { .. } | Exclusion::NotIdle { .. } | Exclusion::Reserved => true,
+            Exclusion::Full { .. } | Exclusion::Used { .. } | Exclusion::NotIdle { .. } | Exclusion::Reserved | Exclusion::Kept { .. } => {
+                true
+            }
             Exclusion::Draining | Exclusion::Kind(_) | Exclusion::Label { .. } | Exclusion::Slots { .. } | Exclusion::Resource { .. } => {
                 false
             }
@@ -111,6 +118,7 @@ impl Exclusion {
             Exclusion::Used { .. } => "resource-used",
             Exclusion::NotIdle { .. } => "not-idle",
             Exclusion::Reserved => "reserved",
+            Exclusion::Kept { .. } => "kept",
         }
     }
 }
@@ -129,6 +137,7 @@ impl fmt::Display for Exclusion {
             Exclusion::Used { name, wanted, free } => write!(f, "{name}={free} of it is free, the task needs {name}={wanted}"),
             Exclusion::NotIdle { tasks } => write!(f, "the task must run alone, and it has {tasks} others"),
             Exclusion::Reserved => write!(f, "it has a task that must run alone"),
+            Exclusion::Kept { task } => write!(f, "what is free of it is kept for {task}, which goes before and needs more"),
         }
     }
 }

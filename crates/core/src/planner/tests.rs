@@ -103,6 +103,35 @@ fn the_oldest_is_found_behind_younger_ones_of_higher_priority() {
     assert_eq!(queue.oldest(), Some(&ticket(0, 10).entry));
 }
 
+#[test]
+fn who_waits_behind_kept_room_is_told_for_whom_it_is_kept() {
+    let (a, b, none) = (WorkerId::listed("a"), WorkerId::listed("b"), BTreeMap::new());
+    let mut queue = Queue::default();
+    queue.insert(&wide(4, &[]), ticket(0, 1));
+    queue.insert(&Requirement::default(), ticket(0, 2));
+    let offers = [offer(&a, &none, 4, 2), offer(&b, &none, 1, 1)];
+    let told = |requirement: &Requirement, ticket: Option<&Ticket>, allowances: &Allowances| -> Vec<Vec<&str>> {
+        let all = prospects(&queue, &offers, allowances, requirement, ticket);
+        all.iter().map(|why| why.iter().map(Exclusion::word).collect()).collect()
+    };
+    let free = Allowances::default();
+    assert_eq!(told(&Requirement::default(), Some(&ticket(0, 2)), &free), [vec!["kept"], vec!["full"]]);
+    assert_eq!(told(&Requirement::default(), None, &free), [vec!["kept"], vec!["full"]], "not submitted yet");
+    assert_eq!(told(&wide(4, &[]), Some(&ticket(0, 1)), &free), [vec!["full"], vec!["slots"]], "it is its own room");
+    let why = prospects(&queue, &offers, &free, &Requirement::default(), None);
+    assert_eq!(why[0][0].to_string(), "what is free of it is kept for t1, which goes before and needs more");
+    assert!(solve(&queue, offers.to_vec(), 10).is_empty(), "as the plan does");
+    // What a rate holds back keeps no room.
+    let blue = Label::parse("team=blue").expect("a label");
+    let mut queue = Queue::default();
+    let limited = Requirement { limited: Some(vec![blue.clone()].into()), ..wide(4, &[]) };
+    queue.insert(&limited, ticket(0, 1));
+    let mut none_left = Allowances::default();
+    none_left.allow(blue.clone(), 0);
+    assert_eq!(prospects(&queue, &offers, &none_left, &Requirement::default(), None)[0], []);
+    assert_eq!((queue.ahead(&blue, &ticket(0, 2)), queue.ahead(&blue, &ticket(0, 1))), (1, 0));
+}
+
 proptest! {
     #[test]
     fn nobody_is_overloaded_nothing_is_placed_twice_and_no_slot_stays_free_while_its_task_waits(
