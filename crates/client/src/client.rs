@@ -26,8 +26,11 @@ use crate::waiting::{Expect, Waiter};
 
 mod judging;
 mod mending;
+mod rehearsing;
 mod scheduling;
 mod submitting;
+
+pub use rehearsing::{Foresight, Prospect, Rehearsed};
 
 /// A client of one cluster. Clones are the same client; when the last is dropped, its session ends.
 #[derive(Debug, Clone)]

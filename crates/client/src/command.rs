@@ -11,6 +11,7 @@ mod context;
 mod dead;
 mod dev;
 mod doctor;
+mod dry_run;
 mod events;
 mod explain;
 mod failure;
@@ -141,10 +142,12 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Submit(submit) => {
             submit.rhythm.check()?;
             submit.group.check()?;
-            let waiting = submit.waiting();
+            let (waiting, dry_run, at) = (submit.waiting(), submit.dry_run, submit.task.at);
             match submit.rhythm.is_given() {
+                _ if submit.group.file.is_some() && dry_run => dry_run::group(ctx, group::read(ctx, submit.group).await?).await,
                 _ if submit.group.file.is_some() => group::submit(ctx, submit.group, submit.task, waiting).await,
-                true => schedule::make(ctx, submit::new(ctx, submit.task).await?, submit.rhythm).await,
+                true => schedule::make(ctx, submit::new(ctx, submit.task).await?, submit.rhythm, dry_run).await,
+                false if dry_run => dry_run::task(ctx, submit::new(ctx, submit.task).await?, at).await,
                 false => submit::run(ctx, submit.task, waiting).await,
             }
         }

@@ -69,7 +69,7 @@ pub use bellwether_core::protocol::result::{TaskOutcome, TaskResult};
 pub use bellwether_core::protocol::schedule::ScheduleRecord;
 pub use bellwether_core::protocol::{ScheduleName, TaskName, WorkerId};
 pub use bellwether_core::typed::Task;
-pub use client::{Cancel, Client};
+pub use client::{Cancel, Client, Foresight, Prospect, Rehearsed};
 pub use diagnosing::{Finding, Fix, Severity};
 pub use error::{ClosedBecause, Error, SubmitError};
 pub use explaining::{Explanation, Reason, Verdict, Why};

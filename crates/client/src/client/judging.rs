@@ -32,7 +32,7 @@ impl Client {
         Ok(explaining::explain(&view, &overview, &around))
     }
 
-    async fn look_around(&self, around: &mut Surroundings) -> Result<(), Error> {
+    pub(super) async fn look_around(&self, around: &mut Surroundings) -> Result<(), Error> {
         let assigned = self.list(Filter { states: vec![TaskState::Assigned], ..Filter::default() });
         around.assigned = assigned.await?.tasks;
         let states = vec![TaskState::Pending, TaskState::Held];

@@ -21,6 +21,17 @@ impl Client {
     /// # Errors
     /// [`SubmitError`]: what is wrong with it; [`Error::ScheduleExists`] if there is another one of this name.
     pub async fn make_schedule(&self, name: &ScheduleName, task: NewTask, record: ScheduleRecord) -> Result<Scheduled, SubmitError> {
+        let record = self.schedule_of(name, task, record)?;
+        let name = name.clone();
+        let made = self.ask(move |store| {
+            let (name, record) = (name.clone(), record.clone());
+            async move { schedules::make(&store, &name, &record).await }
+        });
+        Ok(made.await??)
+    }
+
+    /// The schedule, with the task as it is made at each tick.
+    pub(super) fn schedule_of(&self, name: &ScheduleName, task: NewTask, record: ScheduleRecord) -> Result<ScheduleRecord, SubmitError> {
         let settings = &self.inner.settings;
         let mut envelope = task.envelope(&settings.submitter, settings.payload_max)?;
         if let Some(signer) = &settings.signer {
@@ -28,12 +39,7 @@ impl Client {
         }
         let record = ScheduleRecord { task: envelope, ..record };
         record.check().map_err(SubmitError::BadSchedule)?;
-        let name = name.clone();
-        let made = self.ask(move |store| {
-            let (name, record) = (name.clone(), record.clone());
-            async move { schedules::make(&store, &name, &record).await }
-        });
-        Ok(made.await??)
+        Ok(record)
     }
 
     /// All schedules, by name.

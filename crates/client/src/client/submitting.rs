@@ -51,7 +51,7 @@ impl Client {
         self.submit_all(guard, None, submittals).await
     }
 
-    fn submittals(&self, names: &[TaskName], tasks: Vec<NewTask>) -> Result<Vec<Submittal>, SubmitError> {
+    pub(super) fn submittals(&self, names: &[TaskName], tasks: Vec<NewTask>) -> Result<Vec<Submittal>, SubmitError> {
         let settings = &self.inner.settings;
         let submittal = |(task, new): (&TaskName, NewTask)| {
             let held = new.is_held();
@@ -71,7 +71,7 @@ impl Client {
     }
 
     /// Of a single task with a key, that of the key.
-    fn guard_of(&self, names: &[TaskName], tasks: &[NewTask]) -> Result<Guard, SubmitError> {
+    pub(super) fn guard_of(&self, names: &[TaskName], tasks: &[NewTask]) -> Result<Guard, SubmitError> {
         let Some(task) = tasks.iter().find(|task| task.envelope.key.is_some()) else { return Ok(self.new_guard()) };
         let (Some(key), [name], [_]) = (&task.envelope.key, names, tasks) else {
             return Err(SubmitError::Contradictory("a key is for one task, and several are submitted together".to_owned()));
@@ -127,7 +127,7 @@ impl Client {
     }
 
     /// As [`submittals`](Self::submittals); says which element it is that cannot be submitted.
-    fn elements(&self, names: &[TaskName], tasks: Vec<NewTask>) -> Result<Vec<Submittal>, SubmitError> {
+    pub(super) fn elements(&self, names: &[TaskName], tasks: Vec<NewTask>) -> Result<Vec<Submittal>, SubmitError> {
         let element = |((index, name), task): ((u32, &TaskName), NewTask)| {
             let made = self.submittals(std::slice::from_ref(name), vec![task]);
             made.map_err(|why| SubmitError::Element { index, why: Box::new(why) })
@@ -137,7 +137,7 @@ impl Client {
     }
 
     /// What a task waits for must be there when it is submitted.
-    async fn look_for_parents(&self, parents: BTreeSet<TaskName>) -> Result<(), SubmitError> {
+    pub(super) async fn look_for_parents(&self, parents: BTreeSet<TaskName>) -> Result<(), SubmitError> {
         for parent in parents {
             let asked = parent.clone();
             let found = self.ask(move |store| {

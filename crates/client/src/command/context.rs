@@ -79,8 +79,7 @@ impl Context {
 
     /// A client with a session. While there is none, says so.
     pub(crate) async fn client(&self) -> Result<&Client, Failure> {
-        let client = Client::start(ClientSettings::of(&self.settings, self.request_timeout))?;
-        let client = self.client.get_or_init(|| client);
+        let client = self.started_client()?;
         let connected = client.connected();
         tokio::pin!(connected);
         let (begun, mut said) = (Instant::now(), false);
@@ -95,6 +94,15 @@ impl Context {
                 self.printer.note(&format!("no session with zookeeper at {address} yet: {why}; trying for {patience} (--request-timeout)"));
             }
         }
+    }
+
+    /// The client, which may have no session yet.
+    pub(crate) fn started_client(&self) -> Result<&Client, Failure> {
+        if let Some(client) = self.client.get() {
+            return Ok(client);
+        }
+        let client = Client::start(ClientSettings::of(&self.settings, self.request_timeout))?;
+        Ok(self.client.get_or_init(|| client))
     }
 
     /// The client, if there was a need for one.

@@ -38,29 +38,21 @@ pub(super) struct Shown<'a> {
 /// `bellwether submit -f`: prints the id of the group, and with `wait` goes on as `bellwether wait`.
 pub(crate) async fn submit(ctx: &Context, arguments: GroupArgs, task: TaskArgs, wait: Option<Waiting>) -> Result<u8, Failure> {
     let TaskArgs { name, wait_admission, .. } = task;
-    let GroupArgs { file, max_fails, partial } = arguments;
-    let Some(file) = file else { return Err(Failure::usage("there is no file")) };
-    let payload_max = ctx.settings.task.payload_max.as_usize();
-    // Somebody may be typing it, and must be able to interrupt that.
-    let read = tokio::task::spawn_blocking(move || tasks_file::read(&file, partial, payload_max)).await;
-    let (mut tasks, bad) = read.map_err(|error| Failure::error("error", error.to_string()))??;
-    bad.iter().for_each(|bad| ctx.printer.note(&format!("{bad}; it is left out")));
-    let trace = submit::trace_of_environment();
-    tasks.iter_mut().for_each(|element| element.task.envelope.trace.clone_from(&trace));
-    let size = tasks.len();
+    let new = NewGroup { name, ..read(ctx, arguments).await? };
+    let size = new.tasks.len();
     let client = ctx.client().await?;
     if wait.is_some() {
         client.expect().await;
     }
     if let Some(patience) = wait_admission {
-        let kinds: BTreeSet<_> = tasks.iter().map(|element| element.task.envelope.labels.clone()).collect();
+        let kinds: BTreeSet<_> = new.tasks.iter().map(|element| element.task.envelope.labels.clone()).collect();
         for labels in &kinds {
             client.admitted(labels, patience).await?;
         }
     }
     let group = client.new_name();
     ctx.submitting(&group);
-    client.submit_group_as(group.clone(), NewGroup { tasks, max_fails, name }).await?;
+    client.submit_group_as(group.clone(), new).await?;
     memory::remember(&ctx.address(), std::slice::from_ref(&group));
     ctx.going_on(std::slice::from_ref(&group));
     match ctx.printer.output {
@@ -75,6 +67,20 @@ pub(crate) async fn submit(ctx: &Context, arguments: GroupArgs, task: TaskArgs, 
             wait::run(ctx, &elements, &[group], waiting).await
         }
     }
+}
+
+/// The group that a file describes.
+pub(crate) async fn read(ctx: &Context, arguments: GroupArgs) -> Result<NewGroup, Failure> {
+    let GroupArgs { file, max_fails, partial } = arguments;
+    let Some(file) = file else { return Err(Failure::usage("there is no file")) };
+    let payload_max = ctx.settings.task.payload_max.as_usize();
+    // Somebody may be typing it, and must be able to interrupt that.
+    let read = tokio::task::spawn_blocking(move || tasks_file::read(&file, partial, payload_max)).await;
+    let (mut tasks, bad) = read.map_err(|error| Failure::error("error", error.to_string()))??;
+    bad.iter().for_each(|bad| ctx.printer.note(&format!("{bad}; it is left out")));
+    let trace = submit::trace_of_environment();
+    tasks.iter_mut().for_each(|element| element.task.envelope.trace.clone_from(&trace));
+    Ok(NewGroup { tasks, max_fails, name: None })
 }
 
 /// `bellwether status ID`: a group, or a task.

@@ -12,6 +12,7 @@ use serde::Serialize;
 
 use super::arguments::{RhythmArgs, ScheduleCommand, SchedulesArgs};
 use super::context::{Context, Versioned};
+use super::dry_run;
 use super::failure::Failure;
 use super::table::{Table, ago, ahead, or_dash};
 
@@ -37,8 +38,8 @@ impl RhythmArgs {
 }
 
 /// Makes a schedule, and prints its name.
-pub(crate) async fn make(ctx: &Context, task: NewTask, rhythm: RhythmArgs) -> Result<u8, Failure> {
-    let client = ctx.client().await?;
+pub(crate) async fn make(ctx: &Context, task: NewTask, rhythm: RhythmArgs, dry_run: bool) -> Result<u8, Failure> {
+    let client = if dry_run { ctx.started_client()? } else { ctx.client().await? };
     let name = match &task.envelope.name {
         Some(name) => ScheduleName::parse(name).map_err(|bad| Failure::usage(format!("--name {name:?}: {bad}")))?,
         None => client.new_schedule_name(),
@@ -48,6 +49,9 @@ pub(crate) async fn make(ctx: &Context, task: NewTask, rhythm: RhythmArgs) -> Re
     (record.cron, record.timezone) = (rhythm.cron, rhythm.timezone);
     record.missed = rhythm.missed.map(Into::into).unwrap_or_default();
     record.overlap = rhythm.overlap.map(Into::into).unwrap_or_default();
+    if dry_run {
+        return dry_run::schedule(ctx, name, task, record).await;
+    }
     match client.make_schedule(&name, task, record).await? {
         Scheduled::Made => ctx.printer.note(&format!("see what it does with: bellwether schedule show {name}")),
         Scheduled::WasThere => ctx.printer.note(&format!("schedule {name} was there already, and asks for the same")),

@@ -18,7 +18,7 @@ use super::context::Versioned;
 use super::failure::Problem;
 use super::printer::Printer;
 use super::{
-    Failure, acl, bench, cancel, config, dead, dev, doctor, forget, group, key, master, schedule, submit, tasks_file, wait, worker,
+    Failure, acl, bench, cancel, config, dead, dev, doctor, dry_run, forget, group, key, master, schedule, submit, tasks_file, wait, worker,
 };
 
 /// One form of what a command prints.
@@ -39,7 +39,14 @@ const FORMS: &[(&str, &[Form])] = &[
     ("error", &[bare::<Problem>]),
     (
         "submit",
-        &[of::<submit::Submitted>, of::<group::Submitted>, of::<schedule::Schedules<ScheduleName>>, of::<wait::Waited>, bare::<TaskResult>],
+        &[
+            of::<submit::Submitted>,
+            of::<group::Submitted>,
+            of::<schedule::Schedules<ScheduleName>>,
+            of::<wait::Waited>,
+            bare::<TaskResult>,
+            of::<dry_run::DryRun>,
+        ],
     ),
     ("run", &[bare::<TaskResult>]),
     ("wait", &[of::<wait::Waited>, bare::<TaskResult>]),

@@ -72,7 +72,7 @@ pub(crate) async fn new(ctx: &Context, task: TaskArgs) -> Result<NewTask, Failur
 const YEAR: Duration = Duration::from_secs(366 * 24 * 3600);
 
 /// How long until then. What has passed a moment ago is now.
-fn until(at: Timestamp, now: Timestamp) -> Result<Duration, Failure> {
+pub(super) fn until(at: Timestamp, now: Timestamp) -> Result<Duration, Failure> {
     const MOMENT: i64 = 60;
     let ahead = at.as_millisecond().saturating_sub(now.as_millisecond());
     if ahead < -MOMENT * 1000 {

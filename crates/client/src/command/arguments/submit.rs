@@ -68,6 +68,9 @@ pub(crate) struct SubmitArgs {
     /// While it waits, draw how many have ended, on a terminal
     #[arg(long, requires = "wait")]
     pub(crate) progress: bool,
+    /// Submit nothing: look at everything that a submission looks at, and say what would become of it
+    #[arg(long, conflicts_with_all = ["wait", "wait_admission"])]
+    pub(crate) dry_run: bool,
 }
 
 /// What to run.

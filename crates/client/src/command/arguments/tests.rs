@@ -100,7 +100,8 @@ fn a_flag_comes_before_a_setting_and_that_before_a_variable() {
 
 #[test]
 fn what_is_said_of_one_task_is_not_said_of_a_file() {
-    let allowed = ["file", "max_fails", "partial", "name", "wait", "progress", "help", "timezone", "missed", "overlap", "wait_admission"];
+    let allowed =
+        ["file", "max_fails", "partial", "name", "wait", "progress", "help", "timezone", "missed", "overlap", "wait_admission", "dry_run"];
     let mut command = Arguments::command();
     command.build();
     let submit = command.find_subcommand("submit").expect("submit").clone();
