@@ -1,12 +1,13 @@
 //! The znode protocol: everything that crosses a process boundary, and nothing that decides.
 //!
 //! Paths ([`path`]), names ([`name`]), payloads ([`payload`]), results ([`result`]), the records of services ([`record`]), schedules ([`schedule`]), signatures
-//! ([`signature`]), the layout ([`layout`]), changes seen through watches ([`change`]), admission
+//! ([`signature`]), arrays ([`array`]), the layout ([`layout`]), changes seen through watches ([`change`]), admission
 //! ([`admission`]), transactions ([`multi`]), trace context ([`trace`]), who may take part ([`version`]), and who may do what where
 //! ([`acl`]).
 
 pub mod acl;
 pub mod admission;
+pub mod array;
 pub mod change;
 pub mod group;
 pub mod key;

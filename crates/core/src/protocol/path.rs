@@ -1,5 +1,6 @@
 //! Where things are. All paths are relative to the root that the session was opened with.
 
+use super::array::PieceName;
 use super::name::{TaskName, WorkerId};
 use super::schedule::ScheduleName;
 
@@ -134,6 +135,42 @@ pub fn submitted(guard: &str) -> String {
 #[must_use]
 pub fn group(group: &TaskName) -> String {
     join(GROUPS, group.as_str())
+}
+
+/// `/bellwether/arrays/<array>`: what its elements run
+#[must_use]
+pub fn array(array: &TaskName) -> String {
+    join(ARRAYS, array.as_str())
+}
+
+/// `/bellwether/arrays/<array>/todo`: what is not given out, as long as the array has not ended
+#[must_use]
+pub fn array_todo(array: &TaskName) -> String {
+    format!("{ARRAYS}/{array}/todo")
+}
+
+/// `/bellwether/arrays/<array>/lines`
+#[must_use]
+pub fn array_lines(array: &TaskName) -> String {
+    format!("{ARRAYS}/{array}/lines")
+}
+
+/// `/bellwether/arrays/<array>/lines/<from>`: the lines of the elements from this one on
+#[must_use]
+pub fn array_lines_chunk(array: &TaskName, from: u32) -> String {
+    format!("{ARRAYS}/{array}/lines/{from}")
+}
+
+/// `/bellwether/arrays/<array>/<from>-<to>.<attempt>`: what became of a piece, until the master has taken it in
+#[must_use]
+pub fn array_record(array: &TaskName, piece: &PieceName) -> String {
+    format!("{ARRAYS}/{array}/{piece}")
+}
+
+/// `/bellwether/arrays/<array>/results-<n>`: records that were taken in
+#[must_use]
+pub fn array_results(array: &TaskName, chunk: u32) -> String {
+    format!("{ARRAYS}/{array}/results-{chunk}")
 }
 
 /// `/bellwether/keys/<hash>`

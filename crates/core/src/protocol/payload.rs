@@ -13,6 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::array::ArrayRequest;
 use super::record::SLOTS_MAX;
 use super::result::AttemptRecord;
 use super::signature::Signature;
@@ -156,6 +157,9 @@ pub struct Envelope {
     /// The group that it is an element of. Under `/bellwether/held`, before its first attempt, it may not run before that is wholly submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<TaskName>,
+    /// Its elements, if it is an array: then the command is run once for each of them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub array: Option<ArrayRequest>,
     /// The key under which it was submitted, at most once.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -251,6 +255,7 @@ impl Envelope {
             after: Vec::new(),
             after_failure: AfterFailure::default(),
             group: None,
+            array: None,
             key: None,
             retry_of: None,
             signature: None,
@@ -522,6 +527,7 @@ fn unwrap(mut envelope: Envelope) -> Result<Task, Rejection> {
     check_environment(&envelope)?;
     check_typed(&envelope)?;
     check_slots(&envelope)?;
+    envelope.array.as_ref().map_or(Ok(()), ArrayRequest::check)?;
     Ok(Task { dialect, command, envelope })
 }
 

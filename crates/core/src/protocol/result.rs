@@ -10,6 +10,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::array::ArraySummary;
 use super::payload::{Dialect, Envelope, Rejection, Task};
 use super::{PROTOCOL_VERSION, TaskName, WorkerId};
 
@@ -217,6 +218,9 @@ pub struct TaskResult {
     /// The group that it was an element of.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub group: Option<TaskName>,
+    /// How its elements ended, if it was an array.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub array: Option<ArraySummary>,
     /// The key under which it was submitted.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -257,6 +261,7 @@ impl TaskResult {
             name: None,
             labels: BTreeMap::new(),
             group: None,
+            array: None,
             key: None,
             request: None,
         }
@@ -272,7 +277,9 @@ impl TaskResult {
         asked.start_over();
         (asked.trace, asked.retry_of) = (None, None);
         asked.set_command(&task.command);
-        let short = asked.encode().len() <= REQUEST_BYTES_MAX;
+        // The lines of an array go with it.
+        let whole = asked.array.as_ref().is_none_or(|array| array.lines.is_none());
+        let short = whole && asked.encode().len() <= REQUEST_BYTES_MAX;
         self.request = if short { serde_json::to_value(asked).ok() } else { None };
     }
 

@@ -76,6 +76,7 @@ pub fn canonical(name: &TaskName, command: &Command, envelope: &Envelope, signat
         after: _,
         after_failure: _,
         group: _,
+        array,
         key: _,
         retry_of: _,
         signature: _,
@@ -105,6 +106,7 @@ pub fn canonical(name: &TaskName, command: &Command, envelope: &Envelope, signat
     timeout_ms.iter().for_each(|timeout| parts.add("timeout_ms", &timeout.to_string()));
     retries.iter().for_each(|retries| parts.add("retries", &retries.to_string()));
     max_worker_losses.iter().for_each(|losses| parts.add("max_worker_losses", &losses.to_string()));
+    array.iter().for_each(|array| parts.add("array", &String::from_utf8_lossy(&super::record::encode(array))));
     require.iter().for_each(|(label, value)| parts.add("require", &format!("{label}={value}")));
     parts.0
 }
