@@ -7,16 +7,17 @@ mod asking;
 use std::collections::BTreeSet;
 use std::time::Duration;
 
-use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, SpawnHandle};
+use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, SpawnHandle};
 use bellwether_common::clock;
 use bellwether_common::config::{ClassicWorkers, Coordinator, Task};
 use bellwether_common::pen::Pen;
 use bellwether_common::watch::{ChangesSeen, Watch};
 use bellwether_core::admission::{Limits, Overfull, Rate};
 use bellwether_core::election;
-use bellwether_core::master::{Effect, Event, Master, Settings};
+use bellwether_core::master::{Effect, Event, Master, Named, Naming, Settings};
 use bellwether_core::protocol::admission::Label;
 use bellwether_core::protocol::{Outcome, Refusal, TaskName, Why};
+use futures::channel::oneshot;
 
 use crate::janitor::{self, JanitorActor};
 use crate::observe::{MasterObserver, TermClock};
@@ -28,7 +29,7 @@ pub(crate) use asking::{known, names, reading};
 /// With at most so many tasks that wait, a debug build checks after each event whether what is believed is consistent.
 const CHECKED_MAX: usize = 500;
 
-/// What held tasks wait for. The answer: `None` as long as not all of them are known.
+/// What held tasks wait for. The answer comes when all that are held were read; `None` as long as nobody knows which are.
 pub(crate) struct NamedByHeld;
 
 impl Message for NamedByHeld {
@@ -127,6 +128,8 @@ pub(crate) struct MasterActor {
     reconcile_interval: Duration,
     reconciling: Option<SpawnHandle>,
     watches: Vec<Watch>,
+    /// What the janitor waits for.
+    naming: Option<(Naming, oneshot::Sender<BTreeSet<TaskName>>)>,
     /// Rings when the next resting task is due.
     alarm: Option<SpawnHandle>,
     /// Counts how often the watches were armed: an answer of an earlier round is dropped.
@@ -147,6 +150,7 @@ impl MasterActor {
             reconcile_interval,
             reconciling: None,
             watches: Vec::new(),
+            naming: None,
             alarm: None,
             round: 0,
         }
@@ -167,12 +171,24 @@ impl MasterActor {
         self.feed_all(vec![event], context);
     }
 
+    /// Whoever is not answered hears that nobody knows.
+    fn answer_naming(&mut self) {
+        let Some((mut naming, answer)) = self.naming.take() else { return };
+        match self.master.name(&mut naming) {
+            Named::NotYet => self.naming = Some((naming, answer)),
+            // A janitor that is gone wants no answer.
+            Named::All(names) => drop(answer.send(names)),
+            Named::Unknown => {}
+        }
+    }
+
     fn feed_all(&mut self, events: Vec<Event>, context: &mut Context<Self>) {
         let effects = self.master.on_all(events, clock::now());
         // It looks at everything: with a large backlog it would cost more than all the rest, in builds that check at all.
         debug_assert_eq!(if self.master.view().tasks.len() > CHECKED_MAX { Ok(()) } else { self.master.sanity_check() }, Ok(()));
         self.observer.look_at(&self.master);
         self.run(effects, context);
+        self.answer_naming();
     }
 
     fn run(&mut self, effects: Vec<Effect>, context: &mut Context<Self>) {
@@ -307,10 +323,14 @@ impl Handler<ResultsPile> for MasterActor {
 }
 
 impl Handler<NamedByHeld> for MasterActor {
-    type Result = MessageResult<NamedByHeld>;
+    type Result = ResponseFuture<Option<BTreeSet<TaskName>>>;
 
     fn handle(&mut self, _: NamedByHeld, _: &mut Context<Self>) -> Self::Result {
-        MessageResult(self.master.knows_all().then(|| self.master.named_by_held()))
+        let (answer, answered) = oneshot::channel();
+        // Of an earlier question the janitor waits for no answer any more.
+        self.naming = self.master.begin_naming().map(|naming| (naming, answer));
+        self.answer_naming();
+        Box::pin(async move { answered.await.ok() })
     }
 }
 

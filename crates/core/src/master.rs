@@ -43,6 +43,7 @@ use crate::view::{Counts, Entry, Lane, Question, Ready, View};
 pub use admitting::Board;
 pub use ground::{Aged, Ground};
 use items::{Batch, Item};
+pub use parents::{Named, Naming};
 
 /// What happened, as the master's shell reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]

@@ -19,6 +19,23 @@ use crate::protocol::payload::{AfterFailure, Envelope};
 use crate::protocol::result::{Status, TaskOutcome, decode_status};
 use crate::view::{Entry, Question, UNTIL_TOLD, Waiting};
 
+/// A question which tasks are named by held ones; before the answer, everything is read that was held when it was asked.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Naming {
+    unread: BTreeSet<TaskName>,
+}
+
+/// How far that is.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Named {
+    /// Lists are being read: nobody knows what is held.
+    Unknown,
+    /// Something that was held is being read.
+    NotYet,
+    /// All of them.
+    All(BTreeSet<TaskName>),
+}
+
 /// Held tasks that name others, and those that they name.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Parents {
@@ -149,10 +166,27 @@ impl Master {
         self.parents.parents.contains_key(task)
     }
 
-    /// All tasks that held ones name.
+    /// Begins to find out all tasks that held ones name. `None`: not everything was listed.
     #[must_use]
-    pub fn named_by_held(&self) -> BTreeSet<TaskName> {
-        self.parents.parents.keys().cloned().collect()
+    pub fn begin_naming(&self) -> Option<Naming> {
+        let unread = self.view.held.iter().filter(|(_, waiting)| matches!(waiting, Waiting::Unread(_))).map(|(task, _)| task.clone());
+        self.knows_all().then(|| Naming { unread: unread.collect() })
+    }
+
+    /// All tasks that held ones name, as soon as each of those was read that was held when it was asked. What comes later is not waited
+    /// for: somebody submits always.
+    #[must_use]
+    pub fn name(&self, naming: &mut Naming) -> Named {
+        if !self.knows_all() {
+            return Named::Unknown;
+        }
+        while let Some(first) = naming.unread.first() {
+            if matches!(self.view.held.get(first), Some(Waiting::Unread(_))) {
+                return Named::NotYet;
+            }
+            naming.unread.pop_first();
+        }
+        Named::All(self.parents.parents.keys().cloned().collect())
     }
 
     /// A held task was read: what becomes of it.

@@ -137,3 +137,23 @@ fn who_waits_for_itself_ends_and_so_does_a_circle() {
     world.child_arrives("y", &child(&["x"], ""), &[Effect::ReadStatus(asked, task("x"))]);
     assert_eq!(world.master.parents_in_cycles(), 1);
 }
+
+#[test]
+fn what_held_tasks_name_is_known_when_those_were_read_that_were_held_when_it_was_asked() {
+    let mut world = World::ruling(&[]);
+    let data = child(&["p"], "");
+    let early = world.q();
+    world.expect(changed(Change::HeldAppeared(task("c"))), &[Effect::ReadHeld(early, task("c"))]);
+    let mut naming = world.master.begin_naming().expect("everything was listed");
+    assert_eq!(world.master.name(&mut naming), Named::NotYet, "c may name anything");
+    // Another one comes before the first was read: that one is not waited for.
+    let late = world.q();
+    world.expect(changed(Change::HeldAppeared(task("d"))), &[Effect::ReadHeld(late, task("d"))]);
+    let asked = world.q();
+    world.expect(Event::HeldRead(early, task("c"), found(&data, 0)), &[Effect::ReadStatus(asked, task("p"))]);
+    assert_eq!(world.master.name(&mut naming), Named::All([task("p")].into()));
+    let mut naming = world.master.begin_naming().expect("everything was listed");
+    assert_eq!(world.master.name(&mut naming), Named::NotYet);
+    world.expect(Event::Paused, &[]);
+    assert_eq!((world.master.name(&mut naming), world.master.begin_naming()), (Named::Unknown, None));
+}
