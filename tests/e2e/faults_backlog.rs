@@ -125,8 +125,8 @@ fn a_master_takes_over_a_backlog() {
     assert!(large[0] < small[0] * 2.0, "{:.2} ms of the master per task with {backlog} waiting, {:.2} with 1000", large[0], small[0]);
 }
 
-/// A worker that only stands there, with so many slots, in a session of its own.
-fn dummy(cluster: &Cluster, name: &str, slots: u32) -> Tree {
+/// A worker that only stands there, with so many slots, in a session of its own; it says that it has a task for at most so long.
+pub(crate) fn dummy(cluster: &Cluster, name: &str, slots: u32, patience_ms: Option<u64>) -> Tree {
     let tree = cluster.zookeeper().tree(cluster.root());
     let record = WorkerRecord {
         bellwether: bellwether_core::protocol::PROTOCOL_VERSION,
@@ -140,6 +140,7 @@ fn dummy(cluster: &Cluster, name: &str, slots: u32) -> Tree {
         commands: true,
         http: String::new(),
         version: String::new(),
+        patience_ms,
         replaces: None,
         since: None,
     };
@@ -181,7 +182,7 @@ fn all_workers_die_with_all_tasks_assigned() {
     assert!(asked < 60.0 && used < 0.05, "{asked} requests and {used} of a processor while there is no worker");
 
     let slots = u32::try_from(count / 2).expect("small");
-    let workers = [dummy(&cluster, "d1", slots), dummy(&cluster, "d2", slots)];
+    let workers = [dummy(&cluster, "d1", slots, None), dummy(&cluster, "d2", slots, None)];
     eventually(PATIENCE, "all to be assigned", || is(assigned(&cluster), &count));
     let begun = Instant::now();
     drop(workers);

@@ -47,6 +47,7 @@ mod schedules;
 mod secrets;
 mod service_manager;
 mod signed;
+mod silent;
 mod starting;
 mod stepping_down;
 mod swept;

@@ -47,6 +47,7 @@ fn register(cluster: &Cluster, n: usize) {
         commands: true,
         http: String::new(),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        patience_ms: None,
         replaces: None,
         since: None,
     };

@@ -95,6 +95,7 @@ impl Configured {
             lookahead: coordinator.lookahead,
             queue_timeout: task.queue_timeout,
             max_worker_losses: coordinator.max_worker_losses,
+            silence_timeout: coordinator.silence_timeout,
             limits: limits(coordinator),
             classic_workers: coordinator.classic_workers == ClassicWorkers::Allow,
             group_retention: coordinator.status_retention,

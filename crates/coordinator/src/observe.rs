@@ -346,6 +346,11 @@ impl MasterObserver {
                 warn!(%worker, "worker gone");
                 counter!(names::WORKER_LOSSES_TOTAL, "reason" => "vanished").increment(1);
             }
+            Fact::WorkerSilent { worker, task } => warn!(
+                %worker,
+                %task,
+                "the worker should have ended this task long ago and says nothing; the task ends as timed out, and what it started may still run"
+            ),
             Fact::WorkerUnusable { worker, why } => warn!(%worker, why, "worker is given no work"),
             Fact::Stuck { task, why } => warn!(%task, %why, "task cannot be moved, and is left where it is"),
             Fact::Surprised { path, why } => warn!(path, %why, "zookeeper refused a write that should have been possible"),

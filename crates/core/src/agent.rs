@@ -205,7 +205,11 @@ impl Agent {
             Event::Rang(timer) => self.on_rang(timer, now),
             Event::DrainRequested => self.on_drain_requested(now),
             Event::Configured { drain_timeout, kill_grace, start_timeout } => {
+                let before = self.patience_ms();
                 self.settings = Settings { drain_timeout, kill_grace, start_timeout, ..self.settings.clone() };
+                if self.patience_ms() != before {
+                    self.describe_anew(now);
+                }
             }
         }
         self.start_what_fits(now);
@@ -266,9 +270,28 @@ impl Agent {
     fn register(&mut self, now: Time) {
         let Some(me) = self.me().cloned() else { return };
         self.overlaps.on_register_sent(now);
-        let record = encode(&WorkerRecord { since: Some(now.wall), ..self.settings.record.clone() });
+        let record = encode(&self.described(now));
         let multi = Multi::new().create(path::assign_box(&me), Vec::new()).create_ephemeral(path::worker(&me), record);
         self.effects.push(Effect::Register(multi));
+    }
+
+    /// What it says of itself.
+    fn described(&self, now: Time) -> WorkerRecord {
+        WorkerRecord { since: Some(now.wall), patience_ms: self.patience_ms(), ..self.settings.record.clone() }
+    }
+
+    /// How long at most it has a task that does not run: until it gives it back, or has killed it.
+    fn patience_ms(&self) -> Option<u64> {
+        let Settings { start_timeout, kill_grace, .. } = &self.settings;
+        let most = (!start_timeout.is_zero()).then(|| start_timeout.checked_add(*kill_grace))?;
+        most.and_then(|most| u64::try_from(most.as_millis()).ok())
+    }
+
+    /// The master counts on what it said before.
+    fn describe_anew(&mut self, now: Time) {
+        if let (Some(me), Registration::Done, false) = (self.me().cloned(), self.registration, self.draining) {
+            self.outbox.describe(path::worker(&me), encode(&self.described(now)));
+        }
     }
 
     fn on_register_ended(&mut self, outcome: &Outcome, now: Time) {
@@ -417,7 +440,7 @@ impl Agent {
         if let (Some(me), Registration::Done) = (self.me().cloned(), self.registration) {
             // No slots, at a new version: the master's next assignment is refused, and it reads why.
             let record = WorkerRecord { slots: 0, ..self.settings.record.clone() };
-            self.outbox.retire(path::worker(&me), encode(&record));
+            self.outbox.describe(path::worker(&me), encode(&record));
         }
         self.give_back_queued();
         self.effects.push(Effect::Arm(Timer::DrainDeadline, now.mono + self.settings.drain_timeout));

@@ -257,9 +257,27 @@ pub fn runs_alone(envelope: &Envelope, default_budget: u32) -> bool {
 /// What is written for a task that somebody cancelled.
 #[must_use]
 pub fn cancelled(name: &TaskName, data: &[u8], reason: Option<String>, runner: Option<&Runner>, now: Timestamp) -> Recorded {
-    let task = payload::decode_assigned(data).ok();
     let reason = reason.unwrap_or_else(|| "somebody cancelled it".to_owned());
-    let mut result = TaskResult::without_run(name.clone(), TaskOutcome::Cancelled, reason, now);
+    ended_by_master(name, data, TaskOutcome::Cancelled, reason, runner, now)
+}
+
+/// What is written for a task of which its worker says nothing, long after its time was over. It is not tried again: it may still run.
+#[must_use]
+pub fn silent(name: &TaskName, data: &[u8], runner: &Runner, now: Timestamp) -> Recorded {
+    let reason = "its time was over long ago, and its worker, whose session lives, said nothing about it: what it started may still run";
+    ended_by_master(name, data, TaskOutcome::TimedOut, reason.to_owned(), Some(runner), now)
+}
+
+fn ended_by_master(
+    name: &TaskName,
+    data: &[u8],
+    outcome: TaskOutcome,
+    reason: String,
+    runner: Option<&Runner>,
+    now: Timestamp,
+) -> Recorded {
+    let task = payload::decode_assigned(data).ok();
+    let mut result = TaskResult::without_run(name.clone(), outcome, reason, now);
     if let Some(task) = &task {
         result.note_request(task);
         result.attempts = task.envelope.attempts.clone();

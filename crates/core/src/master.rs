@@ -11,6 +11,7 @@
 //! * `parents`, `groups`: what held tasks wait for besides their time, and tasks that belong together
 //! * `tasks`, `expiring`, `workers`, `cancels`: what follows from them
 //! * `requests`: what people ask of the master and of workers, and what it asks of workers itself
+//! * `silent`: what should be over long ago
 //! * `vanished`: what somebody deleted by hand
 //! * `writing`: items become transactions, and outcomes become beliefs
 
@@ -24,6 +25,7 @@ pub mod items;
 mod numbers;
 mod parents;
 mod requests;
+mod silent;
 mod survey;
 mod tasks;
 mod vanished;
@@ -196,6 +198,13 @@ pub enum Fact {
         /// Whether it had said before that it wants no more work.
         drained: bool,
     },
+    /// A worker said nothing of a task that should be over long ago: it is ended.
+    WorkerSilent {
+        /// Who has it.
+        worker: WorkerId,
+        /// Which.
+        task: TaskName,
+    },
     /// A worker may not be given work.
     WorkerUnusable {
         /// Which.
@@ -265,6 +274,8 @@ pub struct Settings {
     pub queue_timeout: Duration,
     /// How many workers a task may cost.
     pub max_worker_losses: u32,
+    /// For how long a worker may say nothing of a task that should be over; zero for as long as it likes.
+    pub silence_timeout: Duration,
     /// How much may come in, and how fast it is given out.
     pub limits: Limits,
     /// Whether workers that only speak the book's protocol are given work.
@@ -308,6 +319,7 @@ pub struct Master {
     /// The last stuck task of each lane that was looked at again.
     looked_at: BTreeMap<Lane, TaskName>,
     vanished: vanished::Vanished,
+    silence: silent::Silence,
     cancels: BTreeMap<TaskName, cancels::Cancel>,
     parents: parents::Parents,
     groups: groups::Groups,
@@ -346,6 +358,7 @@ impl Master {
             stuck: BTreeSet::new(),
             looked_at: BTreeMap::new(),
             vanished: vanished::Vanished::default(),
+            silence: silent::Silence::default(),
             cancels: BTreeMap::new(),
             parents: parents::Parents::default(),
             groups: groups::Groups::default(),
@@ -410,7 +423,7 @@ impl Master {
         match event {
             Event::Began => self.resync(now),
             Event::Paused => self.paused = true,
-            Event::ReconcileDue => self.reconcile(),
+            Event::ReconcileDue => self.reconcile(now),
             Event::Changed(changes) => changes.into_iter().for_each(|change| self.on_change(change, now)),
             Event::BoxesListed(question, boxes) => self.on_boxes_listed(question, boxes),
             Event::WorkersListed(question, workers) => self.on_workers_listed(question, workers),

@@ -152,6 +152,8 @@ pub struct Terms {
     pub labels: BTreeMap<String, String>,
     /// The version of its node, which it raises when it wants no more work. `None`: a foreign worker, which changes it all the time.
     pub version: Option<i32>,
+    /// How long at most it has a task, beside the time that this may run: to be started, and to be stopped. `None`: nobody knows.
+    pub patience: Option<Duration>,
 }
 
 impl Terms {
@@ -159,7 +161,8 @@ impl Terms {
     #[must_use]
     pub fn of(record: &WorkerRecord, version: i32) -> Self {
         let has = Amount { slots: record.slots, resources: record.resources.clone() };
-        Self { has, skills: Skills::of(record), labels: record.labels.clone(), version: Some(version) }
+        let patience = record.patience_ms.map(Duration::from_millis);
+        Self { has, skills: Skills::of(record), labels: record.labels.clone(), version: Some(version), patience }
     }
 }
 

@@ -239,6 +239,7 @@ fn settings(context: &boot::Context, skills: Skills) -> core::Settings {
         commands: skills.commands,
         http: context.settings.http_advertise(context.http_address),
         version: env!("CARGO_PKG_VERSION").to_owned(),
+        patience_ms: None,
         replaces: None,
         since: None,
     };

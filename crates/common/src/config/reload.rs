@@ -7,7 +7,7 @@ use super::{Role, keys};
 
 /// Keys that a running service takes over. Everything else is part of what others know of it (its name, its slots, its address), or
 /// of the session, and needs a restart.
-pub const RELOADABLE: [&str; 19] = [
+pub const RELOADABLE: [&str; 20] = [
     "coordinator.assign_batch",
     "coordinator.key_retention",
     "coordinator.lookahead",
@@ -16,6 +16,7 @@ pub const RELOADABLE: [&str; 19] = [
     "coordinator.quota",
     "coordinator.rate",
     "coordinator.reconcile_interval",
+    "coordinator.silence_timeout",
     "coordinator.status_bytes",
     "coordinator.status_max",
     "coordinator.status_retention",

@@ -207,6 +207,7 @@ fn durations(settings: &Settings, broken: &mut Broken) {
         ("zookeeper.give_up_after", settings.zookeeper.give_up_after, second, YEAR),
         ("coordinator.status_retention", settings.coordinator.status_retention, second, 10 * YEAR),
         ("coordinator.key_retention", settings.coordinator.key_retention, second, 10 * YEAR),
+        ("coordinator.silence_timeout", settings.coordinator.silence_timeout, Duration::ZERO, YEAR),
         ("coordinator.reconcile_interval", settings.coordinator.reconcile_interval, second, 24 * HOUR),
         ("coordinator.standby_delay", settings.coordinator.standby_delay, Duration::ZERO, Duration::from_secs(60)),
         ("worker.output_retention", settings.worker.output_retention, second, 10 * YEAR),

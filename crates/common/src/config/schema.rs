@@ -168,6 +168,10 @@ pub struct Coordinator {
     pub rate: BTreeMap<String, String>,
     /// How many workers a task may take down with it before it is dead.
     pub max_worker_losses: u32,
+    /// How long a worker may say nothing of a task that should be over before the master ends it.
+    #[serde(with = "duration")]
+    #[schemars(with = "duration::Spelled")]
+    pub silence_timeout: Duration,
     /// How long results are kept.
     #[serde(with = "duration")]
     #[schemars(with = "duration::Spelled")]
@@ -202,6 +206,7 @@ impl Default for Coordinator {
             quota: BTreeMap::new(),
             rate: BTreeMap::new(),
             max_worker_losses: 3,
+            silence_timeout: Duration::from_secs(600),
             status_retention: Duration::from_secs(7 * 24 * 3600),
             status_max: 200_000,
             status_bytes: ByteSize::mib(256),

@@ -75,7 +75,7 @@ enum What {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 enum Part {
     Check,
-    Retire,
+    Description,
     Answer,
     Assignment,
     Status,
@@ -91,8 +91,8 @@ enum Part {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 pub(super) struct Outbox {
     entries: BTreeMap<TaskName, Entry>,
-    /// The record of a worker that wants no more work, until it is written.
-    retirement: Option<(String, Vec<u8>)>,
+    /// What this worker says of itself since it registered, until it is written.
+    description: Option<(String, Vec<u8>)>,
     /// The master's request that is answered, until its end is written.
     answer: Option<String>,
     flight: Option<Flight>,
@@ -105,7 +105,7 @@ pub(super) struct Outbox {
 struct Flight {
     id: u64,
     tasks: BTreeSet<TaskName>,
-    retires: bool,
+    describes: bool,
     answers: bool,
     /// For each operation: whose it is, and what it is about.
     parts: Vec<(Option<TaskName>, Part)>,
@@ -119,7 +119,7 @@ impl Outbox {
 
     /// Whether nothing is left to be written, but what is stuck.
     pub(super) fn is_empty(&self) -> bool {
-        self.entries.values().all(|entry| entry.stuck) && self.flight.is_none() && self.retirement.is_none()
+        self.entries.values().all(|entry| entry.stuck) && self.flight.is_none() && self.description.is_none()
     }
 
     /// Whether something is to be written about a task.
@@ -162,8 +162,9 @@ impl Outbox {
         self.entries.insert(task.clone(), Entry { version, what, confirmed: true, blocked: false, stuck: false, sent: false });
     }
 
-    pub(super) fn retire(&mut self, path: String, record: Vec<u8>) {
-        self.retirement = Some((path, record));
+    /// What this worker says of itself changed.
+    pub(super) fn describe(&mut self, path: String, record: Vec<u8>) {
+        self.description = Some((path, record));
     }
 
     /// What was asked at this path is done with what is given back by now.
@@ -234,7 +235,7 @@ impl Outbox {
 impl Agent {
     pub(super) fn report(&mut self) {
         let Some(me) = self.me().cloned().filter(|_| self.is_registered()) else { return };
-        let ready = self.outbox.retirement.is_some()
+        let ready = self.outbox.description.is_some()
             || self.outbox.answer.is_some()
             || self.outbox.entries.values().any(|entry| entry.confirmed && !entry.blocked);
         if self.outbox.flight.is_some() || !ready {
@@ -243,9 +244,9 @@ impl Agent {
         let check = Op::Check { path: path::worker(&me), version: None };
         let mut ops = vec![check];
         let mut parts = vec![(None, Part::Check)];
-        if let Some((path, data)) = &self.outbox.retirement {
+        if let Some((path, data)) = &self.outbox.description {
             ops.push(Op::Set { path: path.clone(), data: data.clone(), version: None });
-            parts.push((None, Part::Retire));
+            parts.push((None, Part::Description));
         }
         if let Some(path) = &self.outbox.answer {
             ops.push(Op::Delete { path: path.clone(), version: None });
@@ -270,7 +271,7 @@ impl Agent {
         self.outbox.last_write += 1;
         let id = self.outbox.last_write;
         self.outbox.flight =
-            Some(Flight { id, tasks, retires: self.outbox.retirement.is_some(), answers: self.outbox.answer.is_some(), parts });
+            Some(Flight { id, tasks, describes: self.outbox.description.is_some(), answers: self.outbox.answer.is_some(), parts });
         self.effects.push(Effect::Write(id, Multi { ops }));
     }
 
@@ -282,7 +283,7 @@ impl Agent {
             Outcome::Refused(Refusal::At { index, why }) => match flight.parts.get(*index).cloned() {
                 Some((None, Part::Check)) => self.on_unregistered(),
                 Some((None, Part::Answer)) => self.outbox.answer = None,
-                Some((None, Part::Retire)) | None => self.outbox.retirement = None,
+                Some((None, Part::Description)) | None => self.outbox.description = None,
                 Some((Some(task), part)) => self.refused(&task, part, *why, now),
                 Some((None, _)) => {}
             },
@@ -291,7 +292,7 @@ impl Agent {
                 self.outbox.one_by_one = flight.tasks.len() > 1;
                 if !self.outbox.one_by_one {
                     flight.tasks.iter().for_each(|task| self.refused(task, Part::Check, *why, now));
-                    self.outbox.retirement.take_if(|_| flight.retires && flight.tasks.is_empty());
+                    self.outbox.description.take_if(|_| flight.describes && flight.tasks.is_empty());
                     self.outbox.answer.take_if(|_| flight.answers && flight.tasks.is_empty());
                 }
             }
@@ -320,8 +321,8 @@ impl Agent {
         if flight.answers {
             self.outbox.answer = None;
         }
-        if flight.retires {
-            self.outbox.retirement = None;
+        if flight.describes {
+            self.outbox.description = None;
             // From here on nothing new is assigned to us; what came just before is given back.
             self.resync();
         }
@@ -364,7 +365,7 @@ impl Agent {
             (Part::Assignment | Part::Status | Part::Details | Part::Letter | Part::NewTask | Part::Held | Part::Other, _) => {
                 self.stick(task, part, why, now)
             }
-            (Part::Check | Part::Retire | Part::Answer, _) => {
+            (Part::Check | Part::Description | Part::Answer, _) => {
                 // Left where it is: told once, tried no more.
                 let path = entry.destination(task);
                 self.outbox.entries.remove(task);

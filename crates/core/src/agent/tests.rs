@@ -224,6 +224,7 @@ fn described() -> WorkerRecord {
         commands: true,
         http: String::new(),
         version: String::new(),
+        patience_ms: None,
         replaces: None,
         since: None,
     }

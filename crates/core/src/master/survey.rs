@@ -105,13 +105,14 @@ impl Master {
         self.groups.look_again();
         self.admitting.look_again();
         self.vanished.forget();
+        self.silence.begin_anew();
         self.survey = Survey { told: self.survey.told, ..Survey::default() };
         self.examine_ground();
         self.list_boxes();
     }
 
     /// Compares beliefs with ZooKeeper, without disturbing what is in flight.
-    pub(super) fn reconcile(&mut self) {
+    pub(super) fn reconcile(&mut self, now: Time) {
         // While anything is being listed anyway, beliefs are not what they should be; the next comparison is soon enough.
         if self.paused || !self.surveyed() {
             return;
@@ -119,6 +120,7 @@ impl Master {
         let overdue = std::mem::take(&mut self.survey.missed);
         self.survey = Survey { told: self.survey.told, comparing: true, overdue, ..Survey::default() };
         self.list_boxes();
+        self.look_at_silent(now);
     }
 
     fn list_boxes(&mut self) {
@@ -212,6 +214,7 @@ impl Master {
         differences.into_iter().for_each(|change| self.difference(change));
         if self.survey.comparing {
             self.look_again_into_box(worker);
+            self.look_for_silent(worker);
         }
         self.settle_worker(worker);
     }

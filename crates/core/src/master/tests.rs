@@ -12,6 +12,7 @@ mod parents;
 mod refusals;
 mod repair;
 mod requests;
+mod silent;
 mod takeover;
 
 use super::items::{Item, Place};
@@ -40,6 +41,7 @@ impl World {
             lookahead: 0,
             queue_timeout: Duration::ZERO,
             max_worker_losses: 2,
+            silence_timeout: Duration::ZERO,
             classic_workers: false,
             group_retention: Duration::from_secs(600),
             limits: Limits::default(),
@@ -206,6 +208,7 @@ fn offers(slots: u32, version: i32) -> Reading {
         commands: true,
         http: String::new(),
         version: String::new(),
+        patience_ms: None,
         replaces: None,
         since: None,
     };
@@ -284,6 +287,7 @@ fn three_in_one_write() -> (World, Effect) {
         lookahead: 0,
         queue_timeout: Duration::ZERO,
         max_worker_losses: 2,
+        silence_timeout: Duration::ZERO,
         classic_workers: false,
         group_retention: Duration::from_secs(600),
         limits: Limits::default(),

@@ -78,6 +78,7 @@ impl Master {
                     skills: Skills::COMMANDS.clone(),
                     labels: std::collections::BTreeMap::new(),
                     version: None,
+                    patience: None,
                 })
             }
             WorkerData::Foreign => {
@@ -226,14 +227,21 @@ impl Master {
             Reading::Denied => {
                 known.load.insert(task.clone(), Slot::Placed { alone: false });
             }
-            Reading::Found(node) => {
-                let of = |task: payload::Task| {
-                    let alone = lifecycle::runs_alone(&task.envelope, self.settings.max_worker_losses);
-                    Requirement::of(&task.envelope, alone)
-                };
-                let requirement = payload::decode_assigned(&node.data).map(of).unwrap_or_default();
-                known.load.place(task, Slot::Placed { alone: requirement.alone }, requirement);
-            }
+            Reading::Found(node) => self.assignment_stays(worker, task, &node, now),
+        }
+    }
+
+    /// Its worker lives, and nobody wants it back.
+    fn assignment_stays(&mut self, worker: &WorkerId, task: &TaskName, node: &Node, now: Time) {
+        let envelope = payload::decode_assigned(&node.data).ok().map(|task| task.envelope);
+        let losses = self.settings.max_worker_losses;
+        let of = |envelope: &payload::Envelope| Requirement::of(envelope, lifecycle::runs_alone(envelope, losses));
+        let requirement = envelope.as_ref().map(of).unwrap_or_default();
+        if let Some(known) = self.view.workers.get_mut(worker) {
+            known.load.place(task, Slot::Placed { alone: requirement.alone }, requirement);
+        }
+        if self.is_silent(worker, task, node, envelope.as_ref(), now) {
+            self.end_silent(worker, task, node, now);
         }
     }
 

@@ -62,6 +62,10 @@ pub struct WorkerRecord {
     /// Whether it runs commands, too.
     #[serde(default = "yes", skip_serializing_if = "is_yes")]
     pub commands: bool,
+    /// How long at most it has a task, beside the time that this may run, in milliseconds: to be started, and to be stopped. A task of which
+    /// it says nothing for much longer is ended by the master. Absent: it has tasks for as long as it likes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub patience_ms: Option<u64>,
     /// Where it serves metrics and health, `host:port`.
     pub http: String,
     /// Version of the program.

@@ -76,6 +76,7 @@ impl World {
             lookahead: random.below(3) as u32,
             queue_timeout: Duration::ZERO,
             max_worker_losses: 2 + random.below(3) as u32,
+            silence_timeout: Duration::ZERO,
             classic_workers: false,
             group_retention: Duration::from_secs(600),
             limits: Limits::default(),
@@ -145,6 +146,7 @@ impl World {
             commands: true,
             http: String::new(),
             version: String::new(),
+            patience_ms: None,
             replaces: None,
             since: None,
         };

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use std::num::NonZeroU32;
 
 use bellwether_client::{AfterFailure, NewTask};
-use bellwether_core::protocol::payload::AFTER_MAX;
+use bellwether_core::protocol::payload::{AFTER_MAX, check_kind};
 use bellwether_core::protocol::record::{RESOURCE_MAX, SLOTS_MAX};
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -15,7 +15,7 @@ use crate::command::arguments::values::{backoff, duration};
 /// Longest line that is looked at.
 const LINE_BYTES_MAX: usize = 1024 * 1024;
 
-/// A task. Exactly one of `argv` and `shell` is given.
+/// A task. Exactly one of `argv`, `shell` and `kind` is given.
 #[derive(Debug, Default, Deserialize, JsonSchema)]
 #[serde(default, deny_unknown_fields)]
 #[schemars(rename = "TaskLine")]
@@ -24,6 +24,10 @@ pub(crate) struct Line {
     pub(super) argv: Option<Vec<String>>,
     /// A line for the worker's shell.
     pub(super) shell: Option<String>,
+    /// A kind of handler in a worker's program.
+    pub(super) kind: Option<String>,
+    /// What that handler is given; null if not said.
+    pub(super) input: Option<serde_json::Value>,
     /// What people call it; other lines can refer to it.
     pub(super) name: Option<String>,
     /// Additional environment.
@@ -90,11 +94,15 @@ impl Line {
     /// The task without those that it waits for.
     pub(super) fn task(self) -> Result<NewTask, String> {
         self.check()?;
-        let mut task = match (self.argv, self.shell) {
-            (Some(argv), None) => NewTask::argv(argv),
-            (None, Some(shell)) => NewTask::shell(shell),
-            (None, None) => return Err("there is neither argv nor shell in it".to_owned()),
-            (Some(_), Some(_)) => return Err("only one of argv and shell may be given".to_owned()),
+        let mut task = match (self.argv, self.shell, self.kind) {
+            (Some(argv), None, None) => NewTask::argv(argv),
+            (None, Some(shell), None) => NewTask::shell(shell),
+            (None, None, Some(kind)) => {
+                check_kind(&kind).map_err(|why| format!("kind: {why}"))?;
+                NewTask::typed(kind, self.input.unwrap_or_default())
+            }
+            (None, None, None) => return Err("there is none of argv, shell and kind in it".to_owned()),
+            (_, _, _) => return Err("only one of argv, shell and kind may be given".to_owned()),
         };
         if let Some(timeout) = &self.timeout {
             task = task.timeout(duration(timeout).map_err(|why| format!("timeout: {why}"))?);
@@ -121,7 +129,10 @@ impl Line {
     /// What options of `submit` would refuse, too.
     fn check(&self) -> Result<(), String> {
         let no_pair = |(label, value): (&String, &String)| label.is_empty() || value.is_empty();
+        let of_command = !self.env.is_empty() || self.cwd.is_some() || self.stdin.is_some();
         let refused = [
+            (self.kind.is_some() && of_command, "kind: env, cwd and stdin are for commands; a handler is given input".to_owned()),
+            (self.kind.is_none() && self.input.is_some(), "input: it is for a handler; say which in kind".to_owned()),
             (self.retries.is_some_and(|retries| retries > 1000), "retries: must be between 0 and 1000".to_owned()),
             (
                 self.retry_on.as_ref().is_some_and(|codes| codes.iter().any(|code| !(1..=255).contains(code))),
@@ -143,6 +154,8 @@ impl Line {
 
 #[cfg(test)]
 mod tests {
+    use bellwether_core::protocol::payload::Command;
+
     use super::*;
 
     #[test]
@@ -151,7 +164,11 @@ mod tests {
         for (line, says) in [
             ("[]", "no JSON object"),
             ("7", "no JSON object"),
-            ("{}", "neither argv nor shell"),
+            ("{}", "none of argv, shell and kind"),
+            (r#"{"shell":"x","kind":"resize"}"#, "only one of argv, shell and kind"),
+            (r#"{"kind":"Re size"}"#, "kind: "),
+            (r#"{"kind":"resize","cwd":"/"}"#, "kind: env, cwd and stdin are for commands"),
+            (r#"{"shell":"x","input":7}"#, "input: it is for a handler"),
             (r#"{"argv":"x"}"#, "invalid type: string"),
             (r#"{"shell":"x","shell":"y"}"#, "duplicate field `shell`"),
             (r#"{"shell":"x"} {"shell":"y"}"#, "trailing characters at column 15"),
@@ -173,6 +190,8 @@ mod tests {
         ] {
             assert!(why(line).contains(says), "{line}: {}", why(line));
         }
+        let typed = Line::parse(br#"{"kind":"resize","input":{"width":640},"timeout":"1s"}"#).and_then(Line::task).expect("a task");
+        assert_eq!(typed.command, Command::Typed { kind: "resize".into(), input: serde_json::json!({"width": 640}) });
         let many = format!(r#"{{"shell":"x","after":[{}0]}}"#, "0,".repeat(AFTER_MAX));
         assert!(why(&many).contains("after: it waits for 1001 others"));
         let huge = [b"{\"shell\":\"".as_slice(), &vec![b'x'; LINE_BYTES_MAX], b"\"}"].concat();

@@ -17,6 +17,7 @@ fn limited(limits: Limits, workers: &[(&str, u32)]) -> World {
         lookahead: 0,
         queue_timeout,
         max_worker_losses: 2,
+        silence_timeout: Duration::ZERO,
         classic_workers: false,
         group_retention: Duration::from_secs(600),
         limits,

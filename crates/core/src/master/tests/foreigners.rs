@@ -37,6 +37,7 @@ fn a_foreign_worker_that_is_back_under_its_name_keeps_what_it_has() {
         lookahead: 0,
         queue_timeout: Duration::ZERO,
         max_worker_losses: 2,
+        silence_timeout: Duration::ZERO,
         classic_workers: true,
         group_retention: Duration::from_secs(600),
         limits: Limits::default(),

@@ -78,3 +78,28 @@ fn a_group_of_which_too_many_failed_is_cancelled_with_what_is_left_of_it() {
     let paths: Vec<&str> = multi.ops.iter().map(Op::path).collect();
     assert_eq!(paths[..2], ["/assign/a-0000000000000001/g.1", "/status/g.1"], "there is no mark to be removed");
 }
+
+#[test]
+fn a_group_that_is_not_wholly_submitted_after_an_hour_is_cancelled() {
+    let mut world = World::ruling(&[("a", 1)]);
+    let q = world.element_arrives("g.0");
+    let open = record(GroupState::Open, None);
+    world.expect(group_read(q, &open, 4), &[]);
+    world.pass(3600);
+    assert_eq!(world.compares(), []);
+    assert_eq!(world.finds(&[], &["g.0"]), [], "whoever submits it has a whole hour");
+    world.pass(1);
+    assert_eq!(world.compares(), []);
+    let reason = Some("it was never wholly submitted".to_owned());
+    let what = super::super::items::Published::Group(task("g"));
+    let cancelled = open.in_state(GroupState::Cancelled, reason);
+    let note = world.writes(&[Item::Publish { what, data: cancelled.encode(), version: Some(4) }]);
+    assert_eq!(world.finds(&[], &["g.0"]), [note]);
+    let q = world.q();
+    world.expect(applied(world.written), &[Effect::ReadGroup(q, task("g"))]);
+    // What there is of it ends, and never ran.
+    let said = world.on(group_read(q, &cancelled, 5));
+    let [Effect::Write(_, multi)] = &said[..] else { panic!("{said:?}") };
+    let paths: Vec<&str> = multi.ops.iter().map(Op::path).collect();
+    assert_eq!(paths, ["/bellwether/held/g.0", "/status/g.0"]);
+}

@@ -125,6 +125,7 @@ fn book_worker() -> World {
         lookahead: 3,
         queue_timeout: Duration::ZERO,
         max_worker_losses: 2,
+        silence_timeout: Duration::ZERO,
         classic_workers: true,
         group_retention: Duration::from_secs(600),
         limits: Limits::default(),

@@ -45,6 +45,8 @@ pub(crate) enum Fault {
     Resume,
     /// A worker's timer rings.
     Ring,
+    /// A master compares what it believes with everything.
+    Compare,
     /// A client wants a task cancelled.
     Cancel,
     /// A task is submitted by hand.

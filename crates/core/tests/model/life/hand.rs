@@ -90,6 +90,7 @@ impl Hand {
             commands: true,
             http: empty(),
             version: empty(),
+            patience_ms: None,
             replaces: None,
             since: None,
         };
@@ -116,6 +117,13 @@ impl Hand {
             slots: slots as usize,
             gone: false,
         }
+    }
+
+    /// From now on it says for how long at most it has a task.
+    pub(crate) fn promise(&mut self) {
+        let (zero, soon) = (Duration::ZERO, Duration::from_millis(1));
+        let said = self.agent.on(Event::Configured { drain_timeout: zero, kill_grace: zero, start_timeout: soon }, now());
+        assert_eq!(said, [], "it is registered nowhere");
     }
 
     /// By which number its worker is known.

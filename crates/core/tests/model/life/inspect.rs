@@ -37,6 +37,12 @@ impl World {
                 }
                 Op::Create { path, data, .. } => {
                     if let Some((_, task)) = assignment(path)
+                        && self.exclusive
+                        && self.hands.iter().any(|hand| hand.groups.keys().any(|run| run.task == task))
+                    {
+                        wrong = Some(Broken::RunsStill);
+                    }
+                    if let Some((_, task)) = assignment(path)
                         && before.znode(&path::task(&task)).is_some_and(|node| *node.data != **data)
                     {
                         wrong = Some(Broken::MovedOther);

@@ -11,7 +11,6 @@ use bellwether_core::numbering::{Numbered, Rename};
 use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, WorkerId, path};
 
 use super::link::{Link, compress};
-use super::now;
 use super::variant::Variant;
 use super::zookeeper::{Execution, ZooKeeper};
 
@@ -38,9 +37,14 @@ pub(crate) struct Ruler {
     pub(crate) ticking: bool,
     /// Whether there may be groups: where there are none, the answer to who they are changes nothing, and stands in the way of all others.
     has_groups: bool,
+    /// How often it compared what it believes with everything: each time, long after the time before.
+    pub(crate) compared: u32,
     /// A list that was read too early: only where that is the variant.
     early: Option<Vec<WorkerId>>,
 }
+
+/// Longer than anything rests or may take.
+const LONG: Duration = Duration::from_secs(3600);
 
 impl Ruler {
     pub(crate) fn new(session: i64, epoch: i32, settings: Settings, has_groups: bool) -> Self {
@@ -48,7 +52,7 @@ impl Ruler {
         link.requests.push_back(Request::Prove);
         link.pen_open = false;
         let master = Master::new(epoch, settings);
-        Self { master, epoch, link, proving: true, over: false, ticking: false, has_groups, early: None }
+        Self { master, epoch, link, proving: true, over: false, ticking: false, has_groups, compared: 0, early: None }
     }
 
     /// Feeds the master and takes its orders.
@@ -60,7 +64,7 @@ impl Ruler {
             return Ok(());
         }
         // Whatever rests is due when the timer rings; otherwise time stands still.
-        let now = if event == Event::Rang { Time::at(Duration::from_secs(3600)) } else { now() };
+        let now = Time::at(LONG * (self.compared + u32::from(event == Event::Rang)));
         for effect in self.master.on(event, now) {
             self.obey(effect, variant);
         }

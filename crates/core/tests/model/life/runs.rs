@@ -12,7 +12,7 @@ use super::budget::{Budget, Fault};
 use super::client::Client;
 use super::part::Part;
 use super::steps::Step;
-use super::strangers::{BOOK_HAND, BOOK_WORKER, CHILD, RETRIED, TASK};
+use super::strangers::{BOOK_HAND, BOOK_WORKER, CHILD, RETRIED, TASK, TIMED};
 use super::variant::Variant;
 use super::world::{Rules, SOMEBODY, World};
 use crate::report::{Kind, Report, Run};
@@ -47,6 +47,8 @@ pub(crate) struct Scenario {
     assigned: bool,
     /// Whether a worker was given a task ahead of its slots, and another worker joins.
     ahead: bool,
+    /// Whether workers say how long they take, so that one that takes longer is silent.
+    silent: bool,
     /// What the tasks ask for.
     payload: &'static str,
     /// What a command may exit with.
@@ -77,20 +79,24 @@ const PLAIN: Scenario = Scenario {
     ruled: true,
     assigned: false,
     ahead: false,
+    silent: false,
     payload: TASK,
     exits: &[0],
     budget: &[],
 };
 
 use Fault::{
-    AskDrain, AskDrainFast, BookAssign, BookMaster, Cancel, ChangeAssignment, ChangeTask, CrashBookWorker, CrashMaster, CrashWorker,
-    DeleteAssignment, DeleteBox, DeleteEpoch, DeleteMaster, DeleteStatuses, DeleteTasks, DeleteWorker, Drain, ExpireLocally, ExpireMaster,
-    ExpireWorker, Hire, MoveBack, Pause, Reset, Resubmit, Resume, Reuse, Ring, Stand, Submit, SuspendClient, SuspendMaster, SuspendWorker,
-    UnknownClient, UnknownMaster, UnknownWorker, Withdraw,
+    AskDrain, AskDrainFast, BookAssign, BookMaster, Cancel, ChangeAssignment, ChangeTask, Compare, CrashBookWorker, CrashMaster,
+    CrashWorker, DeleteAssignment, DeleteBox, DeleteEpoch, DeleteMaster, DeleteStatuses, DeleteTasks, DeleteWorker, Drain, ExpireLocally,
+    ExpireMaster, ExpireWorker, Hire, MoveBack, Pause, Reset, Resubmit, Resume, Reuse, Ring, Stand, Submit, SuspendClient, SuspendMaster,
+    SuspendWorker, UnknownClient, UnknownMaster, UnknownWorker, Withdraw,
 };
 
 /// A command that may fail, and is tried again once.
 const TRIED_AGAIN: Scenario = Scenario { payload: RETRIED, exits: &[0, 3], ..PLAIN };
+
+/// A worker runs a task for longer than it may, and says nothing, or says it at last.
+const SILENT: Scenario = Scenario { assigned: true, silent: true, payload: TIMED, ..PLAIN };
 
 /// One that runs only after another has succeeded.
 const CHILD_WAITS: Scenario = Scenario { children: &["c"], ..PLAIN };
@@ -164,6 +170,11 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "a child waits, the parent cancelled", budget: &[(Cancel, 1)], ..CHILD_WAITS },
     Scenario { name: "a child waits, the parent deleted", budget: &[(DeleteAssignment, 1)], ..CHILD_WAITS },
     Scenario { name: "a child waits, the worker killed", budget: &[(CrashWorker, 1)], ..CHILD_WAITS },
+    // What should be over long ago.
+    Scenario { name: "silent", workers: &[1, 1], budget: &[(Compare, 2)], ..SILENT },
+    Scenario { name: "silent, unanswered", budget: &[(Compare, 2), (UnknownMaster, 1), (UnknownWorker, 1)], ..SILENT },
+    Scenario { name: "silent, cut off", budget: &[(Compare, 2), (SuspendWorker, 1)], ..SILENT },
+    Scenario { name: "silent, cancelled", budget: &[(Compare, 2), (Cancel, 1)], ..SILENT },
     // The book.
     plain("a book master between", &[(DeleteMaster, 1), (BookMaster, 1), (BookAssign, 1), (Stand, 1)]),
     Scenario { workers: &[], book_worker: true, ..plain("a book worker", &[(CrashBookWorker, 1), (Hire, 1)]) },
@@ -204,6 +215,7 @@ pub(crate) const HOLES: &[Hole] = &[
     hole("7 giving back", "in two transactions", Variant::GiveBackInTwo, "drained, cut off"),
     hole("7 recall", "the master takes what it believes is not started", Variant::RecallTaken, "recalled"),
     hole("7 taking back", "from a worker that only fell silent", Variant::SilentTakenBack, "the worker cut off"),
+    hole("7 the backstop", "what a silent worker has is given again", Variant::SilentGivenAgain, "silent"),
     hole("7 taking back", "the loss is not counted", Variant::LossUncounted, "the worker killed, another comes"),
     hole("8 the order to stop", "a worker does not hear that it is gone", Variant::StopUnheard, "cancelled, unanswered"),
     hole("8 czxid", "two assignments look the same", Variant::CzxidUnseen, "assigned twice, cut off"),
@@ -275,6 +287,9 @@ impl Scenario {
         let mut world = World::new(rules);
         for slots in self.workers {
             world.hire(*slots);
+            if self.silent {
+                world.hands.last_mut().expect("one was hired").edit().promise();
+            }
             world.open_hand(world.hands.len() - 1, rules);
         }
         if self.book_worker {
@@ -311,6 +326,7 @@ impl Scenario {
         if self.assigned {
             world.settle(rules);
         }
+        world.exclusive = self.silent;
         if self.ahead {
             world.hire(1);
             world.open_hand(1, rules);
@@ -326,6 +342,7 @@ impl Scenario {
             lookahead: u32::from(self.ahead || self.tasks.len() < 2),
             queue_timeout: Duration::ZERO,
             max_worker_losses: 3,
+            silence_timeout: Duration::from_millis(u64::from(self.silent)),
             classic_workers: self.book_worker,
             group_retention: Duration::ZERO,
             limits: Limits::default(),

@@ -79,6 +79,8 @@ pub(crate) enum Step {
     Ring(usize, Timer),
     /// A master's timer rings: whatever rests is due.
     Wake(usize),
+    /// A master compares what it believes with everything, long after the last time.
+    Compare(usize),
     /// A client's timer rings.
     RingClient(usize),
     /// A write lands that its process waits for no more.
@@ -121,6 +123,7 @@ impl World {
                 self.unheard(Who::Ruler(index), steps);
             }
             steps.extend(ruler.ticking.then_some(Step::Wake(index)));
+            self.may(Fault::Compare, Step::Compare(index), steps);
             self.may(Fault::CrashMaster, Step::Crash(Who::Ruler(index)), steps);
         }
         for (index, hand) in self.hands.iter().enumerate().filter(|(_, hand)| !hand.gone) {
@@ -255,6 +258,11 @@ impl World {
             Step::Ring(index, timer) => {
                 self.pay(Fault::Ring);
                 self.ring(*index, *timer, rules);
+            }
+            Step::Compare(index) => {
+                self.pay(Fault::Compare);
+                self.rulers[*index].edit().compared += 1;
+                self.feed_ruler(*index, master::Event::ReconcileDue, rules);
             }
             Step::Wake(index) => {
                 self.rulers[*index].edit().ticking = false;

@@ -16,6 +16,8 @@ pub(crate) const BOOK_WORKER: &str = "book";
 pub(crate) const TASK: &str = r#"{"bellwether":1,"shell":"true"}"#;
 /// The same, tried again once, after a second's rest.
 pub(crate) const RETRIED: &str = r#"{"bellwether":1,"shell":"true","retries":1,"backoff_ms":1000}"#;
+/// The same, which may run for a second.
+pub(crate) const TIMED: &str = r#"{"bellwether":1,"shell":"true","timeout_ms":1000}"#;
 /// The same, after `t` has succeeded.
 pub(crate) const CHILD: &str = r#"{"bellwether":1,"shell":"true","after":["t"]}"#;
 /// What somebody makes of it.

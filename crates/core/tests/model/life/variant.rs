@@ -49,6 +49,8 @@ pub(crate) enum Variant {
     IndexIgnored,
     /// The master takes back from a worker that only fell silent.
     SilentTakenBack,
+    /// The master gives what a silent worker has to somebody else, instead of ending it.
+    SilentGivenAgain,
     /// The master takes what a worker has not started, as far as it knows, instead of asking for it.
     RecallTaken,
     /// The master takes back without counting the loss.
@@ -101,6 +103,9 @@ impl Variant {
     pub(crate) fn at_execution(self, multi: Multi, zookeeper: &ZooKeeper) -> Multi {
         if self == Variant::RecallTaken {
             return taken_instead(multi, zookeeper);
+        }
+        if self == Variant::SilentGivenAgain {
+            return given_again(multi, zookeeper);
         }
         if self != Variant::LossUncounted {
             return multi;
@@ -226,6 +231,19 @@ impl Variant {
             }
         }
     }
+}
+
+/// What ends an assignment creates its task anew.
+fn given_again(multi: Multi, zookeeper: &ZooKeeper) -> Multi {
+    let ended = multi.ops.iter().any(|op| matches!(op, Op::Create { path, .. } if path.starts_with(path::STATUS)));
+    let assigned = multi.ops.iter().find(|op| matches!(op, Op::Delete { path, .. } if path.starts_with(path::ASSIGN)));
+    let Some(as_it_is) = assigned.filter(|_| ended).and_then(|op| zookeeper.get(op.path())) else { return multi };
+    map(multi, |op| match op {
+        Op::Create { path, ephemeral, .. } if path.starts_with(path::STATUS) => {
+            Op::Create { path: path.replacen(path::STATUS, path::TASKS, 1), data: as_it_is.data.clone(), ephemeral }
+        }
+        op => op,
+    })
 }
 
 /// The last of the tasks that a worker would be asked for goes back at once.

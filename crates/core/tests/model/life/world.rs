@@ -47,6 +47,8 @@ pub(crate) enum Broken {
     Submission(&'static str),
     /// A task was assigned although one that it waits for had not succeeded.
     RanTooSoon,
+    /// A task is assigned while it still runs.
+    RunsStill,
     /// P8: it does not end, or something is left over.
     NeverEnds(String),
     /// Beliefs that do not fit together.
@@ -64,6 +66,7 @@ impl Broken {
             Broken::RunsUnassigned => "a command that nobody assigned runs on".to_owned(),
             Broken::RecordedOther => "the result of another attempt is recorded".to_owned(),
             Broken::MovedOther => "what was assigned is not what was submitted".to_owned(),
+            Broken::RunsStill => "P9: a task is assigned while a worker still runs it".to_owned(),
             Broken::RanTooSoon => "a task is assigned before those that it waits for succeeded".to_owned(),
             Broken::Submission(what) => (*what).to_owned(),
             Broken::NeverEnds(what) => format!("P8: {what}"),
@@ -105,6 +108,8 @@ pub(crate) struct World {
     pub(crate) finished: BTreeSet<(TaskName, u64)>,
     /// Whether all that clients submit has the same key.
     pub(crate) one_key: bool,
+    /// Whether nobody does anything by which a task may run twice at once.
+    pub(crate) exclusive: bool,
     /// How often a client's transaction created a task.
     pub(crate) submitted: BTreeMap<TaskName, u8>,
     pub(crate) budget: Budget,
@@ -128,6 +133,7 @@ impl World {
             started: BTreeSet::new(),
             finished: BTreeSet::new(),
             one_key: false,
+            exclusive: false,
             submitted: BTreeMap::new(),
             budget: Budget::NONE,
             meddled: false,
