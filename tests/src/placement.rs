@@ -10,6 +10,7 @@ use bellwether_core::protocol::{TaskName, WorkerId};
 use bellwether_core::view::Entry;
 
 use crate::Cluster;
+use crate::history::Step;
 
 /// How many tasks.
 pub const TASKS: usize = 1000;
@@ -161,6 +162,29 @@ pub fn print(unit: Duration) {
         let took = measure(&lengths, lookahead, unit).as_secs_f64() / unit.as_secs_f64();
         println!("  measured, lookahead {lookahead}: {took:.0} units of {unit:?}, {:.0} % of the least", took * 100.0 / least as f64);
     }
+    let shares = balance(TASKS, unit);
+    println!("{TASKS} tasks of {unit:?} over {} workers with four slots each: {shares:?} tasks", shares.len());
+}
+
+/// Runs so many tasks of the same length on two workers of the same size; how many each was given, by ZooKeeper's log.
+///
+/// # Panics
+/// Something does not happen in time.
+#[must_use]
+pub fn balance(tasks: usize, length: Duration) -> Vec<usize> {
+    let cluster = Cluster::new();
+    let _coordinator = cluster.coordinator("c1");
+    let _workers = ["w1", "w2"].map(|name| cluster.worker(name, 4));
+    let workers = ["w1", "w2"].map(|name| cluster.registered(name));
+    let tasks = cluster.put_many("even-", (0..tasks).map(|_| format!("exec sleep {}", length.as_secs_f64())));
+    tasks.iter().for_each(|task| assert_eq!(cluster.status_of(task), "done"));
+    let history = cluster.history();
+    let last = |task: &String| {
+        let steps = history.tasks.get(task).into_iter().flatten().rev();
+        steps.into_iter().find_map(|(_, step)| if let Step::Assigned(worker) = step { Some(worker.clone()) } else { None })
+    };
+    let given: Vec<String> = tasks.iter().filter_map(last).collect();
+    workers.iter().map(|worker| given.iter().filter(|to| *to == worker).count()).collect()
 }
 
 fn measure(lengths: &[u64], lookahead: u32, unit: Duration) -> Duration {

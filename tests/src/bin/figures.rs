@@ -8,6 +8,8 @@ use bellwether_tests::{Cluster, Process, eventually};
 use zookeeper_client::{Acls, Client, CreateMode};
 
 const ROUNDS: usize = 5;
+/// How an office ends.
+const HOW: [&str; 3] = ["kill -9", "SIGTERM", "step-down"];
 const TASKS: usize = 300;
 /// How long a unit of work takes in the measurement of placement.
 const UNIT: Duration = Duration::from_millis(50);
@@ -40,26 +42,25 @@ fn takeovers() {
     let mut coordinators = vec![cluster.coordinator("c1"), cluster.coordinator("c2")];
     let _worker = cluster.worker("w1", 2);
     println!("{:<10} {:>34} {:>28}", "signal", "closeSession/delete → next /master", "signal → next /master");
-    for round in 0..2 * ROUNDS {
-        let kill = round < ROUNDS;
+    for round in 0..3 * ROUNDS {
+        let how = HOW[round / ROUNDS];
         eventually(SOON, "a standby", || !cluster.tree().children("/bellwether/standbys").is_empty());
         let ruler = cluster.ruler();
         let index = coordinators.iter().position(|c| c.name() == ruler).expect("one of ours");
         let master: Process = coordinators.remove(index);
         let terms = cluster.history().terms.len();
         let signalled = now_ms();
-        if kill {
-            master.kill9()
-        } else {
-            assert_eq!(master.terminate(SOON), 0)
+        match how {
+            "kill -9" => master.kill9(),
+            "SIGTERM" => assert_eq!(master.terminate(SOON), 0),
+            _ => drop(cluster.cli(&["master", "step-down"]).code(0)),
         }
         let _ = cluster.ruler_after(&ruler);
         let history = cluster.history();
         let (old, new) = (&history.terms[terms - 1], &history.terms[terms]);
         let gap = old.vacated.map_or(-1, |vacated| new.taken.time_ms - vacated.time_ms);
-        let name = if kill { "kill -9" } else { "SIGTERM" };
-        println!("{name:<10} {:>31} ms {:>25} ms", gap, new.taken.time_ms - signalled);
-        coordinators.push(cluster.coordinator(&ruler));
+        println!("{how:<10} {:>31} ms {:>25} ms", gap, new.taken.time_ms - signalled);
+        coordinators.push(if how == "step-down" { master } else { cluster.coordinator(&ruler) });
     }
     println!();
 }
