@@ -134,6 +134,31 @@ fn a_hundred_megabytes_are_followed_and_a_reader_that_stalls_holds_nobody_up() {
 }
 
 #[test]
+fn what_follows_ends_when_nobody_reads_on() {
+    let (cluster, _coordinator, _worker) = working(2);
+    let task = submit(&cluster, &[], "while :; do echo again; sleep 0.05; done");
+    let bellwether = bellwether_tests::place::binary("bellwether");
+    for follower in [format!("logs -f {task}"), "events -f".to_owned(), "list --watch -o name".to_owned()] {
+        let line = format!("{} -z {} {follower} | head -n 1", bellwether.display(), cluster.connect_string());
+        let mut shell = std::process::Command::new("/bin/sh");
+        let mut shell = shell.args(["-c", &line]).stdout(std::process::Stdio::null()).spawn().expect("a shell");
+        let ended = eventually(SOON * 2, "its end", || {
+            // Whatever happens is told to who follows events.
+            let _ = follower.starts_with("events").then(|| cluster.put("true"));
+            shell.try_wait().expect("a child")
+        });
+        assert!(ended.success(), "{follower}: {ended}");
+    }
+    let _ = cluster.cli(&["cancel", &task]).code(0);
+    // What a task exits with is told all the same, and nothing is said of what nobody wanted to read.
+    let line = format!("{} -z {} run -- sh -c 'seq 100000; sleep 1; seq 100000; exit 3'", bellwether.display(), cluster.connect_string());
+    let piped = std::process::Command::new("bash").args(["-c", &format!("{line} | head -n 1; exit ${{PIPESTATUS[0]}}")]).output();
+    let piped = piped.expect("a shell");
+    assert_eq!((piped.status.code(), String::from_utf8_lossy(&piped.stdout).as_ref()), (Some(3), "1\n"));
+    assert!(!String::from_utf8_lossy(&piped.stderr).contains("bytes"), "{}", String::from_utf8_lossy(&piped.stderr));
+}
+
+#[test]
 fn whoever_follows_goes_on_when_the_worker_is_started_again() {
     let cluster = Cluster::new();
     let _coordinator = cluster.coordinator("c1");

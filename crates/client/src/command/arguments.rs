@@ -8,6 +8,7 @@ mod cancel;
 mod config;
 mod dead;
 mod dev;
+mod examples;
 mod forget;
 mod global;
 mod key;
@@ -67,10 +68,13 @@ With these the last line on stderr is `bellwether: <outcome>: …`. Several task
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
     /// Submit a command, and print its id
+    #[command(after_long_help = examples::SUBMIT)]
     Submit(SubmitArgs),
     /// Submit a command, show its output while it runs, and exit with its code
+    #[command(after_long_help = examples::RUN)]
     Run(RunArgs),
     /// Wait until tasks have ended
+    #[command(after_long_help = examples::WAIT)]
     Wait(WaitArgs),
     /// Show the cluster, or where a task is
     Status {
@@ -79,12 +83,15 @@ pub(crate) enum Command {
         task: Option<Selector>,
     },
     /// List tasks: assigned, pending and held ones by id, then ended ones, the latest id first
+    #[command(after_long_help = examples::LIST)]
     List(ListArgs),
     /// Show how tasks ended, with the end of their output
     Result(SelectorArgs),
     /// Show what a task wrote, the whole of it
+    #[command(after_long_help = examples::LOGS)]
     Logs(LogsArgs),
     /// Look at workers, and have them drain
+    #[command(after_long_help = examples::WORKER)]
     Worker {
         #[command(subcommand)]
         command: WorkerCommand,
@@ -95,12 +102,14 @@ pub(crate) enum Command {
         command: MasterCommand,
     },
     /// Want tasks cancelled; the master does it
+    #[command(after_long_help = examples::CANCEL)]
     Cancel(CancelArgs),
     /// Remove results of tasks that have ended, before their time
     Forget(ForgetArgs),
     /// Submit ended tasks once more, each as a new task from the beginning; prints the new ids
     ///
     /// A range, a label and `all` mean those that ended otherwise than well.
+    #[command(after_long_help = examples::RETRY)]
     Retry(SelectorArgs),
     /// Say why a task does not run: every reason, and for each worker what excludes it
     Explain {
@@ -115,6 +124,7 @@ pub(crate) enum Command {
         task: Selector,
     },
     /// Look at dead letters: tasks that cost too many workers, or failed with all their retries spent
+    #[command(after_long_help = examples::DEAD)]
     Dead {
         #[command(subcommand)]
         command: DeadCommand,
@@ -125,6 +135,7 @@ pub(crate) enum Command {
         command: KeyCommand,
     },
     /// Look at schedules, made by `submit --every` or `--cron`; pause, resume or delete them
+    #[command(after_long_help = examples::SCHEDULE)]
     Schedule {
         #[command(subcommand)]
         command: ScheduleCommand,
@@ -140,6 +151,7 @@ pub(crate) enum Command {
     /// Check or show the configuration
     Config(ConfigArgs),
     /// Tell what happened of late, and with -f what happens
+    #[command(after_long_help = examples::EVENTS)]
     Events(EventsArgs),
     /// Look at the cluster live: who rules, who works, what waits, what happens; q ends it
     Top,

@@ -7,6 +7,7 @@ use bellwether_common::config::Output;
 use super::arguments::EventsArgs;
 use super::context::{Context, Versioned};
 use super::failure::Failure;
+use super::printer::Printer;
 use super::table::{ago, printable};
 
 pub(crate) async fn run(ctx: &Context, asked: &EventsArgs) -> Result<u8, Failure> {
@@ -22,6 +23,9 @@ pub(crate) async fn run(ctx: &Context, asked: &EventsArgs) -> Result<u8, Failure
     let mut follow = client.follow();
     while let Some(happening) = follow.next().await {
         show(ctx, &happening);
+        if Printer::is_unread() {
+            return Ok(0);
+        }
     }
     Err(Failure::error("error", "the client ended, and nothing is heard any more"))
 }

@@ -5,8 +5,12 @@ use std::io::Write;
 use bellwether_client::{ClosedBecause, Error, SubmitError};
 use bellwether_common::config::ConfigError;
 use bellwether_core::submission::Failure as Refused;
+use clap::CommandFactory;
 use schemars::JsonSchema;
 use serde::Serialize;
+
+use super::arguments::Arguments;
+use super::table::printable;
 
 /// Bellwether itself, or ZooKeeper, failed.
 pub(crate) const FAILED: u8 = 125;
@@ -71,7 +75,10 @@ impl Failure {
         let (details, summary) =
             self.message.rsplit_once('\n').map_or(("", self.message.as_str()), |(details, summary)| (details, summary));
         let separator = if details.is_empty() { "" } else { "\n" };
-        format!("{details}{separator}bellwether: {}: {summary}{hint}", self.word)
+        let text = format!("{details}{separator}bellwether: {}: {summary}{hint}", self.word);
+        // What it quotes may be of a task, and anybody's.
+        let lines: Vec<String> = text.split('\n').map(printable).collect();
+        lines.join("\n")
     }
 
     /// For programs, in one line.
@@ -185,14 +192,46 @@ pub(crate) fn usage(error: &clap::Error) -> u8 {
         let _ = write!(stderr, "{rendered}");
         return USAGE;
     }
-    let failure = Failure::usage(summary).hint("see: bellwether --help");
+    let failure = Failure::usage(shortened(&plain(&summary))).hint(format!("see: {} --help", command_of(words())));
     if asks_for_json() {
         let _ = writeln!(stderr, "{}", failure.json());
     } else {
-        let rest: Vec<&str> = rendered.trim_end().lines().skip(lines).collect();
+        let rest: Vec<String> = rendered.trim_end().lines().skip(lines).map(|line| printable(&shortened(line))).collect();
         let _ = writeln!(stderr, "{}\n{}", rest.join("\n").trim(), failure.text());
     }
     USAGE
+}
+
+/// Most characters of a line about the command line: somebody may have pasted a whole file.
+const LINE_MAX: usize = 600;
+
+/// Beginning and end of a long line.
+fn shortened(line: &str) -> String {
+    let count = line.chars().count();
+    if count <= LINE_MAX {
+        return line.to_owned();
+    }
+    let half = LINE_MAX / 2;
+    let begin: String = line.chars().take(half).collect();
+    let end: String = line.chars().skip(count - half).collect();
+    format!("{begin} … {end}")
+}
+
+/// What the standard library says of numbers, in words for people.
+fn plain(summary: &str) -> String {
+    summary.replace("invalid digit found in string", "must be a plain whole number")
+}
+
+/// The command that was meant, with its family: whose help is looked up.
+fn command_of(arguments: impl IntoIterator<Item = String>) -> String {
+    let mut command = Arguments::command();
+    let mut name = "bellwether".to_owned();
+    for argument in arguments {
+        let Some(below) = command.find_subcommand(&argument).cloned() else { continue };
+        name = format!("{name} {}", below.get_name());
+        command = below;
+    }
+    name
 }
 
 /// In one line what clap says first, and how many lines that are. What is missing stands below the first one.
@@ -202,10 +241,15 @@ fn summary_of(rendered: &str) -> (String, usize) {
     if first.ends_with(':') { (format!("{first} {}", below.join(", ")), 1 + below.len()) } else { (first.to_owned(), 1) }
 }
 
+/// The command line up to what belongs to a task.
+fn words() -> Vec<String> {
+    let arguments = std::env::args_os().skip(1).map(|argument| argument.to_string_lossy().into_owned());
+    arguments.take_while(|argument| argument != "--").collect()
+}
+
 /// Whether errors should be JSON, although the command line could not be read.
 fn asks_for_json() -> bool {
-    let arguments = std::env::args_os().map(|argument| argument.to_string_lossy().into_owned());
-    let arguments: Vec<String> = arguments.take_while(|argument| argument != "--").collect();
+    let arguments = words();
     let flag = |pair: &[String]| matches!(pair[0].as_str(), "-o" | "--output") && is_json(&pair[1]);
     let joined = |argument: &String| {
         let value = argument.strip_prefix("--output=").or_else(|| argument.strip_prefix("-o="));
@@ -236,6 +280,26 @@ mod tests {
         assert_eq!(failure.text(), text);
         let details = Failure::error("error", "one\ntwo\nthree").text();
         assert_eq!(details, "one\ntwo\nbellwether: error: three");
+    }
+
+    #[test]
+    fn what_a_message_quotes_moves_no_cursor() {
+        let text = Failure::error("not-started", "\u{1b}[2J\nno such directory: /\u{1b}[2J\r").hint("see\u{7}").text();
+        assert_eq!(text, "\u{fffd}[2J\nbellwether: not-started: no such directory: /\u{fffd}[2J\u{fffd}; see\u{fffd}");
+    }
+
+    #[test]
+    fn a_command_line_that_is_wrong_is_named_in_few_words() {
+        let of = |line: &str| command_of(line.split(' ').map(str::to_owned));
+        assert_eq!(
+            (of("submit --priority x"), of("-o json worker drain --mode x"), of("nosuch")),
+            ("bellwether submit".to_owned(), "bellwether worker drain".to_owned(), "bellwether".to_owned())
+        );
+        let huge = format!("invalid value '{}' for '--key <KEY>': too long", "é".repeat(100_000));
+        let short = shortened(&huge);
+        assert!(short.chars().count() < 700 && short.starts_with("invalid value 'é") && short.ends_with("'--key <KEY>': too long"));
+        assert_eq!(shortened("short"), "short");
+        assert_eq!(plain("'x': invalid digit found in string"), "'x': must be a plain whole number");
     }
 
     #[test]

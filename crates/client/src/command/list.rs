@@ -11,6 +11,7 @@ use bellwether_common::config::Output;
 use super::arguments::{ListArgs, Sort};
 use super::context::{Context, Versioned};
 use super::failure::Failure;
+use super::printer::Printer;
 use super::table::{Table, ago, ahead, or_dash, pairs};
 
 /// How often `--watch` looks.
@@ -26,7 +27,7 @@ pub(crate) async fn run(ctx: &Context, asked: ListArgs) -> Result<u8, Failure> {
             ctx.printer.bytes(CLEAR);
         }
         show(ctx, &listing);
-        if !asked.watch {
+        if !asked.watch || Printer::is_unread() {
             return Ok(0);
         }
         tokio::time::sleep(LOOK).await;

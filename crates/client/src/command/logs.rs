@@ -8,6 +8,7 @@ use bellwether_core::protocol::result::TaskResult;
 use super::arguments::LogsArgs;
 use super::context::Context;
 use super::failure::Failure;
+use super::printer::Printer;
 use super::pursuit::Pursuit;
 use super::selector::{self, Scope};
 use super::wait;
@@ -41,7 +42,10 @@ async fn follow(ctx: &Context, task: &TaskName, options: &LogsArgs) -> Result<u8
     let client = ctx.client().await?;
     ctx.watching(task);
     let mut pursuit = pursuit(ctx, client, task, options);
-    let awaited = wait::while_watching(ctx, task, &mut pursuit).await?;
+    let awaited = tokio::select! {
+        awaited = wait::while_watching(ctx, task, &mut pursuit) => awaited?,
+        () = Printer::unread() => return Ok(0),
+    };
     let Awaited::Ended(result) = awaited else { return Err(Error::NoSuchTask(task.clone()).into()) };
     pursuit.finish(&result).await;
     ctx.printer.note(&how_it_ended(&result));

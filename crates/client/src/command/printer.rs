@@ -1,10 +1,13 @@
-//! What is printed where: results on stdout, everything else on stderr. A pipe that nobody reads any more is no failure.
+//! What is printed where: results on stdout, everything else on stderr. A pipe that nobody reads any more is no failure; what would go on
+//! for ever ends then.
 
 use std::io::{self, IsTerminal, Write};
 use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use bellwether_common::config::{Format, Output};
 use serde::Serialize;
+use tokio::sync::Notify;
 
 use super::arguments::{Color, Global};
 use super::failure::Failure;
@@ -12,6 +15,10 @@ use super::table;
 
 /// Why stdout could not be written, and the first line that was to stand there.
 static LOST: OnceLock<(String, String)> = OnceLock::new();
+
+/// Whether whoever read stdout has gone, and who waits for that.
+static UNREAD: AtomicBool = AtomicBool::new(false);
+static UNREAD_SINCE_NOW: Notify = Notify::const_new();
 
 /// Prints in the form that was asked for.
 #[derive(Debug, Clone, Copy)]
@@ -69,12 +76,29 @@ impl Printer {
         match stdout.write_all(bytes).and_then(|()| stdout.flush()) {
             Ok(()) => {}
             // Whoever closed the pipe has read enough.
-            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {}
+            Err(error) if error.kind() == io::ErrorKind::BrokenPipe => {
+                UNREAD.store(true, Ordering::SeqCst);
+                UNREAD_SINCE_NOW.notify_waiters();
+            }
             // Told once, at the end, with the first of what was lost: it may be the id of a task.
             Err(error) => {
                 let lost = String::from_utf8_lossy(bytes).lines().next().unwrap_or_default().chars().take(200).collect();
                 let _ = LOST.set((error.to_string(), lost));
             }
+        }
+    }
+
+    /// Whether whoever read stdout has gone, as far as anything was written since.
+    pub(crate) fn is_unread() -> bool {
+        UNREAD.load(Ordering::SeqCst)
+    }
+
+    /// Until whoever read stdout has gone.
+    pub(crate) async fn unread() {
+        // Made first: it hears of what happens before it is awaited, too.
+        let since_now = UNREAD_SINCE_NOW.notified();
+        if !Self::is_unread() {
+            since_now.await;
         }
     }
 

@@ -145,7 +145,7 @@ impl<'a> Pursuit<'a> {
                 StreamName::Stdout => &result.stdout,
                 StreamName::Stderr => &result.stderr,
             };
-            if let Some(stream) = stream {
+            if let Some(stream) = stream.as_ref().filter(|_| !lane.is_unread()) {
                 self.rest(lane, stream, result).await;
             }
             lane.end(self.ctx);

@@ -18,6 +18,32 @@ fn the_definition_holds_together() {
 }
 
 #[test]
+fn every_example_of_the_help_can_be_typed() {
+    let root = Arguments::command();
+    let mut tried = 0;
+    for command in root.get_subcommands() {
+        let help = command.get_after_long_help().map(ToString::to_string).unwrap_or_default();
+        let Some((_, examples)) = help.split_once("Examples:\n") else { continue };
+        for line in examples.lines() {
+            let words = shlex(line.trim());
+            assert_eq!((words[0].as_str(), words[1].as_str()), ("bellwether", command.get_name()), "{line}");
+            assert!(Arguments::try_parse_from(&words).is_ok(), "{line}");
+            tried += 1;
+        }
+    }
+    assert!(tried > 25, "{tried} examples");
+}
+
+/// Words as a shell would part them, with single quotes alone.
+fn shlex(line: &str) -> Vec<String> {
+    let pieces = line.split('\'').enumerate().flat_map(|(i, piece)| match i % 2 {
+        0 => piece.split_whitespace().map(str::to_owned).collect::<Vec<_>>(),
+        _ => vec![piece.to_owned()],
+    });
+    pieces.collect()
+}
+
+#[test]
 fn everything_after_the_command_belongs_to_it() {
     for line in [&["run", "--", "ls", "-z", "--wait"][..], &["run", "ls", "-z", "--wait"][..]] {
         let Ok(Arguments { command: Command::Run(RunArgs { task }), global }) = parse(line) else { panic!("{line:?}") };

@@ -9,6 +9,7 @@ use bellwether_common::output::{Piece, StreamName};
 use bellwether_core::protocol::TaskName;
 
 use crate::command::context::Context;
+use crate::command::printer::Printer;
 use crate::command::screen::Screen;
 
 /// How long to wait before an output is opened again.
@@ -85,8 +86,21 @@ impl Lane {
         }
     }
 
-    /// Shows what is written until the attempt has ended.
-    pub(crate) async fn follow(&mut self, source: Source<'_>, mut tail: Option<u64>) -> Result<(), OutputError> {
+    /// Whether nobody would see it.
+    pub(crate) fn is_unread(&self) -> bool {
+        self.sink == Sink::Stdout && Printer::is_unread()
+    }
+
+    /// Shows what is written until the attempt has ended. What nobody reads any more is not asked for, either: then this never ends.
+    pub(crate) async fn follow(&mut self, source: Source<'_>, tail: Option<u64>) -> Result<(), OutputError> {
+        let to_stdout = self.sink == Sink::Stdout;
+        tokio::select! {
+            shown = self.keep_up(source, tail) => shown,
+            () = Printer::unread(), if to_stdout => std::future::pending().await,
+        }
+    }
+
+    async fn keep_up(&mut self, source: Source<'_>, mut tail: Option<u64>) -> Result<(), OutputError> {
         let mut failures = 0;
         loop {
             let before = self.at;
