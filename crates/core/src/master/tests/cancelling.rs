@@ -108,3 +108,16 @@ fn a_mark_that_is_made_anew_is_not_forgotten_with_the_old_one() {
     let looks = [Effect::ReadTask(look, task("t")), Effect::ReadHeld(look + 1, task("t"))];
     world.expect(Event::CancelRead(again, task("t"), found(b"", 0)), &looks);
 }
+
+#[test]
+fn a_mark_that_was_made_while_nobody_ruled_is_found_by_the_list() {
+    let mut world = World::ruling(&[]);
+    world.task_arrives("t", &[]);
+    let listed = world.asked;
+    let read = world.q();
+    world.expect(Event::CancelsListed(listed, vec![task("t")]), &[Effect::ReadCancel(read, task("t"))]);
+    let write = world.writes(&[cancelled("t", Place::Pending)]);
+    world.expect(Event::CancelRead(read, task("t"), found(br#"{"reason":"because"}"#, 0)), &[write]);
+    // An answer to a question of an earlier time says nothing.
+    world.expect(Event::CancelsListed(0, vec![task("u")]), &[]);
+}
