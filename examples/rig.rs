@@ -1,11 +1,11 @@
 //! Handlers that misbehave, and a client that counts: what the end-to-end tests of the library run. Nothing to learn from here.
 //!
-//! `rig worker CONNECT NAME SLOTS SESSION_MS`, `rig client CONNECT COUNT`
+//! `rig worker CONNECT NAME SLOTS SESSION_MS`, `rig client CONNECT COUNT`, `rig noop CONNECT COUNT BATCH`
 
 use std::path::PathBuf;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use bellwether_client::{Client, Task};
+use bellwether_client::{Awaited, Client, NewTask, Task};
 use bellwether_examples::Outcome;
 use bellwether_worker::layers::ObserveLayer;
 use bellwether_worker::{TaskContext, TaskError, Worker};
@@ -94,7 +94,8 @@ async fn main() -> Outcome {
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["worker", connect, name, slots, session_ms] => work(connect, name, slots.parse()?, session_ms.parse()?).await,
         ["client", connect, count] => count_to(connect, count.parse()?).await,
-        _ => Err("usage: rig worker CONNECT NAME SLOTS SESSION_MS | rig client CONNECT COUNT".into()),
+        ["noop", connect, count, batch] => nothing(connect, count.parse()?, batch.parse()?).await,
+        _ => Err("usage: rig worker CONNECT NAME SLOTS SESSION_MS | rig client CONNECT COUNT | rig noop CONNECT COUNT BATCH".into()),
     }
 }
 
@@ -124,6 +125,34 @@ async fn count_to(connect: &str, count: u64) -> Outcome {
     println!("sum {sum}");
     // A break of the connection is told as an event, so that there is always something to hear.
     println!("heard {}", events.next().await.map_or("nothing", |event| event.what));
+    client.close().await;
+    Ok(())
+}
+
+/// Submits so many tasks that do nothing, so many at a time, and waits for all of them while it does.
+async fn nothing(connect: &str, count: usize, batch: usize) -> Outcome {
+    let client = Client::connect(connect).await?;
+    let begun = Instant::now();
+    let sizes = (0..count).step_by(batch).map(|start| batch.min(count - start));
+    let task = NewTask::typed("noop", serde_json::Value::Null);
+    let submitted = stream::iter(sizes).map(|size| client.submit(vec![task.clone(); size])).buffer_unordered((2048 / batch).max(4));
+    let lots = submitted.try_ready_chunks((256 / batch).max(1)).map_err(|error| error.1);
+    let waited = lots.map_ok(|lot| {
+        let client = &client;
+        async move {
+            let mut waiter = client.wait(lot.concat()).await;
+            let mut ended = 0;
+            while let Some((task, awaited)) = waiter.next().await {
+                match awaited {
+                    Awaited::Ended(_) => ended += 1,
+                    other => println!("{task}: {other:?}"),
+                }
+            }
+            Ok(ended)
+        }
+    });
+    let ended: Vec<usize> = waited.try_buffer_unordered(usize::MAX).try_collect().await?;
+    println!("ended {} in {:.3} s", ended.iter().sum::<usize>(), begun.elapsed().as_secs_f64());
     client.close().await;
     Ok(())
 }

@@ -53,10 +53,10 @@ fn take_over(backlog: usize) -> Taken {
     let _ = cluster.registered("w1");
     first.kill9();
     let _ = cluster.ruler_after("c1");
-    // It knows all names at once, and reads one payload after the other: when as many were read as waited, nothing is left to learn
+    // It knows all names at once, and reads payloads after that: when as many were read as waited, nothing is left to learn
     // but what is new.
     let reads = u64::try_from(backlog).expect("a small number");
-    eventually(PATIENCE, "all to be read", || match (proxy.seen(Operation::GetData), ended(&cluster)) {
+    eventually(PATIENCE, "all to be read", || match (proxy.named(Operation::GetData), ended(&cluster)) {
         (read, done) if read >= reads && done > 20 => Ok(()),
         (read, done) => Err(format!("{read} of {reads} read, {done} done")),
     });
@@ -168,15 +168,16 @@ fn all_workers_die_with_all_tasks_assigned() {
     let scenario = Scenario::of("F26");
     let count = sized("BELLWETHER_ASSIGNED", 2000, 10_000);
     let cluster = Cluster::builder().zookeeper(Zookeeper::own()).start();
-    let master = cluster.coordinator("c1");
+    let proxy = cluster.proxy();
+    let master = coordinator(&cluster, "c1", &proxy);
     becomes(&master, ACTIVE, &[], 1.0);
     let _ = cluster.put_many("n-", (0..count).map(|i| format!("echo {i} >> runs")));
     eventually(PATIENCE, "the master to know all", || {
         is(metric(&master, "bellwether_tasks", &[("state", "pending")]), &Some(count as f64))
     });
-    eventually(PATIENCE, "the master to have read all", || match metric(&master, REQUESTS, &[("op", "get")]) {
-        Some(read) if read >= count as f64 => Ok(()),
-        read => Err(format!("{read:?} of {count}")),
+    eventually(PATIENCE, "the master to have read all", || match proxy.named(Operation::GetData) {
+        read if read >= u64::try_from(count).expect("small") => Ok(()),
+        read => Err(format!("{read} of {count}")),
     });
     let (asked, used) = idles(&master);
     assert!(asked < 60.0 && used < 0.05, "{asked} requests and {used} of a processor while there is no worker");

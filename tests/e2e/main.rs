@@ -6,6 +6,7 @@ mod after;
 mod benching;
 mod book;
 mod cancelling;
+mod costs;
 mod dashboards;
 mod dead;
 mod faults;

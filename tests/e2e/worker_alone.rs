@@ -183,8 +183,8 @@ fn no_more_runs_than_slots() {
     let world = World::new();
     let (process, me) = world.worker(2, &[]);
     world.assign(&me, "a", WAITS);
-    world.assign(&me, "b", WAITS);
     world.pid("a");
+    world.assign(&me, "b", WAITS);
     world.pid("b");
     is_ready(&process, "2/2 slots");
     world.assign(&me, "c", WAITS);

@@ -107,6 +107,12 @@ impl Proxy {
         self.shared.seen(operation)
     }
 
+    /// How many nodes they named: one request may read several.
+    #[must_use]
+    pub fn named(&self, operation: Operation) -> u64 {
+        self.shared.named(operation)
+    }
+
     /// Nothing gets through in either direction, and nobody is told. What was sent meanwhile arrives late, as TCP's own repetitions
     /// would, unless its sender has come back on another connection before: then ZooKeeper may have hung up on it. Who tries to
     /// connect meanwhile, and gives up, is never heard of.

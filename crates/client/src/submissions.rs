@@ -1,6 +1,6 @@
 //! The actor of submissions: a thin shell around [`bellwether_core::submission`].
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, ResponseActFuture, ResponseFuture, WrapFuture};
@@ -57,8 +57,13 @@ impl Message for Heard {
     type Result = ();
 }
 
-/// Who waits for a submission, and the names of its tasks.
-type Asker = (Vec<TaskName>, oneshot::Sender<Answer>);
+/// Who waits for a submission, the names of its tasks, and until when it may wait to be sent.
+#[derive(Debug)]
+struct Asker {
+    tasks: Vec<TaskName>,
+    answer: oneshot::Sender<Answer>,
+    until: Duration,
+}
 
 /// Submissions that wait for an answer, and whoever waits for them.
 #[derive(Debug)]
@@ -67,6 +72,9 @@ pub(crate) struct Submissions {
     store: Option<Store>,
     next_ticket: u64,
     askers: HashMap<u64, Asker>,
+    /// What is withdrawn when, unless it was sent: one timer for all of them.
+    impatient: BTreeSet<(Duration, u64)>,
+    ticking: bool,
     /// What stands in the way of all of them.
     over: Option<ClosedBecause>,
 }
@@ -77,7 +85,8 @@ impl Actor for Submissions {
 
 impl Submissions {
     pub(crate) fn new(window: usize) -> Self {
-        Self { rules: submission::Submissions::new(window, RETRY_AFTER), store: None, next_ticket: 0, askers: HashMap::new(), over: None }
+        let rules = submission::Submissions::new(window, RETRY_AFTER);
+        Self { rules, store: None, next_ticket: 0, askers: HashMap::new(), impatient: BTreeSet::new(), ticking: false, over: None }
     }
 
     fn feed(&mut self, event: Event, ctx: &mut Context<Self>) {
@@ -155,15 +164,36 @@ impl Submissions {
     }
 
     fn answer(&mut self, ticket: u64, answer: Answer) {
-        if let Some((_, asker)) = self.askers.remove(&ticket) {
+        if let Some(asker) = self.askers.remove(&ticket) {
+            self.impatient.remove(&(asker.until, ticket));
             // Whoever asked may have gone away.
-            let _ = asker.send(answer);
+            let _ = asker.answer.send(answer);
         }
     }
 
     fn fail_all(&mut self, why: &str) {
-        for (_, (tasks, asker)) in self.askers.drain() {
-            let _ = asker.send(Err(SubmitError::Unconfirmed { tasks, why: why.to_owned() }));
+        self.impatient.clear();
+        for (_, Asker { tasks, answer, .. }) in self.askers.drain() {
+            let _ = answer.send(Err(SubmitError::Unconfirmed { tasks, why: why.to_owned() }));
+        }
+    }
+
+    /// Rings when the first of them has waited long enough.
+    fn tick(&mut self, ctx: &mut Context<Self>) {
+        let Some((until, _)) = self.impatient.first().filter(|_| !self.ticking) else { return };
+        self.ticking = true;
+        ctx.run_later(clock::until(*until), |actor, ctx| {
+            actor.ticking = false;
+            actor.withdraw_due(ctx);
+            actor.tick(ctx);
+        });
+    }
+
+    fn withdraw_due(&mut self, ctx: &mut Context<Self>) {
+        let now = clock::now().mono;
+        while let Some((_, ticket)) = self.impatient.first().copied().filter(|(until, _)| *until <= now) {
+            self.impatient.pop_first();
+            self.feed(Event::Withdrawn { ticket }, ctx);
         }
     }
 }
@@ -179,12 +209,14 @@ impl Handler<Submit> for Submissions {
         let ticket = self.next_ticket;
         let (asker, answer) = oneshot::channel();
         let names: Vec<TaskName> = tasks.iter().map(|submittal| submittal.task.clone()).collect();
-        self.askers.insert(ticket, (names.clone(), asker));
+        let until = clock::now().mono + unsent_for;
+        self.askers.insert(ticket, Asker { tasks: names.clone(), answer: asker, until });
+        self.impatient.insert((until, ticket));
         self.feed(Event::Submitted { ticket, guard, group, tasks }, ctx);
-        ctx.run_later(unsent_for, move |actor, ctx| actor.feed(Event::Withdrawn { ticket }, ctx));
+        self.tick(ctx);
         Box::pin(async move {
-            let ended = SubmitError::Unconfirmed { tasks: names, why: "the client ended".to_owned() };
-            answer.await.unwrap_or(Err(ended))
+            let ended = || SubmitError::Unconfirmed { tasks: names, why: "the client ended".to_owned() };
+            answer.await.unwrap_or_else(|_| Err(ended()))
         })
     }
 }

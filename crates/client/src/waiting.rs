@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use actix::{Actor, Addr, AsyncContext, Context, Handler, Message, ResponseFuture, WrapFuture};
 use bellwether_common::clock;
+use bellwether_common::reader;
 use bellwether_common::store::{Changed, ReadError, Store};
 use bellwether_common::zk_runtime;
 use bellwether_core::protocol::record::WaiterRecord;
 use bellwether_core::protocol::result::{Status, TaskResult, decode_status};
-use bellwether_core::protocol::{Multi, Outcome, PROTOCOL_VERSION, Refusal, TaskName, Why, path, record};
+use bellwether_core::protocol::{Multi, Node, Outcome, PROTOCOL_VERSION, Refusal, TaskName, Why, path, record};
 use bellwether_core::waiting::{self, Effect, Event};
 use futures::Stream;
 use tokio::sync::{mpsc, oneshot};
@@ -29,6 +30,10 @@ use crate::supervisor::Turn;
 const LOOK_AGAIN_AFTER: Duration = Duration::from_secs(10);
 /// After an interrupted read: a break that the session actor has not heard of would answer the next one alike.
 const PAUSE: Duration = Duration::from_millis(50);
+
+/// Most statuses that are read by one request, and most such requests on their way.
+const READ_TOGETHER: usize = 64;
+const READS_IN_FLIGHT: usize = 4;
 
 /// What became of a task that was waited for.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -95,6 +100,13 @@ impl Message for Expect {
     type Result = ();
 }
 
+/// These were submitted just now.
+pub(crate) struct Submitted(pub(crate) Vec<TaskName>);
+
+impl Message for Submitted {
+    type Result = ();
+}
+
 /// Somebody waits no more.
 struct Left;
 
@@ -109,6 +121,16 @@ struct Heard {
 }
 
 impl Message for Heard {
+    type Result = ();
+}
+
+/// What was found where watches had gone off.
+struct Read {
+    round: u64,
+    answers: Vec<(TaskName, Result<Option<Node>, ReadError>)>,
+}
+
+impl Message for Read {
     type Result = ();
 }
 
@@ -142,6 +164,10 @@ pub(crate) struct Waiting {
     expecting: Vec<oneshot::Sender<()>>,
     /// Armed watches.
     looks: HashMap<TaskName, Look>,
+    /// Whose watches went off, and whose statuses are not asked for yet.
+    stirred: Vec<TaskName>,
+    /// How many requests for statuses are on their way.
+    reading: usize,
     over: Option<ClosedBecause>,
 }
 
@@ -173,6 +199,8 @@ impl Waiting {
             nodes: 0,
             expecting: Vec::new(),
             looks: HashMap::new(),
+            stirred: Vec::new(),
+            reading: 0,
             over: None,
         }
     }
@@ -239,6 +267,22 @@ impl Waiting {
             }
         });
         self.looks.insert(task, Look(look.abort_handle()));
+    }
+
+    /// What has stirred is read, many by one request, and none waits for others: those that stir meanwhile go with the next.
+    fn read_stirred(&mut self, ctx: &Context<Self>) {
+        let Some(store) = self.store.clone() else { return };
+        while self.reading < READS_IN_FLIGHT && !self.stirred.is_empty() {
+            let tasks: Vec<TaskName> = self.stirred.drain(..self.stirred.len().min(READ_TOGETHER)).collect();
+            self.reading += 1;
+            let answers = reader::read_together(&store, tasks.iter().map(path::status).collect());
+            let (actor, round) = (ctx.address(), self.round);
+            zk_runtime::spawn(async move {
+                let answers = answers.await.into_iter().map(|(_, answer)| answer);
+                // One for each request, and those are few.
+                actor.do_send(Read { round, answers: tasks.into_iter().zip(answers).collect() });
+            });
+        }
     }
 
     fn locate(&self, task: TaskName, ctx: &Context<Self>) {
@@ -410,6 +454,8 @@ impl Handler<Turn> for Waiting {
     fn handle(&mut self, turn: Turn, ctx: &mut Self::Context) {
         self.round += 1;
         self.looks.clear();
+        self.stirred.clear();
+        self.reading = 0;
         match turn {
             Turn::Connected(store) => {
                 self.store = Some(store);
@@ -438,11 +484,48 @@ impl Handler<Heard> for Waiting {
 
     fn handle(&mut self, Heard { round, event }: Heard, ctx: &mut Self::Context) {
         if round == self.round {
-            if event == Event::Registered {
-                self.expecting.clear();
+            match event {
+                Event::Stirred(task) if self.store.is_some() => {
+                    self.looks.remove(&task);
+                    self.stirred.push(task);
+                    return self.read_stirred(ctx);
+                }
+                Event::Registered => self.expecting.clear(),
+                _ => {}
             }
             self.feed(event, ctx);
         }
+    }
+}
+
+impl Handler<Submitted> for Waiting {
+    type Result = ();
+
+    fn handle(&mut self, Submitted(tasks): Submitted, ctx: &mut Self::Context) {
+        self.feed(Event::Submitted(tasks), ctx);
+    }
+}
+
+impl Handler<Read> for Waiting {
+    type Result = ();
+
+    fn handle(&mut self, Read { round, answers }: Read, ctx: &mut Self::Context) {
+        if round != self.round {
+            return;
+        }
+        self.reading -= 1;
+        for (task, answer) in answers {
+            match answer {
+                Ok(Some(node)) => self.feed(Event::Looked { task, found: Some(node.data) }, ctx),
+                // It was something else: a removal, or the end of the connection.
+                Ok(None) => self.feed(Event::Stirred(task), ctx),
+                Err(error) => {
+                    let reporter = Reporter { actor: ctx.address(), round, task };
+                    zk_runtime::spawn(reporter.failed(error));
+                }
+            }
+        }
+        self.read_stirred(ctx);
     }
 }
 

@@ -30,21 +30,31 @@ pub fn read_small_nodes(store: &Store, paths: Vec<String>) -> impl Future<Output
     let task = zk_runtime::spawn(async move {
         let (many, in_flight) = TOGETHER;
         let portions: Vec<Vec<String>> = paths.chunks(many).map(<[String]>::to_vec).collect();
-        let questions = stream::iter(portions).map(|portion| {
-            let answer = store.get_together(portion.clone());
-            let store = store.clone();
-            async move {
-                match answer.await {
-                    Ok(answers) => answers,
-                    Err(error @ ReadError::Interrupted) => portion.into_iter().map(|path| (path, Err(error.clone()))).collect(),
-                    // One of them spoils the others.
-                    Err(ReadError::NoAuth { .. } | ReadError::BadPath { .. }) => read_nodes(&store, portion).await,
-                }
-            }
-        });
+        let questions = stream::iter(portions).map(|portion| read_together(&store, portion));
         questions.buffered(in_flight).collect::<Vec<_>>().await.into_iter().flatten().collect()
     });
     async move { task.await.expect("nothing here panics, and nobody aborts it") }
+}
+
+/// Reads a few small nodes by one request, which is sent at once; otherwise as [`read_nodes`].
+pub fn read_together(store: &Store, paths: Vec<String>) -> impl Future<Output = Answers<Node>> + Send + use<> {
+    // A single one needs no list, in the request nor in the reply.
+    let alone = if let [path] = paths.as_slice() { Some(store.get(path)) } else { None };
+    let together = alone.is_none().then(|| store.get_together(paths.clone()));
+    let store = store.clone();
+    async move {
+        if let Some(answer) = alone {
+            let answer = answer.await;
+            return paths.into_iter().map(|path| (path, answer.clone())).collect();
+        }
+        let Some(answers) = together else { return Vec::new() };
+        match answers.await {
+            Ok(answers) => answers,
+            Err(error @ ReadError::Interrupted) => paths.into_iter().map(|path| (path, Err(error.clone()))).collect(),
+            // One of them spoils the others.
+            Err(ReadError::NoAuth { .. } | ReadError::BadPath { .. }) => read_nodes(&store, paths).await,
+        }
+    }
 }
 
 /// Lists the children of many nodes; otherwise as [`read_nodes`].

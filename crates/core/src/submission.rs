@@ -3,19 +3,25 @@
 //! A submission is one transaction: create its guard, delete the guard of the submission before it, create the tasks. It is repeated,
 //! also from a new session, until the answer is "applied" or "the guard exists": both mean submitted.
 //!
+//! Submissions that wait while others are on their way travel together, behind one guard; each is as whole as if it travelled alone. None
+//! waits for company: what can be sent is sent.
+//!
 //! With a key, the guard stays, and holds the name of the task: whoever meets it reads it, and learns whether that is the same task. A
 //! group that is too large for one transaction is submitted in several: see [`GroupStep`].
 //!
 //! A guard is only deleted when its transaction was answered at once. Where an answer was lost, a copy of the request may still be
 //! on its way, and the guard is all that stops it.
 
-use std::collections::VecDeque;
+mod parcel;
+
+use std::collections::{BTreeMap, VecDeque};
 use std::time::Duration;
 
 use crate::Time;
 use crate::protocol::key::KeyRecord;
-use crate::protocol::multi::MULTI_BYTES_MAX;
+use crate::protocol::multi::{BATCH_BYTES_MAX, MULTI_BYTES_MAX};
 use crate::protocol::{Multi, Outcome, Refusal, TaskName, Why, path};
+use parcel::{Parcel, Part, Submission};
 
 /// A task to submit.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -43,6 +49,12 @@ impl Submittal {
 
     fn parent(&self) -> &'static str {
         if self.held { path::HELD } else { path::TASKS }
+    }
+
+    /// About how many bytes it takes in a request.
+    fn bytes(&self) -> usize {
+        let letter = self.letter.iter().fold(Multi::new(), |multi, letter| multi.delete(path::dead(letter), None));
+        Multi::new().create(self.path(), Vec::new()).bytes() + self.payload.len() + letter.bytes()
     }
 
     fn add_to(&self, multi: Multi) -> Multi {
@@ -229,18 +241,12 @@ pub enum Failure {
     },
 }
 
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Submission {
-    ticket: u64,
-    guard: Guard,
-    group: Option<GroupStep>,
-    tasks: Vec<Submittal>,
-    /// The guards that this one's transaction removes.
-    retired: Vec<String>,
-    sent: bool,
-    /// Whether an answer was ever lost: then the guard stays.
-    uncertain: bool,
-}
+/// Most tasks of several submissions in one transaction: beyond that ZooKeeper gets no quicker.
+const PARCEL: usize = 128;
+/// Most transactions in flight that could have taken more with them: what comes meanwhile travels together with the next.
+const LIGHT_IN_FLIGHT: usize = 4;
+/// Most bytes in flight, beyond a single transaction.
+const BYTES_IN_FLIGHT: usize = 4 * 1024 * 1024;
 
 /// All submissions of one client.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -248,7 +254,10 @@ pub struct Submissions {
     window: usize,
     retry_after: Duration,
     connected: bool,
+    /// In the order in which they came; none of them was ever sent.
     waiting: VecDeque<Submission>,
+    /// What is on its way, or is to be sent again, by the ticket of the first that was in it.
+    parcels: BTreeMap<u64, Parcel>,
     /// Guards that are not needed any more.
     retired: Vec<String>,
 }
@@ -257,13 +266,14 @@ impl Submissions {
     /// A client with at most `window` transactions in flight.
     #[must_use]
     pub fn new(window: usize, retry_after: Duration) -> Self {
-        Self { window: window.max(1), retry_after, connected: false, waiting: VecDeque::new(), retired: Vec::new() }
+        let window = window.max(1);
+        Self { window, retry_after, connected: false, waiting: VecDeque::new(), parcels: BTreeMap::new(), retired: Vec::new() }
     }
 
     /// How many submissions are not answered yet.
     #[must_use]
     pub fn unanswered(&self) -> usize {
-        self.waiting.len()
+        self.waiting.len() + self.parcels.values().map(|parcel| parcel.members.len()).sum::<usize>()
     }
 
     /// Takes one event in.
@@ -271,8 +281,7 @@ impl Submissions {
         let mut effects = Vec::new();
         match event {
             Event::Submitted { ticket, guard, group, tasks } => {
-                let submission = Submission { ticket, guard, group, tasks, retired: Vec::new(), sent: false, uncertain: false };
-                self.on_submitted(submission, &mut effects);
+                self.on_submitted(Submission::new(ticket, guard, group, tasks), &mut effects);
             }
             Event::GuardRead { ticket, found } => self.on_guard_read(ticket, found.as_deref(), now, &mut effects),
             Event::Connected => self.connected = true,
@@ -291,9 +300,9 @@ impl Submissions {
     }
 
     fn on_submitted(&mut self, submission: Submission, effects: &mut Vec<Effect>) {
-        let bytes = submission.multi().bytes();
+        let Submission { ticket, bytes, .. } = submission;
         if bytes > MULTI_BYTES_MAX {
-            effects.push(Effect::Failed(submission.ticket, Failure::TooLarge { bytes }));
+            effects.push(Effect::Failed(ticket, Failure::TooLarge { bytes }));
             return;
         }
         self.waiting.push_back(submission);
@@ -301,341 +310,173 @@ impl Submissions {
 
     /// What was never sent is forgotten, and certainly not submitted. What was sent may be, and goes on until that is known.
     fn on_withdrawn(&mut self, ticket: u64, effects: &mut Vec<Effect>) {
-        let unsent = |submission: &Submission| submission.ticket == ticket && !submission.sent && !submission.uncertain;
-        if let Some(index) = self.waiting.iter().position(unsent) {
-            self.failed(index, Failure::Withdrawn, effects);
+        if let Some(index) = self.waiting.iter().position(|submission| submission.ticket == ticket) {
+            self.waiting.remove(index);
+            return effects.push(Effect::Failed(ticket, Failure::Withdrawn));
+        }
+        let holds = |parcel: &Parcel| parcel.members.iter().any(|member| member.ticket == ticket);
+        let unsent = self.parcels.iter().find(|(_, parcel)| !parcel.sent && !parcel.uncertain && holds(parcel)).map(|(id, _)| *id);
+        if let Some(id) = unsent {
+            self.take_out(id, ticket, Failure::Withdrawn, effects);
         }
     }
 
+    /// First what was sent before, then what has come since.
     fn send(&mut self, effects: &mut Vec<Effect>) {
         if !self.connected {
             return;
         }
-        let in_flight = self.waiting.iter().filter(|submission| submission.sent).count();
-        let room = self.window.saturating_sub(in_flight);
-        for submission in self.waiting.iter_mut().filter(|submission| !submission.sent).take(room) {
-            submission.sent = true;
-            submission.retired.append(&mut self.retired);
-            effects.push(Effect::Write(submission.ticket, submission.multi()));
+        let sent = || self.parcels.values().filter(|parcel| parcel.sent);
+        let (mut in_flight, mut light) = (sent().count(), sent().filter(|parcel| parcel.light).count());
+        let mut bytes: usize = sent().map(|parcel| parcel.bytes).sum();
+        for (id, parcel) in self.parcels.iter_mut().filter(|(_, parcel)| !parcel.sent) {
+            if in_flight >= self.window {
+                return;
+            }
+            parcel.send(&mut self.retired);
+            (in_flight, light, bytes) = (in_flight + 1, light + usize::from(parcel.light), bytes + parcel.bytes);
+            effects.push(Effect::Write(*id, parcel.multi()));
+        }
+        while in_flight < self.window && (in_flight == 0 || bytes < BYTES_IN_FLIGHT) {
+            let Some(mut parcel) = self.pack(light < LIGHT_IN_FLIGHT) else { return };
+            parcel.send(&mut self.retired);
+            (in_flight, light, bytes) = (in_flight + 1, light + usize::from(parcel.light), bytes + parcel.bytes);
+            let id = parcel.members.first().map_or(0, |first| first.ticket);
+            effects.push(Effect::Write(id, parcel.multi()));
+            self.parcels.insert(id, parcel);
         }
     }
 
-    fn on_write_ended(&mut self, ticket: u64, outcome: &Outcome, now: Time, effects: &mut Vec<Effect>) {
-        let Some(index) = self.waiting.iter().position(|submission| submission.ticket == ticket) else { return };
-        let submission = &mut self.waiting[index];
+    /// What travels next: as much as waits and fits. `light`: even if more would fit.
+    fn pack(&mut self, light: bool) -> Option<Parcel> {
+        let first = self.waiting.front()?;
+        let (mut count, mut tasks, mut bytes) = (1, first.tasks.len(), first.bytes);
+        if first.is_sociable() {
+            for next in self.waiting.iter().skip(1) {
+                let (more, size) = (next.tasks.len(), next.bytes);
+                if !next.is_sociable() || tasks + more > PARCEL || bytes + size > BATCH_BYTES_MAX {
+                    break;
+                }
+                (count, tasks, bytes) = (count + 1, tasks + more, bytes + size);
+            }
+        }
+        let all_fit = count == self.waiting.len();
+        if first.is_sociable() && all_fit && tasks < PARCEL && !light {
+            return None;
+        }
+        Some(Parcel::of(self.waiting.drain(..count).collect()))
+    }
+
+    fn on_write_ended(&mut self, id: u64, outcome: &Outcome, now: Time, effects: &mut Vec<Effect>) {
+        let Some(parcel) = self.parcels.get_mut(&id) else { return };
         match outcome {
-            Outcome::Applied(_) => self.accepted(index, effects),
-            Outcome::Refused(Refusal::At { index: operation, why }) => self.refused(index, *operation, *why, now, effects),
-            Outcome::Refused(Refusal::Whole(Why::NotSent)) => self.again(index, now, effects),
+            Outcome::Applied(_) => self.accepted(id, effects),
+            Outcome::Refused(Refusal::At { index, why }) => self.refused(id, *index, *why, now, effects),
+            Outcome::Refused(Refusal::Whole(Why::NotSent)) => self.again(id, now, effects),
+            // Refused for what it is: one by one, until the guilty one is alone. A copy that may still be on its way forbids that.
+            Outcome::Refused(Refusal::Whole(_)) if parcel.members.len() > 1 && !parcel.uncertain => self.unpack(id),
             Outcome::Refused(Refusal::Whole(why) | Refusal::Fence(why)) => {
                 let failure = Failure::Refused { path: path::TASKS.to_owned(), why: *why };
-                self.failed(index, failure, effects);
+                self.failed(id, &failure, effects);
             }
             Outcome::Unknown => {
-                submission.uncertain = true;
-                self.again(index, now, effects);
+                parcel.uncertain = true;
+                self.again(id, now, effects);
             }
         }
     }
 
-    fn accepted(&mut self, index: usize, effects: &mut Vec<Effect>) {
-        let Some(submission) = self.waiting.remove(index) else { return };
-        if let Guard::Once(name) = submission.guard
-            && !submission.uncertain
+    fn accepted(&mut self, id: u64, effects: &mut Vec<Effect>) {
+        let Some(parcel) = self.parcels.remove(&id) else { return };
+        if let Guard::Once(name) = parcel.guard
+            && !parcel.uncertain
         {
             self.retired.push(name);
         }
-        effects.push(Effect::Accepted(submission.ticket));
+        effects.extend(parcel.members.iter().map(|member| Effect::Accepted(member.ticket)));
     }
 
-    fn again(&mut self, index: usize, now: Time, effects: &mut Vec<Effect>) {
-        self.waiting[index].sent = false;
+    fn again(&mut self, id: u64, now: Time, effects: &mut Vec<Effect>) {
+        if let Some(parcel) = self.parcels.get_mut(&id) {
+            parcel.sent = false;
+        }
         // Not at once: a disconnect that we have not heard of would answer the same.
         self.connected = false;
         effects.push(Effect::Arm(now.mono + self.retry_after));
     }
 
-    fn refused(&mut self, index: usize, operation: usize, why: Why, now: Time, effects: &mut Vec<Effect>) {
-        let submission = &mut self.waiting[index];
-        let retired = submission.retired.len();
-        match (operation, why) {
-            (0, Why::NodeExists) => match &submission.guard {
-                Guard::Once(_) => self.accepted(index, effects),
-                Guard::Key(record) => effects.push(Effect::ReadGuard(submission.ticket, record.node())),
+    fn unpack(&mut self, id: u64) {
+        let Some(parcel) = self.parcels.remove(&id) else { return };
+        self.retired.extend(parcel.retired);
+        for member in parcel.members.into_iter().rev() {
+            self.waiting.push_front(Submission { alone: true, ..member });
+        }
+    }
+
+    fn refused(&mut self, id: u64, operation: usize, why: Why, now: Time, effects: &mut Vec<Effect>) {
+        let Some(parcel) = self.parcels.get_mut(&id) else { return };
+        match (parcel.part_at(operation), why) {
+            (Part::Guard, Why::NodeExists) => match &parcel.guard {
+                Guard::Once(_) => self.accepted(id, effects),
+                Guard::Key(record) => effects.push(Effect::ReadGuard(id, record.node())),
             },
-            (_, Why::NoNode) if (1..=retired).contains(&operation) => {
+            (Part::Retired(index), Why::NoNode) => {
                 // Somebody else removed that guard: all the better.
-                submission.retired.remove(operation - 1);
-                submission.sent = false;
+                parcel.retired.remove(index);
+                parcel.sent = false;
             }
-            (_, Why::NoNode | Why::BadVersion) if submission.is_about_group(operation) && submission.group_is_there() => {
-                let failure = submission.failure(operation, why);
-                self.failed(index, failure, effects);
+            (Part::Guard | Part::Retired(_), why) if why != Why::NoNode => {
+                let failure = parcel.failure(operation, why);
+                self.failed(id, &failure, effects);
             }
-            (_, Why::NoNode) if submission.letter_at(operation).is_some() => {
-                let failure = submission.failure(operation, why);
-                self.failed(index, failure, effects);
+            (Part::Member(member), why) if why != Why::NoNode || parcel.is_missed_for_good(member, operation) => {
+                let (ticket, failure) = (parcel.members[member].ticket, parcel.failure(operation, why));
+                self.take_out(id, ticket, failure, effects);
             }
-            (_, Why::NoNode) => {
-                submission.sent = false;
+            (Part::Guard | Part::Retired(_) | Part::Member(_), _) => {
                 effects.push(Effect::MendLayout);
-                self.again(index, now, effects);
-            }
-            (_, why) => {
-                let failure = submission.failure(operation, why);
-                self.failed(index, failure, effects);
+                self.again(id, now, effects);
             }
         }
     }
 
     /// Somebody submitted under this key before, or we did and never heard of it.
-    fn on_guard_read(&mut self, ticket: u64, found: Option<&[u8]>, now: Time, effects: &mut Vec<Effect>) {
-        let Some(index) = self.waiting.iter().position(|submission| submission.ticket == ticket) else { return };
-        let Guard::Key(ours) = self.waiting[index].guard.clone() else { return };
+    fn on_guard_read(&mut self, id: u64, found: Option<&[u8]>, now: Time, effects: &mut Vec<Effect>) {
+        let Some(parcel) = self.parcels.get(&id) else { return };
+        let Guard::Key(ours) = parcel.guard.clone() else { return };
         // It went meanwhile: its time was over.
-        let Some(found) = found else { return self.again(index, now, effects) };
+        let Some(found) = found else { return self.again(id, now, effects) };
         match KeyRecord::decode(found).filter(|theirs| theirs.key == ours.key) {
-            None => self.failed(index, Failure::KeyUnreadable(ours.key), effects),
-            Some(theirs) if theirs.task == ours.task => self.accepted(index, effects),
+            None => self.failed(id, &Failure::KeyUnreadable(ours.key), effects),
+            Some(theirs) if theirs.task == ours.task => self.accepted(id, effects),
             Some(theirs) if theirs.digest == ours.digest => {
-                let Some(submission) = self.waiting.remove(index) else { return };
-                self.retired.extend(submission.retired);
-                effects.push(Effect::AcceptedBefore(ticket, theirs.task));
+                let Some(parcel) = self.parcels.remove(&id) else { return };
+                self.retired.extend(parcel.retired);
+                effects.push(Effect::AcceptedBefore(id, theirs.task));
             }
-            Some(theirs) => self.failed(index, Failure::KeyTaken { key: ours.key, task: theirs.task }, effects),
+            Some(theirs) => self.failed(id, &Failure::KeyTaken { key: ours.key, task: theirs.task }, effects),
         }
     }
 
     /// Nothing of it was applied, so the guards that it should have removed are still to be removed.
-    fn failed(&mut self, index: usize, failure: Failure, effects: &mut Vec<Effect>) {
-        let Some(submission) = self.waiting.remove(index) else { return };
-        self.retired.extend(submission.retired);
-        effects.push(Effect::Failed(submission.ticket, failure));
-    }
-}
-
-impl Submission {
-    fn multi(&self) -> Multi {
-        let guarded = Multi::new().create(self.guard.path(), self.guard.data());
-        let cleaned = self.retired.iter().fold(guarded, |multi, guard| multi.delete(path::submitted(guard), None));
-        let grouped = self.group.iter().fold(cleaned, |multi, step| step.add_to(multi));
-        self.tasks.iter().fold(grouped, |multi, submittal| submittal.add_to(multi))
+    fn failed(&mut self, id: u64, failure: &Failure, effects: &mut Vec<Effect>) {
+        let Some(parcel) = self.parcels.remove(&id) else { return };
+        self.retired.extend(parcel.retired);
+        effects.extend(parcel.members.iter().map(|member| Effect::Failed(member.ticket, failure.clone())));
     }
 
-    /// Whose operation that is, and whether it is the one about its letter.
-    fn part_at(&self, operation: usize) -> Option<(&Submittal, bool)> {
-        let mut parts = self.tasks.iter().flat_map(|submittal| {
-            let letter = submittal.letter.is_some().then_some((submittal, true));
-            [Some((submittal, false)), letter].into_iter().flatten()
-        });
-        parts.nth(operation.checked_sub(1 + self.retired.len() + usize::from(self.group.is_some()))?)
-    }
-
-    fn is_about_group(&self, operation: usize) -> bool {
-        self.group.is_some() && operation == 1 + self.retired.len()
-    }
-
-    /// Whether its record was created by an earlier submission.
-    fn group_is_there(&self) -> bool {
-        self.group.as_ref().is_some_and(|step| !matches!(step.write, GroupWrite::Create(_)))
-    }
-
-    fn letter_at(&self, operation: usize) -> Option<&TaskName> {
-        self.part_at(operation).filter(|(_, letter)| *letter).and_then(|(submittal, _)| submittal.letter.as_ref())
-    }
-
-    fn failure(&self, operation: usize, why: Why) -> Failure {
-        if let (Some(letter), Why::NoNode) = (self.letter_at(operation), why) {
-            return Failure::NoLetter(letter.clone());
+    /// One of them fails, the others are sent again: behind the same guard, so that they exclude a copy that may still be on its way.
+    fn take_out(&mut self, id: u64, ticket: u64, failure: Failure, effects: &mut Vec<Effect>) {
+        let Some(parcel) = self.parcels.get_mut(&id) else { return };
+        parcel.members.retain(|member| member.ticket != ticket);
+        parcel.sent = false;
+        if parcel.members.is_empty() {
+            self.retired.append(&mut parcel.retired);
+            self.parcels.remove(&id);
         }
-        if let Some(step) = self.group.as_ref().filter(|_| self.is_about_group(operation)) {
-            return match why {
-                Why::NodeExists => Failure::NameTaken(step.group.clone()),
-                Why::NoNode | Why::BadVersion => Failure::GroupGivenUp(step.group.clone()),
-                Why::NoAuth => Failure::Denied(path::GROUPS.to_owned()),
-                Why::NotEmpty | Why::NoChildrenForEphemerals | Why::BadArguments | Why::TooLarge | Why::NotSent => {
-                    Failure::Refused { path: path::group(&step.group), why }
-                }
-            };
-        }
-        match (self.part_at(operation), why) {
-            (Some((submittal, false)), Why::NodeExists) => Failure::NameTaken(submittal.task.clone()),
-            (Some((_, true)), Why::NoAuth) => Failure::Denied(path::DEAD.to_owned()),
-            (Some((submittal, false)), Why::NoAuth) => Failure::Denied(submittal.parent().to_owned()),
-            (None, Why::NoAuth) => Failure::Denied(self.guard.parent().to_owned()),
-            (part, why) => Failure::Refused { path: part.map_or_else(|| self.guard.path(), |(submittal, _)| submittal.path()), why },
-        }
+        effects.push(Effect::Failed(ticket, failure));
     }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::protocol::payload::{Command, Envelope};
-
-    fn now() -> Time {
-        Time::at(Duration::ZERO)
-    }
-
-    fn submit(submissions: &mut Submissions, ticket: u64) -> Vec<Effect> {
-        let tasks = vec![Submittal::pending(TaskName::listed(&format!("t{ticket}")), b"true".to_vec())];
-        let guard = Guard::Once(format!("g{ticket}"));
-        submissions.on(Event::Submitted { ticket, guard, group: None, tasks }, now())
-    }
-
-    fn connected() -> Submissions {
-        let mut submissions = Submissions::new(8, Duration::from_millis(100));
-        assert_eq!(submissions.on(Event::Connected, now()), []);
-        submissions
-    }
-
-    fn guarded(ticket: u64) -> Multi {
-        Multi::new().create(format!("/bellwether/submitted/g{ticket}"), b"")
-    }
-
-    #[test]
-    fn the_guard_of_an_answered_submission_goes_with_the_next_one() {
-        let mut submissions = connected();
-        assert_eq!(submit(&mut submissions, 1), [Effect::Write(1, guarded(1).create("/tasks/t1", b"true"))]);
-        assert_eq!(submissions.on(Event::WriteEnded { ticket: 1, outcome: Outcome::applied() }, now()), [Effect::Accepted(1)]);
-        let second = guarded(2).delete("/bellwether/submitted/g1", None).create("/tasks/t2", b"true");
-        assert_eq!(submit(&mut submissions, 2), [Effect::Write(2, second)]);
-    }
-
-    #[test]
-    fn a_lost_answer_is_repeated_behind_its_guard_and_the_guard_stays() {
-        let mut submissions = connected();
-        let first = submit(&mut submissions, 1);
-        let effects = submissions.on(Event::WriteEnded { ticket: 1, outcome: Outcome::Unknown }, now());
-        assert_eq!(effects, [Effect::Arm(Duration::from_millis(100))]);
-        assert_eq!(submissions.on(Event::Connected, now()), first);
-        let exists = Event::WriteEnded { ticket: 1, outcome: Outcome::refused(0, Why::NodeExists) };
-        assert_eq!(submissions.on(exists, now()), [Effect::Accepted(1)]);
-        assert_eq!(submissions.on(Event::Closing, now()), [], "a copy may still be on its way");
-    }
-
-    #[test]
-    fn a_guard_that_somebody_removed_is_left_out() {
-        let mut submissions = connected();
-        submit(&mut submissions, 1);
-        submissions.on(Event::WriteEnded { ticket: 1, outcome: Outcome::applied() }, now());
-        submit(&mut submissions, 2);
-        let refused = Event::WriteEnded { ticket: 2, outcome: Outcome::refused(1, Why::NoNode) };
-        assert_eq!(submissions.on(refused, now()), [Effect::Write(2, guarded(2).create("/tasks/t2", b"true"))]);
-    }
-
-    #[test]
-    fn what_was_never_sent_can_be_withdrawn_and_what_was_sent_cannot() {
-        let mut submissions = Submissions::new(1, Duration::from_millis(100));
-        submit(&mut submissions, 1);
-        let withdrawn = |ticket| Event::Withdrawn { ticket };
-        assert_eq!(submissions.on(withdrawn(1), now()), [Effect::Failed(1, Failure::Withdrawn)]);
-        submit(&mut submissions, 2);
-        submissions.on(Event::Connected, now());
-        assert_eq!(submissions.on(withdrawn(2), now()), [], "it may be applied");
-        assert_eq!(submissions.unanswered(), 1);
-    }
-
-    #[test]
-    fn a_submission_that_fails_leaves_the_guards_before_it_to_the_next() {
-        let mut submissions = connected();
-        submit(&mut submissions, 1);
-        submissions.on(Event::WriteEnded { ticket: 1, outcome: Outcome::applied() }, now());
-        submit(&mut submissions, 2);
-        submissions.on(Event::WriteEnded { ticket: 2, outcome: Outcome::refused(2, Why::NodeExists) }, now());
-        assert_eq!(submissions.on(Event::Closing, now()), [Effect::RemoveGuards(vec!["g1".into()])]);
-    }
-
-    #[test]
-    fn a_name_that_is_taken_fails_alone() {
-        let mut submissions = connected();
-        submit(&mut submissions, 1);
-        let refused = Event::WriteEnded { ticket: 1, outcome: Outcome::refused(1, Why::NodeExists) };
-        let failure = Failure::NameTaken(TaskName::listed("t1"));
-        assert_eq!(submissions.on(refused, now()), [Effect::Failed(1, failure)]);
-        assert_eq!(submissions.unanswered(), 0);
-    }
-
-    #[test]
-    fn a_letter_goes_with_the_task_that_is_made_from_it_or_there_is_no_such_task() {
-        let mut submissions = connected();
-        let (task, old) = (TaskName::listed("new"), TaskName::listed("old"));
-        let tasks = vec![Submittal { task, payload: b"true".to_vec(), held: true, letter: Some(old.clone()) }];
-        let submitted = submissions.on(Event::Submitted { ticket: 1, guard: Guard::Once("g1".into()), group: None, tasks }, now());
-        let multi = guarded(1).create("/bellwether/held/new", b"true").delete("/bellwether/dead/old", None);
-        assert_eq!(submitted, [Effect::Write(1, multi)]);
-        let refused = Event::WriteEnded { ticket: 1, outcome: Outcome::refused(2, Why::NoNode) };
-        assert_eq!(submissions.on(refused, now()), [Effect::Failed(1, Failure::NoLetter(old))]);
-    }
-
-    #[test]
-    fn nothing_is_sent_while_disconnected_and_no_more_than_the_window() {
-        let mut submissions = Submissions::new(1, Duration::from_millis(100));
-        assert_eq!(submit(&mut submissions, 1), []);
-        assert_eq!(submit(&mut submissions, 2), []);
-        assert!(matches!(submissions.on(Event::Connected, now()).as_slice(), [Effect::Write(1, _)]));
-        let effects = submissions.on(Event::WriteEnded { ticket: 1, outcome: Outcome::applied() }, now());
-        assert!(matches!(effects.as_slice(), [Effect::Accepted(1), Effect::Write(2, _)]));
-    }
-
-    fn keyed(task: &str, argument: &str) -> KeyRecord {
-        let command = Command::Argv(vec![argument.to_owned()]);
-        KeyRecord::new("k", TaskName::listed(task), &command, &Envelope::new(command.clone()))
-    }
-
-    fn submit_keyed(record: &KeyRecord) -> (Submissions, Vec<Effect>) {
-        let mut submissions = connected();
-        let tasks = vec![Submittal::pending(record.task.clone(), b"true".to_vec())];
-        let event = Event::Submitted { ticket: 1, guard: Guard::Key(record.clone()), group: None, tasks };
-        let effects = submissions.on(event, now());
-        (submissions, effects)
-    }
-
-    #[test]
-    fn a_key_leads_to_the_first_task_or_to_nothing() {
-        let first = keyed("t1", "x");
-        let (_, effects) = submit_keyed(&first);
-        let multi = Multi::new().create(first.node(), first.encode()).create("/tasks/t1", b"true");
-        assert_eq!(effects, [Effect::Write(1, multi)]);
-        let answers = [
-            (&first, "t1", "x", Effect::Accepted(1)),
-            (&first, "t2", "x", Effect::AcceptedBefore(1, TaskName::listed("t1"))),
-            (&first, "t2", "y", Effect::Failed(1, Failure::KeyTaken { key: "k".into(), task: TaskName::listed("t1") })),
-        ];
-        for (there, task, argument, answer) in answers {
-            let ours = keyed(task, argument);
-            let (mut submissions, _) = submit_keyed(&ours);
-            let refused = Event::WriteEnded { ticket: 1, outcome: Outcome::refused(0, Why::NodeExists) };
-            assert_eq!(submissions.on(refused, now()), [Effect::ReadGuard(1, first.node())]);
-            let found = Some(there.encode());
-            assert_eq!(submissions.on(Event::GuardRead { ticket: 1, found }, now()), [answer]);
-            assert_eq!(submissions.on(Event::Closing, now()), [], "the guard of a key stays");
-        }
-        let (mut submissions, first_try) = submit_keyed(&first);
-        submissions.on(Event::WriteEnded { ticket: 1, outcome: Outcome::refused(0, Why::NodeExists) }, now());
-        let gone = submissions.on(Event::GuardRead { ticket: 1, found: None }, now());
-        assert_eq!((gone, submissions.on(Event::Connected, now())), (vec![Effect::Arm(Duration::from_millis(100))], first_try));
-    }
-
-    #[test]
-    fn a_group_in_several_transactions_is_given_up_with_its_record() {
-        let group = TaskName::listed("g");
-        let mut submissions = connected();
-        let mut step = |ticket: u64, write: GroupWrite| {
-            let tasks = vec![Submittal { task: group.element(0), payload: b"x".to_vec(), held: true, letter: None }];
-            let group = Some(GroupStep { group: group.clone(), write });
-            submissions.on(Event::Submitted { ticket, guard: Guard::Once(format!("g{ticket}")), group, tasks }, now())
-        };
-        let held = |multi: Multi| multi.create("/bellwether/held/g.0", b"x");
-        let path = "/bellwether/groups/g";
-        assert_eq!(step(1, GroupWrite::Create(b"r".to_vec())), [Effect::Write(1, held(guarded(1).create(path, b"r")))]);
-        assert_eq!(step(2, GroupWrite::Check), [Effect::Write(2, held(guarded(2).check(path, 0)))]);
-        assert_eq!(step(3, GroupWrite::Complete(b"s".to_vec())), [Effect::Write(3, held(guarded(3).set(path, b"s", Some(0))))]);
-        for (ticket, why) in [(2, Why::NoNode), (3, Why::BadVersion)] {
-            let refused = Event::WriteEnded { ticket, outcome: Outcome::refused(1, why) };
-            assert_eq!(submissions.on(refused, now()), [Effect::Failed(ticket, Failure::GroupGivenUp(group.clone()))]);
-        }
-        let refused = Event::WriteEnded { ticket: 1, outcome: Outcome::refused(1, Why::NoNode) };
-        assert_eq!(submissions.on(refused, now())[0], Effect::MendLayout, "there is no place for groups yet");
-    }
-}
+mod tests;

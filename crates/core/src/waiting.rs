@@ -15,6 +15,8 @@ use crate::protocol::TaskName;
 pub enum Event {
     /// Somebody waits for these tasks.
     Wanted(Vec<TaskName>),
+    /// These were submitted just now: they are somewhere, and need not be looked for.
+    Submitted(Vec<TaskName>),
     /// Nobody waits for them any more.
     Unwanted(Vec<TaskName>),
     /// Requests can be sent: a session was opened, or goes on. What was armed before is armed no more.
@@ -71,6 +73,8 @@ pub enum Effect {
 /// Most watches armed at a time: what is beyond that waits for its turn.
 pub const WATCHES_MAX: usize = 2000;
 
+/// Of how many tasks that were submitted, and that nobody waits for yet, it is remembered that they are somewhere.
+const SUBMITTED_MAX: usize = 10_000;
 /// Most tasks that the node names: what is beyond that is kept because it ends later.
 const NAMED_MAX: usize = 1000;
 /// How old the node may be before it is made anew: what ended before is not kept any longer for those who have come since.
@@ -115,6 +119,8 @@ struct Wish {
 pub struct Waiting {
     wishes: BTreeMap<TaskName, Wish>,
     idle: BTreeSet<TaskName>,
+    /// Those that were submitted in this connection, and that nobody waits for yet.
+    submitted: BTreeSet<TaskName>,
     busy: usize,
     connected: bool,
     said: Said,
@@ -134,6 +140,7 @@ impl Waiting {
         Self {
             wishes: BTreeMap::new(),
             idle: BTreeSet::new(),
+            submitted: BTreeSet::new(),
             busy: 0,
             connected: false,
             said: Said::No,
@@ -161,6 +168,7 @@ impl Waiting {
         let mut effects = Vec::new();
         match event {
             Event::Wanted(tasks) => self.on_wanted(tasks, now, &mut effects),
+            Event::Submitted(tasks) => self.on_submitted(tasks),
             Event::Unwanted(tasks) => tasks.iter().for_each(|task| self.forget(task)),
             Event::Connected => self.on_connected(),
             Event::Disconnected => self.connected = false,
@@ -222,9 +230,23 @@ impl Waiting {
         self.tick(now, effects);
         self.expecting = false;
         for task in tasks {
-            if self.wishes.insert(task.clone(), Wish::default()).is_none() {
+            let wish = Wish { located: self.submitted.remove(&task), ..Wish::default() };
+            if self.wishes.insert(task.clone(), wish).is_none() {
                 self.idle.insert(task);
             }
+        }
+    }
+
+    /// Of too many, the first are forgotten: then they are looked for, as if somebody else had submitted them.
+    fn on_submitted(&mut self, tasks: Vec<TaskName>) {
+        for task in tasks {
+            match self.wishes.get_mut(&task) {
+                Some(wish) => wish.located = true,
+                None => drop(self.submitted.insert(task)),
+            }
+        }
+        while self.submitted.len() > SUBMITTED_MAX {
+            self.submitted.pop_first();
         }
     }
 
@@ -240,6 +262,8 @@ impl Waiting {
         // It went with the session, or is asked for once more.
         self.said = Said::No;
         self.busy = 0;
+        // It may have been reset under us.
+        self.submitted.clear();
         for (task, wish) in &mut self.wishes {
             wish.stage = Stage::Idle;
             wish.located = false;
@@ -348,6 +372,26 @@ mod tests {
         let looked = Event::Looked { task: task("t"), found: Some(b"done".to_vec()) };
         assert_eq!(waiting.on(looked, now()), [Effect::Ended(task("t"), b"done".to_vec())]);
         assert!(waiting.is_empty());
+    }
+
+    #[test]
+    fn what_was_submitted_just_now_is_not_looked_for_unless_the_connection_broke() {
+        for (first, second) in [(Event::Submitted(vec![task("t")]), None), (Event::Submitted(vec![task("t")]), Some(Event::Connected))] {
+            let mut waiting = Waiting::new(Duration::from_secs(60));
+            waiting.on(Event::Connected, now());
+            waiting.on(first, now());
+            let broke = second.is_some();
+            second.into_iter().for_each(|event| drop(waiting.on(event, now())));
+            waiting.on(Event::Wanted(vec![task("t")]), now());
+            waiting.on(Event::Registered, now());
+            assert_eq!(nothing_yet(&mut waiting, "t").is_empty(), !broke);
+        }
+        let mut waiting = waiting_for("t");
+        waiting.on(Event::Submitted(vec![task("t")]), now());
+        assert_eq!(nothing_yet(&mut waiting, "t"), [], "also if it was wanted before");
+        waiting.on(Event::Submitted((0..SUBMITTED_MAX + 5).map(|i| task(&format!("s{i:06}"))).collect()), now());
+        assert_eq!(waiting.submitted.len(), SUBMITTED_MAX);
+        assert!(!waiting.submitted.contains(&task("s000004")) && waiting.submitted.contains(&task("s000005")));
     }
 
     #[test]

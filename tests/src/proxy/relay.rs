@@ -41,6 +41,8 @@ pub(super) struct Shared {
 struct State {
     rules: Vec<Armed>,
     seen: HashMap<Operation, u64>,
+    /// How many nodes they named.
+    named: HashMap<Operation, u64>,
     session: Option<Session>,
     bytes: u64,
     delay: Duration,
@@ -65,6 +67,11 @@ impl Shared {
     pub(super) fn seen(&self, operation: Operation) -> u64 {
         let state = self.state();
         state.seen.iter().filter(|(kind, _)| operation.includes(**kind)).map(|(_, count)| count).sum()
+    }
+
+    pub(super) fn named(&self, operation: Operation) -> u64 {
+        let state = self.state();
+        state.named.iter().filter(|(kind, _)| operation.includes(**kind)).map(|(_, count)| count).sum()
     }
 
     pub(super) fn bytes(&self) -> u64 {
@@ -130,6 +137,7 @@ impl Shared {
     fn judge(&self, request: &Request) -> Fault {
         let mut state = self.state();
         *state.seen.entry(request.operation).or_default() += 1;
+        *state.named.entry(request.operation).or_default() += request.parts.len() as u64;
         let faults: Vec<Fault> = state.rules.iter_mut().filter_map(|rule| rule.judge(request, &self.root)).collect();
         faults.into_iter().find(|fault| *fault != Fault::Nothing).unwrap_or(Fault::Nothing)
     }

@@ -11,7 +11,7 @@ pub enum Operation {
     SetData,
     /// `check`, inside of multis only.
     Check,
-    /// `getData`
+    /// `getData`, of one node or of several by one request.
     GetData,
     /// `exists`
     Exists,
@@ -37,7 +37,8 @@ impl Operation {
             1 | 15 | 19 | 21 => Operation::Create,
             2 => Operation::Delete,
             3 => Operation::Exists,
-            4 => Operation::GetData,
+            // 22: a multi that reads.
+            4 | 22 => Operation::GetData,
             5 => Operation::SetData,
             8 | 12 => Operation::GetChildren,
             9 => Operation::Sync,
@@ -68,8 +69,10 @@ impl Request {
     /// Reads a frame without its length.
     pub(super) fn decode(frame: &[u8]) -> Option<Self> {
         let mut reader = Reader(frame);
-        let (xid, operation) = (reader.int()?, Operation::of(reader.int()?));
+        let (xid, code) = (reader.int()?, reader.int()?);
+        let operation = Operation::of(code);
         let parts = match operation {
+            Operation::GetData if code == 22 => multi(&mut reader).unwrap_or_default(),
             Operation::Multi => multi(&mut reader).unwrap_or_default(),
             Operation::Ping | Operation::CloseSession => Vec::new(),
             other => reader.string().map(|path| (other, path)).into_iter().collect(),
@@ -209,6 +212,16 @@ mod tests {
         let expected =
             [(Operation::Check, "/master"), (Operation::Create, "/status/t"), (Operation::SetData, "/a"), (Operation::Delete, "/b")];
         assert_eq!(parts, expected);
+    }
+
+    #[test]
+    fn a_read_of_several_nodes_is_a_read_that_names_each() {
+        let int = |number: i32| number.to_be_bytes().to_vec();
+        let read = |path: &str| [header(4, false), string(path), vec![0]].concat();
+        let frame = [[int(7), int(22)].concat(), read("/a"), read("/b"), header(-1, true)].concat();
+        let request = Request::decode(&frame).expect("a request");
+        let named = ["/a", "/b"].map(|path| (Operation::GetData, path.to_owned()));
+        assert_eq!((request.operation, request.parts), (Operation::GetData, named.to_vec()));
     }
 
     #[test]

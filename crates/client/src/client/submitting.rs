@@ -15,6 +15,7 @@ use crate::finding;
 use crate::letters;
 use crate::submissions::Submit;
 use crate::task::NewTask;
+use crate::waiting::Submitted;
 
 /// How much longer than its request timeout a submission is waited for, so that its withdrawal is heard.
 const WITHDRAWAL: std::time::Duration = std::time::Duration::from_millis(500);
@@ -165,7 +166,14 @@ impl Client {
         let patience = unsent_for + WITHDRAWAL;
         let answered = zk_runtime::spawn(async move { tokio::time::timeout(patience, sent).await });
         match answered.await {
-            Ok(Ok(Ok(answer))) => answer.map(|first| first.map_or(names, |first| vec![first])),
+            Ok(Ok(Ok(answer))) => answer.map(|first| match first {
+                Some(first) => vec![first],
+                None => {
+                    // One for each submission that was in the window.
+                    self.inner.family.waiting.do_send(Submitted(names.clone()));
+                    names
+                }
+            }),
             Ok(Ok(Err(_))) | Err(_) => Err(ClosedBecause::Thread("it ended".to_owned()).into()),
             Ok(Err(_)) => Err(SubmitError::Unconfirmed { tasks: names, why: self.reason("it gave no answer in time") }),
         }

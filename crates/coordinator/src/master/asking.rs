@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use actix::{AsyncContext, Context};
+use bellwether_common::reader;
 use bellwether_common::store::{ReadError, Store};
 use bellwether_common::zk_runtime;
 use bellwether_core::election;
@@ -18,6 +19,10 @@ const WATCHED: [&str; 8] =
     [path::TASKS, path::ASSIGN, path::WORKERS, path::CANCEL, path::HELD, path::GROUPS, path::WORKER_REQUESTS, path::PAUSED];
 /// Most questions in flight, and most answers in one message.
 const WINDOW: usize = 256;
+/// Most nodes that are read by one request: what it costs is mostly the request, and some are large.
+const TOGETHER: usize = 32;
+/// Most such requests, and others, that are on their way.
+const IN_FLIGHT: usize = 32;
 /// How long to wait before a layout that could not be mended is tried again.
 const MEND_AGAIN_AFTER: Duration = Duration::from_secs(1);
 
@@ -52,11 +57,11 @@ impl MasterActor {
         let (own, store) = (context.address(), self.pen.store().clone());
         let (office, serial) = (self.office.clone(), self.serial());
         zk_runtime::spawn(async move {
-            let answers = stream::iter(questions).map(|question| answer(&store, question)).buffered(WINDOW);
-            let mut portions = answers.ready_chunks(WINDOW);
+            let answers = stream::iter(together(questions)).map(|questions| answer_all(&store, questions)).buffered(IN_FLIGHT);
+            let mut portions = answers.ready_chunks(IN_FLIGHT);
             while let Some(portion) = portions.next().await {
-                let asked = portion.len();
-                let events: Vec<Event> = portion.into_iter().flatten().collect();
+                let asked = portion.iter().map(Vec::len).sum::<usize>();
+                let events: Vec<Event> = portion.into_iter().flatten().flatten().collect();
                 let cut_off = events.len() < asked;
                 // Waits until the actor has taken it in: so many answers and no more lie in its mailbox.
                 if own.send(Answers(events)).await.is_err() {
@@ -110,6 +115,52 @@ fn purpose(multi: &Multi) -> &'static str {
     multi.ops.iter().find_map(purpose).unwrap_or("housekeeping")
 }
 
+/// In their order: reads of a node each that follow one another go together.
+fn together(questions: Vec<Effect>) -> Vec<Vec<Effect>> {
+    let mut all: Vec<Vec<Effect>> = Vec::new();
+    for question in questions {
+        match all.last_mut().filter(|last| last.len() < TOGETHER && last.iter().chain([&question]).all(|one| place_of(one).is_some())) {
+            Some(last) => last.push(question),
+            None => all.push(vec![question]),
+        }
+    }
+    all
+}
+
+/// Which node it reads, if it is one of those that are asked for in great numbers.
+fn place_of(question: &Effect) -> Option<String> {
+    match question {
+        Effect::ReadTask(_, task) => Some(path::task(task)),
+        Effect::ReadHeld(_, task) => Some(path::held(task)),
+        Effect::ReadAssignment(_, worker, task) => Some(path::assignment(worker, task)),
+        Effect::ReadCancel(_, task) => Some(path::cancel(task)),
+        Effect::ReadStatus(_, task) => Some(path::status(task)),
+        _ => None,
+    }
+}
+
+/// An answer for each of them, `None` where it was cut off.
+async fn answer_all(store: &Store, questions: Vec<Effect>) -> Vec<Option<Event>> {
+    let Some(places) = questions.iter().map(place_of).collect::<Option<Vec<_>>>() else {
+        let answers: Vec<_> = questions.into_iter().map(|question| answer(store, question)).collect();
+        return futures::future::join_all(answers).await;
+    };
+    let found = reader::read_together(store, places).await;
+    questions.into_iter().zip(found).map(|(question, (_, found))| heard(question, reading(found)?)).collect()
+}
+
+/// What it means that this was found.
+fn heard(question: Effect, found: Reading) -> Option<Event> {
+    match question {
+        Effect::ReadTask(q, task) => Some(Event::TaskRead(q, task, found)),
+        Effect::ReadHeld(q, task) => Some(Event::HeldRead(q, task, found)),
+        Effect::ReadAssignment(q, worker, task) => Some(Event::AssignmentRead(q, worker, task, found)),
+        Effect::ReadCancel(q, task) => Some(Event::CancelRead(q, task, found)),
+        Effect::ReadStatus(q, task) => Some(Event::StatusRead(q, task, found)),
+        _ => None,
+    }
+}
+
 async fn answer(store: &Store, question: Effect) -> Option<Event> {
     match question {
         Effect::ListBoxes(q) => names(store, path::ASSIGN, WorkerId::listed).await.map(|boxes| Event::BoxesListed(q, boxes)),
@@ -133,16 +184,10 @@ async fn answer(store: &Store, question: Effect) -> Option<Event> {
             Some(Event::BoxListed(q, worker, tasks))
         }
         Effect::ReadWorker(q, worker) => reading(store.get(&path::worker(&worker)).await).map(|found| Event::WorkerRead(q, worker, found)),
-        Effect::ReadTask(q, task) => reading(store.get(&path::task(&task)).await).map(|found| Event::TaskRead(q, task, found)),
-        Effect::ReadHeld(q, task) => reading(store.get(&path::held(&task)).await).map(|found| Event::HeldRead(q, task, found)),
-        Effect::ReadAssignment(q, worker, task) => {
-            let found = reading(store.get(&path::assignment(&worker, &task)).await)?;
-            Some(Event::AssignmentRead(q, worker, task, found))
-        }
-        Effect::ReadCancel(q, task) => reading(store.get(&path::cancel(&task)).await).map(|found| Event::CancelRead(q, task, found)),
         Effect::ListGroups(q) => names(store, path::GROUPS, TaskName::listed).await.map(|groups| Event::GroupsListed(q, groups)),
         Effect::ReadGroup(q, group) => reading(store.get(&path::group(&group)).await).map(|found| Event::GroupRead(q, group, found)),
-        Effect::ReadStatus(q, task) => reading(store.get(&path::status(&task)).await).map(|found| Event::StatusRead(q, task, found)),
+        // Read together.
+        Effect::ReadTask(..) | Effect::ReadHeld(..) | Effect::ReadAssignment(..) | Effect::ReadCancel(..) | Effect::ReadStatus(..) => None,
         Effect::Write(..) | Effect::MendLayout | Effect::Arm(_) | Effect::Tell(_) => None,
     }
 }

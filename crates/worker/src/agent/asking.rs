@@ -104,14 +104,14 @@ impl AgentActor {
         });
     }
 
-    /// All assignments that core asked for in one turn, pipelined.
+    /// All assignments that core asked for in one turn, many by one request.
     pub(super) fn read_assignments(&self, asked: Vec<(Question, TaskName)>, context: &Context<Self>) {
         let (Some(live), Some(me)) = (&self.live, self.agent.me()) else { return };
         if asked.is_empty() {
             return;
         }
         let paths = asked.iter().map(|(_, task)| path::assignment(me, task)).collect();
-        let answers = reader::read_nodes(&live.store, paths);
+        let answers = reader::read_small_nodes(&live.store, paths);
         self.post(context, async move {
             let mut cut_off = None;
             let readings = asked.into_iter().zip(answers.await).filter_map(|((question, task), (_, answer))| {
