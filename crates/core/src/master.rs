@@ -413,7 +413,7 @@ impl Master {
         self.ask_for_payloads();
         self.ask_for_elements();
         self.place(now);
-        self.recall();
+        self.recall(now);
         self.admit(now);
         self.write();
         std::mem::take(&mut self.effects)

@@ -6,12 +6,14 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 mod load;
+mod pace;
 
 use crate::planner::{Amount, Offer, Queue, Requirement, Skills, Ticket};
 use crate::protocol::admission::Label;
 use crate::protocol::record::WorkerRecord;
 use crate::protocol::{TaskName, WorkerId, path};
 pub use load::Load;
+pub use pace::Pace;
 
 /// Number of a question; its answer is believed only while no later question about the same name was asked.
 pub type Question = u64;
@@ -125,6 +127,8 @@ pub struct Worker {
     pub load: Load,
     /// Whether it was asked to give something back, and its box is the same since.
     pub asked: bool,
+    /// How quickly it ends tasks.
+    pub pace: Pace,
 }
 
 /// Whether a worker lives, and what it offers.
@@ -225,7 +229,7 @@ impl Worker {
     /// A worker of which only the name is known.
     #[must_use]
     pub fn unknown(registration: Registration, boxed: Boxed) -> Self {
-        Self { registration, boxed, load: Load::default(), asked: false }
+        Self { registration, boxed, load: Load::default(), asked: false, pace: Pace::default() }
     }
 
     /// Notes that a list of its box that is awaited says nothing about this task any more.
@@ -472,9 +476,10 @@ impl View {
         self.workers.iter().find(holds).map(|(worker, _)| worker)
     }
 
-    /// What living workers offer. `lookahead`: for how many slots more than it has a worker may be given tasks.
+    /// What living workers offer. `lookahead`: for how many slots more than it has a worker may be given tasks at least; one that ends them
+    /// quickly is given more.
     #[must_use]
-    pub fn offers(&self, lookahead: u32) -> Vec<Offer<'_>> {
+    pub fn offers(&self, lookahead: u32, now: Duration) -> Vec<Offer<'_>> {
         let mut offers = Vec::with_capacity(self.workers.len());
         for (worker, known) in &self.workers {
             let (Registration::Known(terms), Boxed::Listed) = (&known.registration, &known.boxed) else { continue };
@@ -486,7 +491,7 @@ impl View {
                 taken: known.load.taken(),
                 tasks: u32::try_from(known.load.len()).unwrap_or(u32::MAX),
                 // One of the book does not say how many it takes: what it is given is a limit of ours already.
-                lookahead: terms.version.map_or(0, |_| lookahead),
+                lookahead: terms.version.map_or(0, |_| known.pace.ahead(lookahead, now)),
                 reserved: known.load.values().any(|slot| slot.is_alone()),
                 draining: self.drains(worker),
             });

@@ -7,6 +7,7 @@
 use super::ground::Sweep;
 use super::items::{Item, Part};
 use super::{Fact, Master};
+use crate::Time;
 use crate::planner::{self, Holder};
 use crate::protocol::{Why, WorkerId};
 use crate::view::{Registration, Slot, Worker};
@@ -79,14 +80,14 @@ impl Master {
     }
 
     /// While somebody is idle and nothing waits that could be given to it, asks those who were given more than they can run.
-    pub(super) fn recall(&mut self) {
+    pub(super) fn recall(&mut self, now: Time) {
         let ready = !self.paused && !self.view.halted && self.sweep == Sweep::Done && self.surveyed();
         let reading = self.reads > 0 || !self.unread.is_empty();
         if !ready || reading || !self.todo.is_empty() || !self.view.workers.values().any(|known| known.excess() > 0) {
             return;
         }
         let outstanding = self.view.recalls.values().fold(0, |sum: u32, most| sum.saturating_add(*most));
-        let offers = self.view.offers(self.settings.lookahead);
+        let offers = self.view.offers(self.settings.lookahead, now.mono);
         for recall in planner::recalls(&self.view.queue, offers, self.holders(), outstanding) {
             if let Some(known) = self.view.workers.get_mut(&recall.worker) {
                 known.asked = true;

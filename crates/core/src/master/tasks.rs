@@ -191,7 +191,7 @@ impl Master {
         }
         let allowances = self.allowances(now);
         let mut left = allowances.clone();
-        let offers = self.view.offers(self.settings.lookahead);
+        let offers = self.view.offers(self.settings.lookahead, now.mono);
         let plan = planner::solve_within(&self.view.queue, offers, self.settings.assign_batch, &mut left);
         self.keep_pace(&allowances, &left, now);
         for placement in plan {

@@ -142,6 +142,7 @@ impl Master {
         let Some(known) = self.view.workers.get_mut(worker) else { return };
         known.touch(&task);
         known.asked = false;
+        known.pace.on_ended(now.mono);
         match known.load.remove(&task) {
             Some(Slot::Placing { .. } | Slot::Leaving) | None => {}
             Some(Slot::Placed { .. } | Slot::Asked(_) | Slot::Stuck) => self.note_vanished(worker, &task, now),

@@ -1,0 +1,85 @@
+//! How quickly a worker ends tasks, and how far ahead of its slots it is therefore given some.
+//!
+//! A slot that becomes free waits for the master's next transaction unless there is something in the box already. Of long tasks one is
+//! enough; of tasks that take less than that transaction, as many are as end meanwhile. So a worker is given as much ahead as it lately ended
+//! in a twentieth of a second: what waits in its box waits about so long, however short tasks are. What waits longer after all, because
+//! others are longer, is asked back as soon as somebody else could start it.
+
+use std::time::Duration;
+
+/// So much work a worker is given ahead; and the least time over which it is measured.
+const SPAN: Duration = Duration::from_millis(50);
+/// After so long without a measurement the last one says nothing any more.
+const LAPSES_AFTER: Duration = Duration::from_millis(500);
+/// Never more than this: the box of a worker is looked through now and then.
+const AHEAD_MAX: u32 = 64;
+
+/// What was measured of a worker.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+pub struct Pace {
+    /// When this measurement began, on the monotonic clock.
+    since: Duration,
+    /// How many tasks have ended since.
+    ended: u32,
+    /// What the last measurement came to.
+    ahead: u32,
+}
+
+impl Pace {
+    /// A task left the worker's box.
+    pub fn on_ended(&mut self, now: Duration) {
+        // Before any time has passed nothing can be measured.
+        if now.is_zero() {
+            return;
+        }
+        let elapsed = now.saturating_sub(self.since);
+        if elapsed >= SPAN {
+            let in_span = u128::from(self.ended) * SPAN.as_nanos() / elapsed.as_nanos();
+            *self = Self { since: now, ended: 0, ahead: u32::try_from(in_span).unwrap_or(u32::MAX).min(AHEAD_MAX) };
+        }
+        self.ended = self.ended.saturating_add(1);
+    }
+
+    /// For how many slots more than it has the worker may be given tasks, if `least` is what every worker may.
+    #[must_use]
+    pub fn ahead(&self, least: u32, now: Duration) -> u32 {
+        let measured = now.saturating_sub(self.since) < LAPSES_AFTER;
+        // Who wants nothing to wait at a worker means it.
+        if least > 0 && measured { least.max(self.ahead) } else { least }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const BEGIN: Duration = Duration::from_secs(100);
+
+    /// So many tasks, one each `every`; what follows, at the last of them.
+    fn ahead(count: u32, every: Duration) -> (Pace, Duration) {
+        let mut pace = Pace::default();
+        (0..count).for_each(|i| pace.on_ended(BEGIN + every * i));
+        (pace, BEGIN + every * (count - 1))
+    }
+
+    #[test]
+    fn the_shorter_tasks_are_the_more_are_given_ahead_and_never_too_many() {
+        for (micros, expected) in [(10_000_000, 1), (100_000, 1), (25_000, 2), (5000, 10), (1000, 50), (100, 64), (1, 64)] {
+            let (pace, now) = ahead(200_000_u32.min(400_000_000 / micros), Duration::from_micros(u64::from(micros)));
+            let given = pace.ahead(1, now);
+            assert!(given.abs_diff(expected) <= 1, "{given} ahead of tasks of {micros} µs, not {expected}");
+        }
+    }
+
+    #[test]
+    fn what_was_measured_long_ago_counts_no_more_and_who_wants_none_is_given_none() {
+        let (pace, now) = ahead(1000, Duration::from_millis(1));
+        assert!(pace.ahead(1, now) > 40);
+        assert_eq!(pace.ahead(0, now), 0);
+        assert_eq!(pace.ahead(100, now), 100, "what is configured is the least");
+        assert_eq!(pace.ahead(1, now + LAPSES_AFTER), 1);
+        let mut long = pace;
+        long.on_ended(now + Duration::from_secs(5));
+        assert_eq!(long.ahead(1, now + Duration::from_secs(5)), 1, "one long task, and the burst before it is forgotten");
+    }
+}
