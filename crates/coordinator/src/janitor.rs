@@ -61,11 +61,14 @@ pub(crate) struct JanitorActor {
     in_spite: bool,
     /// What the master was told of that.
     told: Option<Overfull>,
+    /// Which results have details.
+    details: asking::Details,
 }
 
 impl JanitorActor {
     pub(crate) fn new(pen: Pen, office: Addr<Office>, master: Addr<MasterActor>, Configured(settings): Configured) -> Self {
-        Self { janitor: Janitor::new(settings), pen, office, master, running: false, in_spite: false, told: None }
+        let janitor = Janitor::new(settings);
+        Self { janitor, pen, office, master, running: false, in_spite: false, told: None, details: asking::Details::default() }
     }
 
     fn serial(&self) -> u64 {

@@ -1,6 +1,8 @@
 //! What the janitor asks of ZooKeeper, as tasks on ZooKeeper's runtime.
 
 use std::collections::HashSet;
+use std::hash::{BuildHasher, RandomState};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Addr, AsyncContext, Context};
 use bellwether_common::store::Store;
@@ -18,13 +20,38 @@ use crate::office::Told;
 /// Most requests in flight: few enough to leave room for what is urgent.
 const WINDOW: usize = 32;
 
+/// Which results had details when they were listed last, so that nobody asks for those of the others. What came in between is not seen to
+/// have any: they are found as details without a status when that is gone.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Details(Arc<Known>);
+
+#[derive(Debug, Default)]
+struct Known {
+    hasher: RandomState,
+    /// Hashes of names: of two that are alike, one is asked for in vain.
+    listed: Mutex<Option<HashSet<u64>>>,
+}
+
+impl Details {
+    fn note<'a>(&self, tasks: impl Iterator<Item = &'a TaskName>) {
+        let hashes = tasks.map(|task| self.0.hasher.hash_one(task)).collect();
+        *self.0.listed.lock().unwrap_or_else(PoisonError::into_inner) = Some(hashes);
+    }
+
+    fn may_have(&self, task: &TaskName) -> bool {
+        let listed = self.0.listed.lock().unwrap_or_else(PoisonError::into_inner);
+        listed.as_ref().is_none_or(|listed| listed.contains(&self.0.hasher.hash_one(task)))
+    }
+}
+
 impl JanitorActor {
     /// An answer that was cut off is no answer: the office proves itself anew.
     pub(super) fn ask(&self, question: Effect, context: &Context<Self>) {
         let (own, store, master) = (context.address(), self.pen.store().clone(), self.master.clone());
+        let known = self.details.clone();
         let (office, serial) = (self.office.clone(), self.serial());
         zk_runtime::spawn(async move {
-            match answer(&store, &master, question).await {
+            match answer(&store, &master, &known, question).await {
                 Some(event) => own.do_send(Answer(event)),
                 None => office.do_send(Told { serial, event: election::Event::WriteUnknown }),
             }
@@ -32,7 +59,7 @@ impl JanitorActor {
     }
 }
 
-async fn answer(store: &Store, master: &Addr<MasterActor>, question: Effect) -> Option<Event> {
+async fn answer(store: &Store, master: &Addr<MasterActor>, known_details: &Details, question: Effect) -> Option<Event> {
     match question {
         Effect::ReadClock(q) => known(store.stat(path::EPOCH).await).map(|stat| Event::ClockRead(q, stat.map(|stat| stat.mtime_ms))),
         Effect::Count(q) => {
@@ -45,20 +72,21 @@ async fn answer(store: &Store, master: &Addr<MasterActor>, question: Effect) -> 
             let details = names(store, path::RESULTS, TaskName::listed).await?;
             let results = names(store, path::STATUS, TaskName::listed).await?;
             let there: HashSet<&TaskName> = results.iter().collect();
+            known_details.note(details.iter());
             let orphans = details.into_iter().filter(|task| !there.contains(task)).collect();
             Some(Event::Listed(q, results, orphans))
         }
         Effect::List(q, place) => names(store, place.parent(), TaskName::listed).await.map(|names| Event::Listed(q, names, Vec::new())),
-        Effect::Measure(q, place, names) => measure(store, place, names).await.map(|measured| Event::Measured(q, measured)),
+        Effect::Measure(q, place, names) => measure(store, place, names, known_details).await.map(|measured| Event::Measured(q, measured)),
         Effect::AskNeeds(q) => needs(store, master).await.map(|needs| Event::Asked(q, needs)),
         Effect::Verify(q, place, names) => verify(store, place, names).await.map(|verified| Event::Verified(q, verified)),
         Effect::Write(..) | Effect::Tell(_) => None,
     }
 }
 
-async fn measure(store: &Store, place: Place, names: Vec<TaskName>) -> Option<Vec<(TaskName, Option<Measure>)>> {
+async fn measure(store: &Store, place: Place, names: Vec<TaskName>, details: &Details) -> Option<Vec<(TaskName, Option<Measure>)>> {
     let looks = stream::iter(names).map(|name| {
-        let details = (place == Place::Results).then(|| store.stat(&path::plain_result(&name)));
+        let details = (place == Place::Results && details.may_have(&name)).then(|| store.stat(&path::plain_result(&name)));
         let stat = store.stat(&place.path(&name));
         async move {
             let details = match details {
