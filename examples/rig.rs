@@ -152,7 +152,16 @@ async fn nothing(connect: &str, count: usize, batch: usize) -> Outcome {
         }
     });
     let ended: Vec<usize> = waited.try_buffer_unordered(usize::MAX).try_collect().await?;
-    println!("ended {} in {:.3} s", ended.iter().sum::<usize>(), begun.elapsed().as_secs_f64());
+    let seconds = begun.elapsed().as_secs_f64();
+    println!("ended {} in {seconds:.3} s, used {:.2} s of processors", ended.iter().sum::<usize>(), processors());
     client.close().await;
     Ok(())
+}
+
+/// Seconds of processors that this process has used.
+fn processors() -> f64 {
+    let stat = std::fs::read_to_string("/proc/self/stat").unwrap_or_default();
+    let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
+    // In hundredths, on every Linux.
+    fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
 }

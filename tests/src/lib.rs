@@ -10,6 +10,7 @@ pub mod cancelling;
 pub mod certificates;
 pub mod cli;
 pub mod cluster;
+pub mod costs;
 pub mod dashboard;
 pub mod detour;
 pub mod faults;

@@ -25,6 +25,8 @@ const LOOK_ANYHOW: Duration = Duration::from_secs(1);
 #[derive(Default)]
 pub(crate) struct Door {
     open_until: Mutex<Option<Changed>>,
+    /// Whoever looks: the others wait for what he finds.
+    looking: tokio::sync::Mutex<()>,
 }
 
 impl std::fmt::Debug for Door {
@@ -87,6 +89,10 @@ impl Client {
 
     /// Whether these may come in. One that nobody can read is let in: it is rejected for what it is.
     pub(crate) async fn admit(&self, tasks: &[Submittal]) -> Result<(), SubmitError> {
+        if self.door().is_open() {
+            return Ok(());
+        }
+        let _looking = self.door().looking.lock().await;
         if self.door().is_open() {
             return Ok(());
         }

@@ -19,6 +19,7 @@ fn main() {
         Some("scrapes") => return bellwether_tests::scrapes::print(),
         Some("sizing") => return bellwether_tests::sizing::print(),
         Some("cancel") => return bellwether_tests::cancelling::print(),
+        Some("costs") => return bellwether_tests::costs::print(),
         Some("placement") => return bellwether_tests::placement::print(UNIT),
         Some(_) | None => {}
     }
@@ -33,6 +34,8 @@ fn main() {
     bellwether_tests::sizing::print();
     println!();
     bellwether_tests::scrapes::print();
+    println!();
+    bellwether_tests::costs::print();
     println!();
     bellwether_tests::placement::print(UNIT);
 }
