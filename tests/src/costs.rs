@@ -108,6 +108,7 @@ fn bystander(cluster: &Cluster, name: &str) -> Tree {
         version: String::new(),
         replaces: None,
         since: None,
+        patience_ms: None,
     };
     let me = format!("{name}-{:016x}", tree.session());
     tree.commit(&Multi::new().create(format!("/assign/{me}"), "").create_ephemeral(format!("/workers/{me}"), encode(&record)));
