@@ -60,7 +60,7 @@ fn a_dry_run_looks_at_everything_and_writes_nothing() {
     }
     assert!(task.stderr.contains("nothing was submitted"), "{task:#?}");
     let json = dry(&["-o", "json", "--key", "k", "--delay", "1h", "--", "true"]).success().json();
-    assert_eq!((&json["dry_run"], &json["cluster"]["first"]), (&true.into(), &first.clone().into()));
+    assert_eq!((&json["dry_run"], &json["cluster"]["first"]), (&true.into(), &first.into()));
     assert_eq!((&json["tasks"][0]["held"], &json["tasks"][0]["envelope"]["argv"]), (&true.into(), &serde_json::json!(["true"])));
     assert!(dry(&["--key", "k", "--", "false"]).code(125).stderr.contains("key-taken"));
     assert!(dry(&["--after", "task-0000000000000000", "--", "true"]).code(125).stderr.contains("there is no such task"));

@@ -17,15 +17,16 @@ fn a_task_costs_few_requests_however_it_is_submitted_and_however_many_workers_st
         for batch in [1, 50] {
             let costs = counted.cost(1500, batch);
             println!("{crowd} bystanders, {batch} at a time: {costs:?}");
-            // One at a time and with nothing to do, nothing can be shared: a transaction, a watch, and a read when it goes off.
-            assert!(costs.all[CLIENT] < 3.3, "{costs:?}");
+            // With nothing to do, nothing can be shared: a transaction, a watch, and a read when it goes off. Of a task that had ended before
+            // it was looked for the watch is taken back, which is a request, too.
+            assert!(costs.all[CLIENT] < 4.3, "{costs:?}");
             assert!(costs.syncs[CLIENT] < 0.2, "who has submitted a task need not look for it: {costs:?}");
             // An assignment, a read, and one look of the janitor.
             assert!(costs.all[MASTER] < 3.3, "{costs:?}");
             assert!(costs.looks[MASTER] < 1.3, "{costs:?}");
             assert!(costs.all[WORKERS] < 2.5, "{costs:?}");
             if batch > 1 {
-                assert!(costs.all[CLIENT] < 2.3, "{costs:?}");
+                assert!(costs.all[CLIENT] < 3.3, "{costs:?}");
                 assert!(costs.reads[MASTER] < 0.5, "what comes together is read together: {costs:?}");
             }
         }
