@@ -1,6 +1,6 @@
 //! Handlers that misbehave, and a client that counts: what the end-to-end tests of the library run. Nothing to learn from here.
 //!
-//! `rig worker CONNECT NAME SLOTS SESSION_MS`, `rig client CONNECT COUNT`, `rig noop CONNECT COUNT BATCH`
+//! `rig worker|shell CONNECT NAME SLOTS SESSION_MS`, `rig client CONNECT COUNT`, `rig noop CONNECT COUNT BATCH`
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 use bellwether_client::{Awaited, Client, NewTask, Task};
 use bellwether_examples::Outcome;
 use bellwether_worker::layers::ObserveLayer;
-use bellwether_worker::{TaskContext, TaskError, Worker};
+use bellwether_worker::{TaskContext, TaskError, Worker, guardian};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
@@ -88,18 +88,25 @@ async fn block(_: TaskContext, task: Block) -> Result<(), TaskError> {
     Ok(())
 }
 
-#[tokio::main]
-async fn main() -> Outcome {
+fn main() -> Outcome {
+    // This program is also the guardian of its commands: first of all, before there are threads.
+    guardian::run_if_asked();
+    tokio::runtime::Runtime::new()?.block_on(do_as_told())
+}
+
+async fn do_as_told() -> Outcome {
     let words: Vec<String> = std::env::args().skip(1).collect();
     match words.iter().map(String::as_str).collect::<Vec<_>>()[..] {
-        ["worker", connect, name, slots, session_ms] => work(connect, name, slots.parse()?, session_ms.parse()?).await,
+        [how @ ("worker" | "shell"), connect, name, slots, session_ms] => {
+            work(connect, name, slots.parse()?, session_ms.parse()?, how == "shell").await
+        }
         ["client", connect, count] => count_to(connect, count.parse()?).await,
         ["noop", connect, count, batch] => nothing(connect, count.parse()?, batch.parse()?).await,
-        _ => Err("usage: rig worker CONNECT NAME SLOTS SESSION_MS | rig client CONNECT COUNT | rig noop CONNECT COUNT BATCH".into()),
+        _ => Err("usage: rig worker|shell CONNECT NAME SLOTS SESSION_MS | rig client CONNECT COUNT | rig noop CONNECT COUNT BATCH".into()),
     }
 }
 
-async fn work(connect: &str, name: &str, slots: u32, session_ms: u64) -> Outcome {
+async fn work(connect: &str, name: &str, slots: u32, session_ms: u64, commands: bool) -> Outcome {
     tracing_subscriber::fmt().with_ansi(false).init();
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = async move {
@@ -108,6 +115,7 @@ async fn work(connect: &str, name: &str, slots: u32, session_ms: u64) -> Outcome
     let observed = ObserveLayer::new(|seen| println!("observed {} {}", seen.kind, seen.succeeded));
     let worker = Worker::builder(connect).name(name).slots(slots).session_timeout(Duration::from_millis(session_ms));
     let worker = worker.kill_grace(Duration::from_millis(200)).drain_timeout(Duration::from_secs(1)).layer(observed);
+    let worker = if commands { worker.shell() } else { worker };
     Ok(worker.handler(double).handler(fail).handler(linger).handler(block).run_until(stop).await?)
 }
 

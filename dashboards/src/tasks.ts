@@ -191,6 +191,8 @@ const retries = events('Retries by reason', 'Failed attempts that will be follow
   signal: 'red',
   timeout: 'yellow',
   not_started: 'purple',
+  error: 'semi-dark-orange',
+  panic: 'dark-red',
 });
 const stale = events('Stale results by worker', 'Results that came too late to count: the task had been given to somebody else.', of('bellwether_stale_results_total'), 'instance');
 const overlap = curves({

@@ -28,7 +28,11 @@ impl World {
     }
 
     fn rig_at(&self, connect: &str, name: &str, slots: u32) -> Process {
-        let rig = self.cluster.example("rig", &["worker", connect, name, &slots.to_string(), "6000"]);
+        self.rig_as("worker", connect, name, slots)
+    }
+
+    fn rig_as(&self, what: &str, connect: &str, name: &str, slots: u32) -> Process {
+        let rig = self.cluster.example("rig", &[what, connect, name, &slots.to_string(), "6000"]);
         let _ = self.cluster.registered(name);
         rig
     }
@@ -84,7 +88,9 @@ fn handlers_return_fail_and_panic_and_their_worker_lives() {
     assert!(rig.is_running() && rig.log().contains("observed double true") && rig.log().contains("observed fail false"));
     let metrics = rig.metrics().expect("a scrape");
     assert_eq!(metrics.value("bellwether_tasks_completed_total", &[("kind", "double"), ("result", "succeeded")]), 1.0);
-    assert_eq!(metrics.value("bellwether_task_retries_total", &[("reason", "exit")]), 5.0);
+    for (reason, count) in [("error", 2.0), ("panic", 3.0), ("exit", 0.0)] {
+        assert_eq!(metrics.value("bellwether_task_retries_total", &[("reason", reason)]), count, "{reason}");
+    }
     assert_eq!(rig.terminate(SOON), 0);
 }
 
@@ -111,6 +117,23 @@ fn a_task_waits_for_a_worker_that_can_run_it_and_explain_says_so() {
     let _rig = world.rig("rig", 1);
     assert_eq!(world.result(&typed).value, Some(json!(2)));
     assert_eq!(worker.terminate(SOON), 0);
+}
+
+#[test]
+fn an_embedded_worker_that_was_told_to_runs_commands_too_and_they_die_with_it() {
+    let world = World::new();
+    let rig = world.rig_as("shell", &world.cluster.connect_string(), "rig", 2);
+    let place = world.cluster.dir().display().to_string();
+    let command = world.cluster.cli(&["run", "--shell", "--", "echo $BELLWETHER_TASK; exit 3"]);
+    assert_eq!((command.code, command.stdout.starts_with("task-")), (3, true), "{}", command.stderr);
+    assert_eq!(world.result(&world.put("double", json!(4), json!({}))).value, Some(json!(8)));
+    let line = format!("echo $$ > {place}/pid; exec setsid sleep 300");
+    let long = world.cluster.cli(&["submit", "--max-worker-losses", "1", "--shell", "--", &line]).success().lines()[0].to_owned();
+    let pid =
+        eventually(SOON, "it runs", || fs::read_to_string(format!("{place}/pid")).ok().and_then(|text| text.trim().parse::<i32>().ok()));
+    rig.kill9();
+    eventually(SOON, "its guardian kills what it ran", || !fs::exists(format!("/proc/{pid}")).unwrap_or(true));
+    assert_eq!(world.result(&long).why(), "worker-lost");
 }
 
 #[test]

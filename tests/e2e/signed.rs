@@ -132,6 +132,28 @@ fn a_signed_schedule_vouches_for_its_tasks() {
 }
 
 #[test]
+fn a_key_is_revoked_without_a_restart() {
+    let world = World::new(Cluster::builder());
+    let signed = |key: &str| world.submit(&["--sign-key", key], &["true"]);
+    let runs = world.submit(&["--sign-key", &world.key], &["sleep", "300"]);
+    let _ = world.cluster.assignee(&runs);
+    assert!(world.end_of(&signed(&world.other)).starts_with("rejected: unknown-key: "));
+    let other = world.cluster.cli(&["key", "show", &world.other]).success().lines()[0].to_owned();
+    let file = world.worker.log_path().with_extension("toml");
+    let text = std::fs::read_to_string(&file).expect("its file");
+    assert!(text.contains(&world.public), "{text}");
+    std::fs::write(&file, text.replace(&world.public, &other)).expect("its file");
+    world.worker.signal(nix::sys::signal::Signal::SIGHUP);
+    eventually(SOON, "it says so", || world.worker.log().contains("other keys are trusted from now on"));
+    assert!(world.end_of(&signed(&world.key)).starts_with("rejected: unknown-key: "), "revoked");
+    assert_eq!(world.end_of(&signed(&world.other)), "succeeded");
+    // What it had started goes on until somebody stops it.
+    assert!(world.cluster.cli(&["status", &runs]).success().stdout.contains("assigned"));
+    drop(world.cluster.cli(&["cancel", &runs]).success());
+    assert_eq!(world.end_of(&runs), "cancelled");
+}
+
+#[test]
 fn a_worker_without_keys_or_with_bad_ones_does_not_start() {
     let cluster = Cluster::new();
     let none = cluster.worker_with("w1", 1, &[("worker.require_signature", "true")]);

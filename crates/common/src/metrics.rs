@@ -225,7 +225,7 @@ pub const WORKER_LOSS_REASONS: [&str; 2] = ["stopped", "vanished"];
 /// What sort of task it is. Handlers of a program that embeds a worker add their own, up to a bound: see [`Bounded`].
 pub const TASK_KINDS: [&str; 5] = ["argv", "shell", "noop", "unknown", OTHER];
 /// Why an attempt failed that will be followed by another.
-pub const RETRY_REASONS: [&str; 4] = ["exit", "signal", "timeout", "not_started"];
+pub const RETRY_REASONS: [&str; 6] = ["exit", "signal", "timeout", "not_started", "error", "panic"];
 /// What a ZooKeeper server says of itself.
 pub const ZOOKEEPER_STATES: [&str; 5] = ["leader", "follower", "observer", "standalone", "read-only"];
 /// How an attempt ended.

@@ -23,6 +23,9 @@ pub struct RunId {
     pub czxid: i64,
 }
 
+/// What a program that panics exits with, and so what is said of a handler that does.
+pub const PANICKED: i32 = 101;
+
 /// How a command ended.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Ending {
@@ -45,7 +48,7 @@ pub enum Ending {
     Returned(Value),
     /// Its handler failed.
     Errored {
-        /// What a command would exit with: 101 for a panic, otherwise 1.
+        /// What a command would exit with: [`PANICKED`] for a panic, otherwise 1.
         exit: i32,
         /// What the handler said.
         why: String,

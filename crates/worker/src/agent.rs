@@ -351,6 +351,9 @@ impl Handler<Configured> for AgentActor {
         let (drain_timeout, kill_grace) = (settings.worker.drain_timeout, settings.worker.kill_grace);
         let start_timeout = settings.task.start_timeout;
         self.task_timeout = settings.task.timeout;
+        if let Some(trust) = &mut self.trust {
+            trust.trust(&settings.worker.trusted_keys);
+        }
         self.settings = core::Settings { drain_timeout, kill_grace, start_timeout, ..self.settings.clone() };
         // One per SIGHUP.
         self.executor.do_send(Configure(executor_settings(&settings)));

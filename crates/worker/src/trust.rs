@@ -19,7 +19,7 @@ use bellwether_core::lifecycle::RunId;
 use bellwether_core::protocol::TaskName;
 use bellwether_core::protocol::payload::{Envelope, Rejection};
 use serde_json::{Value, json};
-use tracing::error;
+use tracing::{error, warn};
 
 /// How many workers a task may cost that does not say so; signed ones of our client do.
 const LOSSES_MAX: u32 = 1000;
@@ -44,11 +44,21 @@ impl Trust {
         if !settings.worker.require_signature {
             return Ok(None);
         }
-        let keys = settings.worker.trusted_keys.iter().filter_map(|line| line.parse::<PublicKey>().ok());
-        let keys = keys.map(|key| (key.id(), key)).collect();
+        let keys = trusted(&settings.worker.trusted_keys);
         let file = settings.output_dir().join(format!(".started-{}", settings.worker_name()));
         let started = Started::open(&file, now).map_err(|error| (file, error))?;
         Ok(Some(Self { keys, labels: settings.worker.labels.clone(), retries: settings.task.retries, started }))
+    }
+
+    /// From now on these keys are trusted, and no others. What was started goes on.
+    pub(crate) fn trust(&mut self, lines: &[String]) {
+        let keys = trusted(lines);
+        let left_out = self.keys.keys().filter(|id| !keys.contains_key(*id)).cloned().collect::<Vec<_>>();
+        let new = keys.keys().filter(|id| !self.keys.contains_key(*id)).cloned().collect::<Vec<_>>();
+        if !left_out.is_empty() || !new.is_empty() {
+            warn!(revoked = left_out.join(" "), added = new.join(" "), "other keys are trusted from now on");
+        }
+        self.keys = keys;
     }
 
     /// Whether this may be started; if so, it may not be again.
@@ -86,6 +96,11 @@ impl Trust {
     pub(crate) fn forget(&mut self, run: &RunId) {
         self.started.forget(run);
     }
+}
+
+/// By their names. What is no key was refused with the configuration.
+fn trusted(lines: &[String]) -> HashMap<String, PublicKey> {
+    lines.iter().filter_map(|line| line.parse::<PublicKey>().ok()).map(|key| (key.id(), key)).collect()
 }
 
 /// A word of somebody else's, shortened for messages.
@@ -252,6 +267,19 @@ mod tests {
         assert_eq!(world.trust.admit(&foreign, 50), Err(Rejection::UnknownKey(id)));
         assert_eq!(world.trust.admit(&good, 101), Err(Rejection::Expired(100)));
         assert_eq!(world.trust.admit(&good, 100), Ok(()), "nothing of this was remembered");
+    }
+
+    #[test]
+    fn a_key_that_is_revoked_starts_nothing_more_and_what_was_started_stays_known() {
+        let mut world = World::new();
+        let (first, second) = (world.order("t", 1, TASK), world.order("u", 1, TASK));
+        assert_eq!(world.trust.admit(&first, 50), Ok(()));
+        let other = SecretKey::generate("you").expect("a key").public().to_string();
+        world.trust.trust(&[other]);
+        assert!(matches!(world.trust.admit(&second, 50), Err(Rejection::UnknownKey(_))));
+        world.trust.trust(&world.settings.worker.trusted_keys);
+        assert_eq!(world.trust.admit(&second, 50), Ok(()));
+        assert_eq!(world.trust.admit(&first, 50), Err(Rejection::Replayed));
     }
 
     #[test]

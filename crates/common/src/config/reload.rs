@@ -28,6 +28,7 @@ pub const RELOADABLE: [&str; 20] = [
     "worker.kill_grace",
     "worker.output_max",
     "worker.output_tail",
+    "worker.trusted_keys",
 ];
 
 /// The outcome of reading a configuration again.

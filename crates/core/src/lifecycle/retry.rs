@@ -3,7 +3,7 @@
 use std::hash::{DefaultHasher, Hash, Hasher};
 use std::time::Duration;
 
-use super::Ending;
+use super::{Ending, PANICKED};
 use crate::protocol::TaskName;
 use crate::protocol::payload::Envelope;
 
@@ -31,6 +31,10 @@ pub enum RetryReason {
     Timeout,
     /// Its command could not be started.
     NotStarted,
+    /// Its handler returned an error.
+    Error,
+    /// Its handler panicked.
+    Panic,
 }
 
 impl RetryReason {
@@ -43,7 +47,9 @@ impl RetryReason {
             | Ending::Stuck
             | Ending::Killed
             | Ending::Rejected(_) => None,
-            Ending::Exited(_) | Ending::Errored { .. } => Some(Self::Exit),
+            Ending::Exited(_) => Some(Self::Exit),
+            Ending::Errored { exit: PANICKED, .. } => Some(Self::Panic),
+            Ending::Errored { .. } => Some(Self::Error),
             Ending::Signalled(_) => Some(Self::Signal),
             Ending::TimedOut => Some(Self::Timeout),
             Ending::NotStarted { .. } => Some(Self::NotStarted),
@@ -58,6 +64,8 @@ impl RetryReason {
             Self::Signal => "signal",
             Self::Timeout => "timeout",
             Self::NotStarted => "not_started",
+            Self::Error => "error",
+            Self::Panic => "panic",
         }
     }
 }

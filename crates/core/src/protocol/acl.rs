@@ -172,6 +172,10 @@ pub const TABLE: &[Row] = &[
     row("/bellwether/version", "r", "r", "r"),
     row("/bellwether/swept", "rw", "r", "r"),
     row("/bellwether/paused", "r", "r", "r"),
+    row("/bellwether/step-down", "r", "r", "r"),
+    row("/bellwether/admission", "rw", "r", "r"),
+    row("/bellwether/rates", "rw", "r", "r"),
+    row("/bellwether/bench", "r", "r", "r"),
     row("/bellwether/standbys", "rcd", "r", "r"),
     row("/bellwether/standbys/*", "r", "r", "r"),
     row("/bellwether/held", "rcd", "rc", "rc"),
@@ -281,6 +285,7 @@ mod tests {
     fn every_node_of_the_layout_has_a_row_of_its_own_and_so_have_its_children() {
         let own = |path: &str| TABLE.iter().filter(|row| row.pattern == path).count();
         let others = ["/", path::MASTER, path::EPOCH, path::VERSION, path::PAUSED];
+        let others = others.into_iter().chain([path::STEP_DOWN, path::ADMISSION, path::RATES, path::BENCH]);
         for node in layout::NODES.into_iter().chain(others) {
             assert_eq!(own(node), 1, "{node}");
         }
@@ -299,6 +304,9 @@ mod tests {
             ("/tasks/t/by-hand", "…"),
             ("/assign/w-1/t", "/assign/*/*"),
             ("/bellwether/held/t", "/bellwether/held/*"),
+            ("/bellwether/arrays/a/todo", "/bellwether/arrays/*/todo"),
+            ("/bellwether/arrays/a/0-9.1", "/bellwether/arrays/*/*"),
+            ("/bellwether/arrays/a/lines/0", "/bellwether/arrays/*/lines/*"),
             ("/bellwether/unheard-of", "/bellwether/*"),
             ("/unheard-of", "…"),
         ] {
@@ -323,6 +331,9 @@ mod tests {
         assert_eq!(may(Rights::CREATE, "/tasks"), ["coordinator", "worker", "client", "admin"], "to have something run");
         assert_eq!(may(Rights::CREATE, "/bellwether"), ["coordinator", "admin"], "to pause the master");
         assert_eq!(may(Rights::CREATE, "/bellwether/workers"), ["coordinator", "admin"], "to drain a worker");
+        assert_eq!(may(Rights::WRITE, "/bellwether/arrays/a/todo"), ["coordinator", "admin"], "to give out an array");
+        assert_eq!(may(Rights::WRITE, "/bellwether/arrays/a/lines/0"), ["admin"], "to change what its elements are given");
+        assert_eq!(may(Rights::WRITE, "/bellwether/admission"), ["coordinator", "admin"], "to keep work out");
         for row in TABLE {
             assert_eq!(may(Rights::ADMIN, row.pattern), ["admin"], "{}", row.pattern);
             assert_eq!(may(Rights::READ, row.pattern).len(), 4, "{}", row.pattern);

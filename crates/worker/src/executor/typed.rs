@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 
 use bellwether_common::boot::UserCode;
 use bellwether_common::output::StreamName;
+use bellwether_core::lifecycle::PANICKED;
 use jiff::Timestamp;
 use serde_json::Value;
 use tokio::runtime::{Builder, Handle};
@@ -35,8 +36,6 @@ const DRIVERS: usize = 2;
 const BLOCKING_BESIDE: usize = 512;
 /// How long after the last order a handler may hold its thread before that is told.
 const STUCK_AFTER: Duration = Duration::from_secs(1);
-/// What a program that panics exits with.
-const PANICKED: i32 = 101;
 
 /// What runs handlers: the service, and the threads.
 #[derive(Debug, Clone)]
