@@ -4,7 +4,7 @@
 TEST_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test lint verify fix figures nemesis faults fuzz bench audit-rate deb deb-test deploy-check dashboards dashboards-check dashboard-figures ticks pictures docs deny sbom
+.PHONY: help deps build demo test lint verify fix figures nemesis faults fuzz bench audit-rate deb deb-test deploy-check dashboards dashboards-check dashboard-figures ticks pictures docs deny features sbom
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -111,6 +111,9 @@ dashboard-figures: build ## Measure for how long nobody ruled, by the dashboard 
 
 deny: deps ## Judge licences, duplicates, sources and advisories of all dependencies (installs cargo-deny into target/tools)
 	@scripts/deny
+
+features: deps ## Check that every combination of features builds, and each library by itself
+	@scripts/features
 
 sbom: deps ## Write what the programs are made of, as CycloneDX, into target/sbom (installs cargo-cyclonedx into target/tools)
 	@scripts/sbom

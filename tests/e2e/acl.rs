@@ -138,6 +138,8 @@ fn one_wrong_node(secured: &Secured, admin: &Hands) {
 #[test]
 fn a_secured_cluster_does_all_that_an_open_one_does() {
     let builder = Cluster::builder().setting("coordinator.status_max", "3");
+    let builder =
+        builder.setting("coordinator.rate", "{ \"team=red\" = \"100/s\" }").setting("coordinator.quota", "{ \"team=green\" = 1 }");
     let secured = Secured::start(builder);
     // First the worker: it waits for the layout, which it may not create.
     let workers = [secured.worker("w1", 2), secured.worker("w2", 2)];
@@ -160,6 +162,7 @@ fn a_secured_cluster_does_all_that_an_open_one_does() {
     eventually(SOON, "a tick has run", || client(&["list"]).success().stdout.contains("tick-"));
     drop(client(&["schedule", "pause", schedule.trim()]).success());
     drop(client(&["schedule", "delete", schedule.trim()]).success());
+    commands(&secured);
     let long = client(&["submit", "--", "sleep", "100"]).success().stdout;
     eventually(SOON, "it is assigned", || client(&["status", long.trim()]).success().stdout.contains("assigned"));
     // A master is gone, and then a worker with what it ran.
@@ -189,6 +192,51 @@ fn a_secured_cluster_does_all_that_an_open_one_does() {
         let log = service.log();
         assert!(!log.contains(CANARY) && !log.contains("NoAuth") && !log.contains("no right"), "{log}");
     }
+}
+
+/// The rest of the commands, each as who is to type it.
+fn commands(secured: &Secured) {
+    let as_role = |role: Role, args: &[&str]| secured.cli_as(role, args);
+    let client = |args: &[&str]| as_role(Role::Client, args);
+    let done = client(&["submit", "--wait", "--label", "team=blue", "--", "true"]).success().lines()[0].to_owned();
+    for args in [
+        &["explain", &done][..],
+        &["history", &done],
+        &["result", &done],
+        &["list", "-l", "team=blue"],
+        &["worker", "list"],
+        &["master", "history"],
+        &["dead", "list"],
+        &["schedule", "list"],
+    ] {
+        drop(client(args).success());
+    }
+    // A group of which some fail, and dead letters of it.
+    let lines = secured.write("more.jsonl", "{\"argv\":[\"false\"]}\n{\"argv\":[\"sleep\",\"300\"]}\n");
+    let group = client(&["submit", "-f", &lines.display().to_string()]).success().lines()[0].to_owned();
+    drop(client(&["cancel", &group]).success());
+    drop(client(&["wait", &group]));
+    drop(client(&["submit", "--wait", "--retries", "1", "--retry-backoff", "0s..0s", "--", "false"]));
+    drop(client(&["dead", "purge", "all"]).success());
+    // Rates and quotas are the master's to write: the second of a label waits for its turn.
+    drop(client(&["run", "--label", "team=red", "--", "true"]).success());
+    eventually(SOON, "how far the rate is spent", || {
+        secured.session(Some(Role::Client)).children("/bellwether").contains(&"rates".to_owned())
+    });
+    let blue = |args: &[&str]| client(&[&["submit", "--label", "team=green", "--delay", "1h"], args].concat());
+    let first = blue(&["--", "true"]).success().lines()[0].to_owned();
+    eventually(SOON, "the quota is used up", || {
+        secured.session(Some(Role::Client)).children("/bellwether").contains(&"admission".to_owned())
+    });
+    let refused = blue(&["--", "true"]).code(125);
+    assert!(refused.stderr.contains("its quota is 1"), "{refused:?}");
+    drop(client(&["cancel", &first]).success());
+    // Measuring writes where only the admin may; asking the master to go is his, too.
+    for args in [&["bench", "store", "--rounds", "1", "--count", "4", "--yes"][..], &["master", "step-down"]] {
+        assert_ne!(client(args).code, 0, "{args:?}");
+        drop(as_role(Role::Admin, args).success());
+    }
+    drop(as_role(Role::Admin, &["run", "--", "true"]).success());
 }
 
 /// What only the admin may.

@@ -127,7 +127,7 @@ fn an_embedded_worker_that_was_told_to_runs_commands_too_and_they_die_with_it() 
     let command = world.cluster.cli(&["run", "--shell", "--", "echo $BELLWETHER_TASK; exit 3"]);
     assert_eq!((command.code, command.stdout.starts_with("task-")), (3, true), "{}", command.stderr);
     assert_eq!(world.result(&world.put("double", json!(4), json!({}))).value, Some(json!(8)));
-    let line = format!("echo $$ > {place}/pid; exec setsid sleep 300");
+    let line = format!("echo $$ > {place}/pid; exec sleep 300");
     let long = world.cluster.cli(&["submit", "--max-worker-losses", "1", "--shell", "--", &line]).success().lines()[0].to_owned();
     let pid =
         eventually(SOON, "it runs", || fs::read_to_string(format!("{place}/pid")).ok().and_then(|text| text.trim().parse::<i32>().ok()));

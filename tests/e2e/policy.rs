@@ -81,11 +81,36 @@ fn an_impossible_policy_is_named_at_the_start() {
         (&[("worker.run_as", "\"no-such-user\"")], "there is no such user"),
         (&[("worker.limits.disk", "\"1GiB\"")], "is no limit"),
         (&[("worker.limits.memory", "\"lots\"")], "must be a size"),
+        (&[("worker.limits.task_cpu", "\"all\"")], "must be a number of processors"),
     ] {
         let worker = cluster.worker_with("w1", 1, settings);
         assert_eq!(worker.exit_code(SOON), 78, "{settings:?}: {}", worker.log());
         assert!(worker.log().contains(told), "{settings:?}: {}", worker.log());
     }
+}
+
+/// Where this process may use the controllers, limits hold for a task as a whole; elsewhere a worker that is asked for them does not start.
+#[test]
+fn limits_of_a_whole_task_are_kept_or_the_worker_does_not_start() {
+    let cluster = Cluster::new();
+    let _coordinator = cluster.coordinator("c1");
+    let settings = [("worker.limits.task_processes", "\"8\""), ("worker.limits.task_cpu", "\"0.5\"")];
+    let worker = cluster.worker_with("w1", 1, &settings);
+    let started = eventually(SOON, "it has registered or ended", || match worker.is_running() {
+        false => Some(false),
+        true => cluster.tree().children("/workers").first().map(|_| true),
+    });
+    if !started {
+        assert_eq!(worker.exit_code(SOON), 78, "{}", worker.log());
+        let log = worker.log();
+        assert!(log.contains("worker.limits.task_processes and task_cpu cannot be kept: ") && log.contains("leave them out"), "{log}");
+        println!("skipped in part: this process may not use the cgroup controllers that keep the limits");
+        return;
+    }
+    assert!(worker.log().contains("processes=8"), "it says what is in force: {}", worker.log());
+    let bomb = run(&cluster, &["--shell", "--", "for i in 1 2 3 4 5 6 7 8 9 10 11 12; do sleep 30 & done; echo survived"]);
+    assert!(bomb.stderr.to_lowercase().contains("fork") || bomb.code != 0, "{}: {}", bomb.code, bomb.stderr);
+    assert_eq!(run(&cluster, &["--", "true"]).code, 0, "the next one has its own");
 }
 
 /// As another user, in a directory of its own, with limits and a clean environment. Needs root, as that user does.

@@ -99,6 +99,37 @@ fn no_secret_is_in_a_log_an_argument_a_page_a_task_a_metric_or_a_znode() {
     }
 }
 
+/// Rights to a bucket are in the worker's environment: no task sees them that has a clean one, and nothing tells of them.
+#[test]
+fn the_credentials_of_a_store_are_handed_to_no_task_and_told_nowhere() {
+    let variables = ["AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN"].into_iter();
+    let builder = variables.fold(Cluster::builder().variable("RUST_LOG", "trace"), |builder, name| builder.variable(name, CANARY));
+    let cluster = builder.setting("log.level", "\"trace\"").start();
+    let store = format!("\"file://{}\"", cluster.dir().join("store").display());
+    let _coordinator = cluster.coordinator("c1");
+    let worker = cluster.worker_with("w1", 1, &[("worker.environment", "\"clean\""), ("worker.output_store", &store)]);
+    let task = cluster.cli(&["submit", "--wait", "--shell", "--", "env"]).success().lines()[0].to_owned();
+    let said = cluster.cli(&["logs", &task]).success().stdout;
+    assert!(said.contains("PATH=") && !said.contains("AWS_"), "{said}");
+    let mut seen = vec![said, cluster.cli(&["-o", "json", "result", &task]).success().stdout];
+    seen.push(cluster.cli(&["config", "show", "--origin"]).success().stdout);
+    seen.extend(["/metrics", "/health/ready", "/v1/tasks"].map(|page| worker.get(page).expect("a page").1));
+    let cmdline = fs::read(format!("/proc/{}/cmdline", worker.pid())).expect("our own process");
+    seen.push(String::from_utf8_lossy(&cmdline).into_owned());
+    assert_eq!(worker.terminate(SOON), 0);
+    seen.push(worker.log());
+    assert!(seen.iter().all(|text| !text.contains(CANARY)), "a secret is seen");
+    for directory in [cluster.zookeeper().data_dirs(), vec![cluster.dir().join("store")]] {
+        let written = files_below(&directory);
+        assert!(!written.is_empty() && !written.iter().any(|bytes| contains(bytes, CANARY.as_bytes())), "a secret is in {directory:?}");
+    }
+    // Nor is there another place for them.
+    let address = ("worker.output_store", "\"s3://key:hunter2@bucket/outputs\"");
+    let refused = cluster.worker_with("w2", 1, &[address]);
+    assert_eq!(refused.exit_code(SOON), 78, "{}", refused.log());
+    assert!(refused.log().contains("must not hold credentials") && !refused.log().contains("hunter2"), "{}", refused.log());
+}
+
 fn files_below(directories: &[PathBuf]) -> Vec<Vec<u8>> {
     let mut found = Vec::new();
     for directory in directories {

@@ -30,7 +30,7 @@ pub use allow::AllowedCommand;
 pub use args::CommonArgs;
 pub use json_schema::json_schema;
 pub use layers::{Origins, Sources};
-pub use limits::Limits;
+pub use limits::{Limits, Together};
 pub use problem::{ConfigError, Origin, Problem};
 pub use reload::{RELOADABLE, Reload, reload};
 pub use schema::{

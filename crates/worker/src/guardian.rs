@@ -67,6 +67,7 @@ impl GuardianMode {
 
 /// Why there is no guardian.
 #[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
 pub enum GuardianError {
     /// The process could not be started.
     #[error("the guardian cannot be started: {0}")]

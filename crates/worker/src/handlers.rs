@@ -27,6 +27,7 @@ pub use error::{BoxError, TaskError};
 
 /// A call of a handler, as layers see it.
 #[derive(Debug, Clone)]
+#[non_exhaustive]
 pub struct TaskRequest {
     /// The attempt.
     pub context: TaskContext,

@@ -7,12 +7,13 @@
 //! * [`Worker`]: a worker inside one's own program, with handlers for typed tasks
 //! * [`layers`]: what can be put around handlers
 //! * [`run`]: a whole worker, from its settings to its exit code
-//! * [`executor`]: commands as processes, without any knowledge of ZooKeeper
 //! * [`guardian`]: the process that kills what a worker ran when the worker itself was killed
 
 #![deny(missing_docs)]
 
 mod agent;
+// Public for the tests of this crate alone; it may change at any time.
+#[doc(hidden)]
 pub mod executor;
 pub mod guardian;
 mod handlers;

@@ -30,7 +30,7 @@ use std::sync::Arc;
 
 use actix::{Actor, ActorContext, Addr, AsyncContext, Context, Handler, Message, MessageResult, WrapFuture};
 use bellwether_common::boot;
-use bellwether_common::config::Settings;
+use bellwether_common::config::{Settings, Together};
 use bellwether_common::exit::Exit;
 use bellwether_common::http::Health;
 use bellwether_common::session::{Close, Needs, Reopen, SessionActor, SessionEvent, SessionSettings};
@@ -134,6 +134,11 @@ pub(crate) async fn run_equipped(context: boot::Context, equipment: Equipment) -
         Ok(guardian) => guardian,
         Err(why) => return Ended::unfit(why),
     };
+    let together = fitted.policy.limits.together;
+    let cgroups = match if equipment.commands { establish(&guardian, together) } else { Ok(None) } {
+        Ok(cgroups) => cgroups,
+        Err(why) => return Ended::unfit(why),
+    };
     let stage = match equipment.stage(context.settings.worker_slots()) {
         Ok(stage) => stage,
         Err(why) => return Ended::unfit(why),
@@ -144,7 +149,6 @@ pub(crate) async fn run_equipped(context: boot::Context, equipment: Equipment) -
         Ok(runs) => runs,
         Err(error) => return Ended::unfit(format!("the threads that serve commands cannot be started: {error}")),
     };
-    let cgroups = if equipment.commands { establish(&guardian) } else { None };
     let private = fitted.policy.private.clone();
     let (exit, ended) = oneshot::channel();
     let shutdown = context.shutdown.clone();
@@ -176,17 +180,22 @@ pub(crate) async fn run_equipped(context: boot::Context, equipment: Equipment) -
     ended
 }
 
-/// The kernel's own means to find what a task started, where it lets us.
-fn establish(guardian: &GuardianMode) -> Option<Arc<Cgroups>> {
-    match Cgroups::establish() {
+/// The kernel's own means to find what a task started, where it lets us; and to limit it: a limit that cannot be kept is no limit.
+fn establish(guardian: &GuardianMode, together: Together) -> Result<Option<Arc<Cgroups>>, String> {
+    match Cgroups::establish(together) {
         Ok(cgroups) => {
-            info!(home = %cgroups.home().display(), "each task gets a cgroup of its own");
+            let (processes, cpu_hundredths) = (together.processes, together.cpu);
+            info!(home = %cgroups.home().display(), processes, cpu_hundredths, "each task gets a cgroup of its own");
             guardian.set_cgroups(cgroups.home());
-            Some(Arc::new(cgroups))
+            Ok(Some(Arc::new(cgroups)))
+        }
+        Err(why) if !together.is_empty() => {
+            let remedy = "leave them out of worker.limits, or let this worker use cgroups";
+            Err(format!("worker.limits.task_processes and task_cpu cannot be kept: {why}; {remedy}"))
         }
         Err(why) => {
             info!(%why, "tasks get no cgroups: what leaves its group is found by its marks alone");
-            None
+            Ok(None)
         }
     }
 }

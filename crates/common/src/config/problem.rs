@@ -1,5 +1,6 @@
 //! What a report of bad configuration looks like.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::path::PathBuf;
 
@@ -52,9 +53,19 @@ impl fmt::Display for Problem {
         match (key.is_empty(), value) {
             (true, _) => write!(f, "{origin}: {why}"),
             (false, None) => write!(f, "{key} ({origin}): {why}"),
-            (false, Some(value)) => write!(f, "{key} = {value} ({origin}): {why}"),
+            (false, Some(value)) => write!(f, "{key} = {} ({origin}): {why}", without_credentials(value)),
         }
     }
+}
+
+/// An address as everybody may see it: without `user:password@`, which has no place in any.
+fn without_credentials(value: &str) -> Cow<'_, str> {
+    let hidden = value.split_once("://").and_then(|(scheme, rest)| {
+        let end = rest.find('/').unwrap_or(rest.len());
+        let at = rest[..end].rfind('@')?;
+        Some(format!("{scheme}://…{}", &rest[at..]))
+    });
+    hidden.map_or(Cow::Borrowed(value), Cow::Owned)
 }
 
 /// Everything that is wrong with the configuration, in one report.
@@ -79,6 +90,19 @@ impl fmt::Display for ConfigError {
                 write!(f, "bad configuration, {} problems:", problems.len())?;
                 problems.iter().try_for_each(|problem| write!(f, "\n  {problem}"))
             }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_stands_before_a_host_is_not_shown() {
+        assert_eq!(without_credentials("\"s3://key:se@cret@bucket/a@b\""), "\"s3://…@bucket/a@b\"");
+        for harmless in ["\"s3://bucket/a@b\"", "me@here", "", "\"file:///x\""] {
+            assert_eq!(without_credentials(harmless), harmless);
         }
     }
 }

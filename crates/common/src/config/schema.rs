@@ -246,7 +246,7 @@ pub struct Worker {
     pub environment: Inherited,
     /// Where commands run that do not say so.
     pub work_dir: WorkDir,
-    /// What one command may use: `memory`, `cpu`, `files`, `processes`, `file_size`.
+    /// What one command may use: `memory`, `cpu`, `files`, `processes`, `file_size`; `task_processes` and `task_cpu` for all of it together.
     pub limits: BTreeMap<String, String>,
     /// Whether only tasks run that a trusted key has signed.
     pub require_signature: bool,

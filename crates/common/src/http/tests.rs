@@ -169,6 +169,29 @@ fn a_head_without_end_is_refused() {
 }
 
 #[test]
+fn a_body_is_not_read_and_a_request_of_many_headers_is_refused() {
+    let world = World::start();
+    for method in ["GET", "POST"] {
+        let mut stream = world.connect();
+        write!(stream, "{method} /metrics HTTP/1.1\r\nHost: test\r\nContent-Length: 1099511627776\r\n\r\n").expect("sent");
+        let mut answer = [0; 12];
+        stream.read_exact(&mut answer).expect("an answer, before the body");
+        assert_eq!(&answer, if method == "GET" { b"HTTP/1.1 200" } else { b"HTTP/1.1 405" });
+        // Whoever goes on sending is cut off, rather than read to the end.
+        let block = vec![b'x'; 1024 * 1024];
+        let sent = (0..64).take_while(|_| stream.write_all(&block).is_ok()).count();
+        assert!(sent < 64, "{method}: 64 MiB of a body were taken in");
+    }
+    let mut stream = world.connect();
+    let headers: String = (0..200).map(|number| format!("X-{number}: x\r\n")).collect();
+    write!(stream, "GET /metrics HTTP/1.1\r\nHost: test\r\n{headers}\r\n").expect("sent");
+    let mut answer = [0; 12];
+    stream.read_exact(&mut answer).expect("an answer");
+    assert_eq!(&answer, b"HTTP/1.1 431");
+    assert_eq!(world.get("/health/ready").0, 503, "others are served");
+}
+
+#[test]
 fn a_taken_address_is_named_together_with_its_key() {
     let world = World::start();
     let address = world.server.address;

@@ -47,6 +47,9 @@ enum Backend {
 /// # Errors
 /// What it must look like.
 pub fn check(place: &str) -> Result<(), String> {
+    if place.strip_prefix("s3://").is_some_and(|rest| rest.split('/').next().unwrap_or_default().contains('@')) {
+        return Err("must not hold credentials: everybody sees it; put them into the environment (AWS_ACCESS_KEY_ID and so on)".to_owned());
+    }
     let directory = place.strip_prefix("file://").is_some_and(|path| path.starts_with('/'));
     let bucket = place.strip_prefix("s3://").is_some_and(|rest| !rest.is_empty() && !rest.starts_with('/'));
     match (directory, bucket) {

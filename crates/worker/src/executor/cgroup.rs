@@ -6,6 +6,9 @@
 //! below that, into which the starting thread steps for the moment of the start. A threaded cgroup cannot be killed by one write
 //! (`cgroup.kill`): its members are read and killed until there are none. Those that are empty again are used again, which halves the
 //! price.
+//!
+//! What all processes of a task may use together (`worker.limits`) is kept by controllers, as far as threaded cgroups have them: those of
+//! processes and of processors. Memory is none of them: a limit of it would be one of the worker with all its tasks, which its unit can have.
 
 use std::fs;
 use std::io;
@@ -15,6 +18,7 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use bellwether_common::clock;
+use bellwether_common::config::Together;
 use nix::sys::signal::{Signal, kill};
 use nix::unistd::Pid;
 use tracing::{debug, warn};
@@ -42,12 +46,61 @@ pub enum NoCgroups {
         /// What the kernel said.
         source: io::Error,
     },
+    /// Nobody has let this process use what would keep a limit.
+    #[error(
+        "the controller {controller} is not there for {path}, which has {there:?}; under systemd the unit needs Delegate=yes, elsewhere somebody must \
+         enable it above (cgroup.subtree_control)",
+        path = path.display()
+    )]
+    NoController {
+        /// Which.
+        controller: &'static str,
+        /// Where this process stands.
+        path: PathBuf,
+        /// Those that are there.
+        there: String,
+    },
+}
+
+/// The controllers that keep these limits.
+fn controllers(together: &Together) -> Vec<&'static str> {
+    let asked = [("pids", together.processes.is_some()), ("cpu", together.cpu.is_some())];
+    asked.into_iter().filter_map(|(controller, asked)| asked.then_some(controller)).collect()
+}
+
+/// Hands controllers down to the cgroups below this one. Threaded ones may be, although there are processes in it.
+fn hand_down(path: &Path, controllers: &[&'static str]) -> Result<(), NoCgroups> {
+    let there = fs::read_to_string(path.join("cgroup.controllers")).unwrap_or_default();
+    for controller in controllers {
+        if !there.split_whitespace().any(|it| it == *controller) {
+            return Err(NoCgroups::NoController { controller, path: path.to_owned(), there: there.trim().to_owned() });
+        }
+        let refused = |source| NoCgroups::Refused { what: "hand down a controller in", path: path.to_owned(), source };
+        fs::write(path.join("cgroup.subtree_control"), format!("+{controller}")).map_err(refused)?;
+    }
+    Ok(())
+}
+
+/// How long the spans are of which a task gets its share, in microseconds: the kernel's own.
+const SPAN: u64 = 100_000;
+
+/// Limits what is in this cgroup.
+fn limit(path: &Path, together: &Together) -> io::Result<()> {
+    if let Some(most) = together.processes {
+        fs::write(path.join("pids.max"), most.to_string())?;
+    }
+    if let Some(hundredths) = together.cpu {
+        fs::write(path.join("cpu.max"), format!("{} {SPAN}", hundredths * (SPAN / 100)))?;
+    }
+    Ok(())
 }
 
 /// The cgroup of this process, and those of its runs below it.
 #[derive(Debug)]
 pub struct Cgroups {
     home: PathBuf,
+    /// What those of runs are limited to.
+    together: Together,
     /// Those that are empty, and their number so far.
     free: Mutex<(Vec<Nest>, u64)>,
     /// Said once: what goes wrong for one run goes wrong for all.
@@ -59,16 +112,23 @@ impl Cgroups {
     /// left behind, if they are empty.
     ///
     /// # Errors
-    /// [`NoCgroups`]: go on without.
-    pub fn establish() -> Result<Self, NoCgroups> {
+    /// [`NoCgroups`]: go on without, if there are no limits.
+    pub fn establish(together: Together) -> Result<Self, NoCgroups> {
         let mounts = fs::read_to_string("/proc/self/mountinfo").unwrap_or_default();
         let standing = fs::read_to_string("/proc/self/cgroup").unwrap_or_default();
         let base = standing_in(&mounts, &standing).ok_or(NoCgroups::NotMounted)?;
         remove_abandoned(&base);
+        let controllers = controllers(&together);
+        // Before there is anybody below.
+        hand_down(&base, &controllers)?;
         let home = base.join(format!("{PREFIX}{}-{}", std::process::id(), clock::kernel().as_nanos()));
         let refused = |what, source| NoCgroups::Refused { what, path: home.clone(), source };
         fs::create_dir(&home).map_err(|error| refused("create", error))?;
-        let cgroups = Self { home: home.clone(), free: Mutex::default(), warned: AtomicBool::new(false) };
+        if let Err(error) = hand_down(&home, &controllers) {
+            drop(fs::remove_dir(&home));
+            return Err(error);
+        }
+        let cgroups = Self { home: home.clone(), together, free: Mutex::default(), warned: AtomicBool::new(false) };
         let moved = fs::write(home.join("cgroup.procs"), std::process::id().to_string()).map_err(|error| refused("enter", error));
         // Whether a thread may step into one of its own, too, is seen at once rather than by the first task.
         match moved.and_then(|()| cgroups.enter().map_err(|error| refused("divide", error))) {
@@ -101,9 +161,18 @@ impl Cgroups {
         }
     }
 
-    /// Runs `start` so that the processes that it starts are born in a cgroup of their own. If there cannot be one it runs all the same.
-    pub(super) fn inside<T>(&self, start: impl FnOnce() -> T) -> (Option<Nest>, T) {
+    /// Runs `start` so that the processes that it starts are born in a cgroup of their own. If there cannot be one it runs all the same,
+    /// unless it would be without its limits.
+    ///
+    /// # Errors
+    /// It was not run.
+    pub(super) fn inside<T>(&self, start: impl FnOnce() -> T) -> io::Result<(Option<Nest>, T)> {
         let nest = self.enter();
+        if let Err(error) = &nest
+            && !self.together.is_empty()
+        {
+            return Err(io::Error::new(error.kind(), error.to_string()));
+        }
         let started = start();
         if nest.is_ok() {
             self.step_back();
@@ -112,7 +181,7 @@ impl Cgroups {
         {
             warn!(%error, home = %self.home.display(), "no cgroup for a task: what escapes from its group is only found by its marks");
         }
-        (nest.ok(), started)
+        Ok((nest.ok(), started))
     }
 
     /// The run has ended: whatever is left in its cgroup is killed. Whether there was anything; then it is not used again.
@@ -152,6 +221,7 @@ impl Cgroups {
         let nest = Nest { path: self.home.join(format!("run-{number}")) };
         fs::create_dir(&nest.path)?;
         fs::write(nest.path.join("cgroup.type"), "threaded")?;
+        limit(&nest.path, &self.together)?;
         Ok(nest)
     }
 
@@ -263,6 +333,23 @@ fn standing_in(mounts: &str, standing: &str) -> Option<PathBuf> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    /// In ordinary directories: which files are written, and what into them.
+    #[test]
+    fn controllers_are_handed_down_and_limits_written_and_what_is_missing_is_named() {
+        let dir = tempfile::tempdir().expect("a directory");
+        let read = |name: &str| fs::read_to_string(dir.path().join(name)).unwrap_or_default();
+        let both = Together { processes: Some(64), cpu: Some(150) };
+        fs::write(dir.path().join("cgroup.controllers"), "cpuset cpu io memory pids\n").expect("written");
+        assert!(hand_down(dir.path(), &controllers(&both)).is_ok());
+        assert_eq!(read("cgroup.subtree_control"), "+cpu", "one after the other, so that the kernel names the one that it refuses");
+        limit(dir.path(), &both).expect("written");
+        assert_eq!((read("pids.max").as_str(), read("cpu.max").as_str()), ("64", "150000 100000"));
+        fs::write(dir.path().join("cgroup.controllers"), "hugetlb cpu\n").expect("written");
+        let missing = hand_down(dir.path(), &controllers(&both)).expect_err("no pids").to_string();
+        assert!(missing.starts_with("the controller pids is not there for /") && missing.contains("Delegate=yes"), "{missing}");
+        assert!(hand_down(dir.path(), &controllers(&Together::default())).is_ok(), "nothing is asked for");
+    }
 
     #[test]
     fn the_own_cgroup_is_found_in_a_hybrid_in_a_unified_and_in_no_hierarchy() {

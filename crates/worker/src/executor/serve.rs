@@ -128,7 +128,10 @@ async fn attempt(
     let ground = Ground { shell: &shop.settings.shell, environment: &shop.environment, policy: &shop.settings.policy, workplace };
     let start = || spawn(&run, ground);
     let (nest, spawned) = match shop.cgroups.as_ref().filter(|_| run.program != Program::Noop) {
-        Some(cgroups) => cgroups.inside(start),
+        Some(cgroups) => match cgroups.inside(start) {
+            Ok(started) => started,
+            Err(error) => return not_started(&run.id, CannotStart::worker(format!("no cgroup with its limits for the task: {error}"))),
+        },
         None => (None, start()),
     };
     let spawned = match spawned {

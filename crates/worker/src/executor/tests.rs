@@ -7,6 +7,7 @@ use std::sync::LazyLock;
 use std::time::{Duration, Instant};
 
 use actix::{Actor, Addr, Context, Handler, System};
+use bellwether_common::config::Together;
 use bellwether_core::protocol::TaskName;
 use tokio::runtime::Runtime;
 use tokio::sync::mpsc;
@@ -19,7 +20,7 @@ static RUNTIME: LazyLock<Runtime> =
 const LONG: Duration = Duration::from_secs(30);
 
 /// Where this machine has them. It moves this process, for good.
-static CGROUPS: LazyLock<Option<Arc<Cgroups>>> = LazyLock::new(|| match Cgroups::establish() {
+static CGROUPS: LazyLock<Option<Arc<Cgroups>>> = LazyLock::new(|| match Cgroups::establish(Together::default()) {
     Ok(cgroups) => Some(Arc::new(cgroups)),
     Err(why) => {
         println!("no cgroups here: {why}");

@@ -40,7 +40,16 @@ pub(crate) fn may_be_asked() -> bool {
 }
 
 /// Acts as a guardian, and ends the process, if that is what it was started for; or puts limits on itself and becomes the command of a
-/// task. The first thing that `main` calls.
+/// task. The first thing that `main` calls, before there are threads.
+///
+/// ```no_run
+/// fn main() -> Result<(), Box<dyn std::error::Error>> {
+///     bellwether_worker::guardian::run_if_asked();
+///     let worker = bellwether_worker::Worker::builder("zk1:2181").shell();
+///     tokio::runtime::Runtime::new()?.block_on(worker.run_until(std::future::pending()))?;
+///     Ok(())
+/// }
+/// ```
 pub fn run_if_asked() {
     ASKS.store(true, Ordering::SeqCst);
     stub::become_if_asked();

@@ -25,6 +25,7 @@ const TEXT_BYTES_MAX: usize = 4 * 1024;
 /// assert!(parse("-1").is_err_and(|error| !error.is_fatal()));
 /// ```
 #[derive(Debug)]
+#[non_exhaustive]
 pub enum TaskError {
     /// Another attempt is made, if the task has retries left.
     Retry(BoxError),

@@ -17,6 +17,42 @@ use super::{BoxError, TaskRequest, TaskService};
 
 type Answer = BoxFuture<'static, Result<Value, BoxError>>;
 
+/// What the layers of this module make: handlers, and what is done around each call of them.
+#[derive(Clone)]
+pub struct Layered {
+    inner: TaskService,
+    around: Arc<dyn Fn(TaskService, TaskRequest) -> Answer + Send + Sync>,
+}
+
+impl Layered {
+    fn new<F>(inner: TaskService, around: impl Fn(TaskService, TaskRequest) -> F + Send + Sync + 'static) -> Self
+    where
+        F: Future<Output = Result<Value, BoxError>> + Send + 'static,
+    {
+        Self { inner, around: Arc::new(move |inner, request| around(inner, request).boxed()) }
+    }
+}
+
+impl fmt::Debug for Layered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Layered").finish_non_exhaustive()
+    }
+}
+
+impl Service<TaskRequest> for Layered {
+    type Response = Value;
+    type Error = BoxError;
+    type Future = Answer;
+
+    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
+        Poll::Ready(Ok(()))
+    }
+
+    fn call(&mut self, request: TaskRequest) -> Answer {
+        (self.around)(self.inner.clone(), request)
+    }
+}
+
 /// Ends an attempt that takes longer than this, as a failure that is retried. Unlike the timeout of a task it is the worker's own, and
 /// drops the handler without any grace.
 ///
@@ -39,36 +75,14 @@ impl TimeoutLayer {
 }
 
 impl Layer<TaskService> for TimeoutLayer {
-    type Service = Timed;
+    type Service = Layered;
 
-    fn layer(&self, inner: TaskService) -> Timed {
-        Timed { inner, limit: self.0 }
-    }
-}
-
-/// What a [`TimeoutLayer`] makes.
-#[derive(Debug, Clone)]
-pub struct Timed {
-    inner: TaskService,
-    limit: Duration,
-}
-
-impl Service<TaskRequest> for Timed {
-    type Response = Value;
-    type Error = BoxError;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: TaskRequest) -> Answer {
-        let (inner, limit) = (self.inner.clone(), self.limit);
-        async move {
+    fn layer(&self, inner: TaskService) -> Layered {
+        let limit = self.0;
+        Layered::new(inner, move |inner, request| async move {
             let answered = tokio::time::timeout(limit, inner.oneshot(request)).await;
             answered.unwrap_or_else(|_| Err(format!("it took longer than the worker's limit of {} s", limit.as_secs_f64()).into()))
-        }
-        .boxed()
+        })
     }
 }
 
@@ -122,43 +136,24 @@ impl fmt::Debug for LimitLayer {
 }
 
 impl Layer<TaskService> for LimitLayer {
-    type Service = Limited;
+    type Service = Layered;
 
-    fn layer(&self, inner: TaskService) -> Limited {
-        Limited { inner, limit: self.clone() }
+    fn layer(&self, inner: TaskService) -> Layered {
+        let limit = self.clone();
+        Layered::new(inner, move |inner, request| {
+            let room = limit.room(&request);
+            async move {
+                let _place = match room {
+                    Some(room) => Some(room.acquire_owned().await?),
+                    None => None,
+                };
+                inner.oneshot(request).await
+            }
+        })
     }
 }
 
-/// What a [`LimitLayer`] makes.
-#[derive(Debug, Clone)]
-pub struct Limited {
-    inner: TaskService,
-    limit: LimitLayer,
-}
-
-impl Service<TaskRequest> for Limited {
-    type Response = Value;
-    type Error = BoxError;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: TaskRequest) -> Answer {
-        let (inner, room) = (self.inner.clone(), self.limit.room(&request));
-        async move {
-            let _place = match room {
-                Some(room) => Some(room.acquire_owned().await?),
-                None => None,
-            };
-            inner.oneshot(request).await
-        }
-        .boxed()
-    }
-}
-
-/// An attempt that a [`ObserveLayer`] has seen.
+/// An attempt that an [`ObserveLayer`] has seen.
 #[derive(Debug)]
 #[non_exhaustive]
 pub struct Observed<'a> {
@@ -200,37 +195,18 @@ impl fmt::Debug for ObserveLayer {
 }
 
 impl Layer<TaskService> for ObserveLayer {
-    type Service = Watched;
+    type Service = Layered;
 
-    fn layer(&self, inner: TaskService) -> Watched {
-        Watched { inner, told: self.clone() }
-    }
-}
-
-/// What an [`ObserveLayer`] makes.
-#[derive(Debug, Clone)]
-pub struct Watched {
-    inner: TaskService,
-    told: ObserveLayer,
-}
-
-impl Service<TaskRequest> for Watched {
-    type Response = Value;
-    type Error = BoxError;
-    type Future = Answer;
-
-    fn poll_ready(&mut self, _: &mut Context<'_>) -> Poll<Result<(), BoxError>> {
-        Poll::Ready(Ok(()))
-    }
-
-    fn call(&mut self, request: TaskRequest) -> Answer {
-        let (inner, told) = (self.inner.clone(), self.told.0.clone());
-        async move {
-            let (kind, begun) = (request.context.kind().to_owned(), Instant::now());
-            let answer = inner.oneshot(request).await;
-            told(&Observed { kind: &kind, succeeded: answer.is_ok(), took: begun.elapsed() });
-            answer
-        }
-        .boxed()
+    fn layer(&self, inner: TaskService) -> Layered {
+        let told = self.0.clone();
+        Layered::new(inner, move |inner, request| {
+            let told = told.clone();
+            async move {
+                let (kind, begun) = (request.context.kind().to_owned(), Instant::now());
+                let answer = inner.oneshot(request).await;
+                told(&Observed { kind: &kind, succeeded: answer.is_ok(), took: begun.elapsed() });
+                answer
+            }
+        })
     }
 }
