@@ -215,7 +215,7 @@ fn typed_tasks_are_submitted_as_a_stream_and_awaited_across_a_failover() {
     let client = world.cluster.example("rig", &["client", &world.cluster.connect_string(), "600"]);
     eventually(SOON, "all are submitted", || client.log().contains("submitted 600"));
     world.coordinator.kill9();
-    assert_eq!(client.exit_code(SOON), 0, "{}", client.log());
+    assert_eq!(client.exit_code(SOON * 4), 0, "{}", client.log());
     let said = client.log();
     assert!(said.contains("sum 359400\n") && said.contains("heard resumed"), "{said}");
 }

@@ -7,7 +7,7 @@ use super::{Role, keys};
 
 /// Keys that a running service takes over. Everything else is part of what others know of it (its name, its slots, its address), or
 /// of the session, and needs a restart.
-pub const RELOADABLE: [&str; 20] = [
+pub const RELOADABLE: [&str; 21] = [
     "coordinator.assign_batch",
     "coordinator.key_retention",
     "coordinator.lookahead",
