@@ -3,6 +3,7 @@
 mod acl;
 mod admission;
 mod after;
+mod arrays;
 mod benching;
 mod book;
 mod cancelling;

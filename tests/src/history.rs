@@ -9,7 +9,7 @@ use std::path::PathBuf;
 
 use bellwether_common::audit;
 use bellwether_common::txnlog::LogError;
-use bellwether_core::invariant::{Ledger, Place};
+use bellwether_core::invariant::{Ledger, Place, is_piece};
 pub use bellwether_core::invariant::{Promise, Violation};
 
 use crate::txnlog::{Change, Record};
@@ -199,6 +199,8 @@ impl Replay {
             (Place::Worker(worker), Change::Delete { .. }) => self.unregister(at, worker.as_str()),
             (Place::Pending(task), Change::Create { .. }) => self.step(at, task.as_str(), Step::Pending),
             (Place::Held(task), Change::Create { .. }) => self.step(at, task.as_str(), Step::Held),
+            // A piece of an array is no task.
+            (Place::Assigned(_, task), Change::Create { data, .. }) if is_piece(&task, data) => {}
             (Place::Assigned(worker, task), Change::Create { .. }) => self.step(at, task.as_str(), Step::Assigned(worker.to_string())),
             (Place::Status(task), Change::Create { data, .. }) => self.step(at, task.as_str(), Step::Ended(data.clone())),
             (Place::Status(task), Change::Delete { .. }) => self.step(at, task.as_str(), Step::Forgotten),

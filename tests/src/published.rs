@@ -88,6 +88,13 @@ fn holds(keyword: &str, said: &Value, keywords: &Map<String, Value>, value: &Val
         "minimum" => value.as_f64().is_none_or(|number| said.as_f64().is_some_and(|least| number >= least)),
         "maximum" => value.as_f64().is_none_or(|number| said.as_f64().is_some_and(|most| number <= most)),
         "minItems" => value.as_array().is_none_or(|items| said.as_u64().is_some_and(|least| items.len() as u64 >= least)),
+        "maxItems" => value.as_array().is_none_or(|items| said.as_u64().is_some_and(|most| items.len() as u64 <= most)),
+        "prefixItems" => {
+            let items = value.as_array().into_iter().flatten().zip(all(said));
+            return items
+                .enumerate()
+                .try_for_each(|(index, (item, schema))| allows(&schema, item).map_err(|wrong| format!("[{index}]: {wrong}")));
+        }
         "uniqueItems" => {
             let items = value.as_array().map_or(&[][..], Vec::as_slice);
             *said == Value::Bool(false) || items.iter().enumerate().all(|(index, item)| !items[..index].contains(item))
@@ -148,6 +155,9 @@ mod tests {
         assert!(allows(&json!({"anyOf": [{"const": 1}, false]}), &json!(2)).is_err());
         assert_eq!(allows(&json!({"uniqueItems": true}), &json!(["a", "b"])), Ok(()));
         assert!(allows(&json!({"uniqueItems": true}), &json!(["a", "b", "a"])).is_err());
+        let pair = json!({"maxItems": 2, "prefixItems": [{"type": "integer"}, {"type": "string"}]});
+        assert_eq!(allows(&pair, &json!([1, "b"])), Ok(()));
+        assert!([json!([1, 2]), json!([1, "b", 3])].iter().all(|wrong| allows(&pair, wrong).is_err()));
         assert!(allows(&json!({"unheardOf": 1}), &json!(2)).is_err(), "what is not known is not taken for checked");
     }
 

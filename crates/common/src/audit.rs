@@ -134,7 +134,7 @@ pub fn committed(record: Record, root: &str) -> Option<Transaction> {
         match change {
             Change::Create { data, ephemeral, .. } => changes.push(Committed::Create { path, ephemeral, data: Some(data) }),
             Change::Delete { .. } => changes.push(Committed::Delete { path }),
-            Change::Set { version, .. } => changes.push(Committed::Set { path, version }),
+            Change::Set { version, data, .. } => changes.push(Committed::Set { path, version, data: Some(data) }),
             Change::Check { version, .. } => changes.push(Committed::Check { path, version }),
             Change::SetAcl { .. } | Change::CreateSession { .. } | Change::CloseSession { .. } | Change::Refused { .. } => {}
         }

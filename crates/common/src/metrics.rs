@@ -73,6 +73,16 @@ pub const OLDEST_PENDING_TASK_AGE_SECONDS: &str = "bellwether_oldest_pending_tas
 pub const TASKS_ASSIGNED_TOTAL: &str = "bellwether_tasks_assigned_total";
 /// Tasks that the master ended, not a worker: label [`label::RESULT`], see [`MASTER_ENDINGS`].
 pub const TASKS_ENDED_TOTAL: &str = "bellwether_tasks_ended_total";
+/// Elements of arrays that have not ended, as the master sees them: label [`label::STATE`], see [`ELEMENT_STATES`].
+pub const ARRAY_ELEMENTS: &str = "bellwether_array_elements";
+/// Elements of arrays that ended, for good: label [`label::RESULT`], see [`ELEMENT_RESULTS`].
+pub const ARRAY_ELEMENTS_ENDED_TOTAL: &str = "bellwether_array_elements_ended_total";
+/// Pieces of arrays that were given to workers.
+pub const ARRAY_PIECES_ASSIGNED_TOTAL: &str = "bellwether_array_pieces_assigned_total";
+/// Arrays that ended: label [`label::RESULT`], see [`ARRAY_RESULTS`].
+pub const ARRAYS_ENDED_TOTAL: &str = "bellwether_arrays_ended_total";
+/// Elements whose attempts this worker recorded.
+pub const ARRAY_ELEMENTS_RECORDED_TOTAL: &str = "bellwether_array_elements_recorded_total";
 /// Seconds that a task waited under `/tasks` before it was assigned: since it was submitted, or since it was given back.
 pub const TASK_QUEUE_DURATION_SECONDS: &str = "bellwether_task_queue_duration_seconds";
 /// Seconds from the decision to assign to the answer.
@@ -211,6 +221,12 @@ pub const WRITE_OPS: [&str; 11] =
 pub const RECOVERED_FROM: [&str; 4] = ["pending", "held", "assigned", "gone_worker"];
 /// States of a task that has not ended.
 pub const TASK_STATES: [&str; 3] = ["held", "pending", "assigned"];
+/// Where elements are that have not ended: in an array's `todo`, or with workers and recorded but not taken in.
+pub const ELEMENT_STATES: [&str; 2] = ["waiting", "assigned"];
+/// How elements of arrays end.
+pub const ELEMENT_RESULTS: [&str; 6] = ["succeeded", "failed", "timed-out", "rejected", "cancelled", "dead"];
+/// How arrays end.
+pub const ARRAY_RESULTS: [&str; 4] = ["succeeded", "failed", "timed-out", "cancelled"];
 /// How the master ends a task.
 pub const MASTER_ENDINGS: [&str; 4] = ["cancelled", "rejected", "dead", "timed-out"];
 /// What the janitor removes: results, details whose status was gone, guards of submissions, guards of keys.
@@ -349,6 +365,10 @@ pub const METRICS: &[Metric] = &[
     metric(Gauge, COORDINATOR, OLDEST_PENDING_TASK_AGE_SECONDS, &[], "age of the oldest pending task"),
     metric(Counter, COORDINATOR, TASKS_ASSIGNED_TOTAL, &[], "assignments committed"),
     metric(Counter, COORDINATOR, TASKS_ENDED_TOTAL, &[(label::RESULT, &MASTER_ENDINGS)], "tasks that the master ended itself"),
+    metric(Gauge, COORDINATOR, ARRAY_ELEMENTS, &[(label::STATE, &ELEMENT_STATES)], "elements of arrays that have not ended, as the master sees them"),
+    metric(Counter, COORDINATOR, ARRAY_ELEMENTS_ENDED_TOTAL, &[(label::RESULT, &ELEMENT_RESULTS)], "elements of arrays that ended for good"),
+    metric(Counter, COORDINATOR, ARRAY_PIECES_ASSIGNED_TOTAL, &[], "pieces of arrays that were given to workers"),
+    metric(Counter, COORDINATOR, ARRAYS_ENDED_TOTAL, &[(label::RESULT, &ARRAY_RESULTS)], "arrays that ended"),
     metric(Histogram, COORDINATOR, TASK_QUEUE_DURATION_SECONDS, &[], "time that tasks waited under /tasks before they were assigned, since they were submitted or given back"),
     metric(Histogram, COORDINATOR, TASK_ASSIGN_DURATION_SECONDS, &[], "time from the decision to assign to ZooKeeper's answer"),
     metric(Counter, COORDINATOR, SWEPT_RESULTS_TOTAL, &[], "results of an earlier life of /tasks that were deleted"),
@@ -365,6 +385,7 @@ pub const METRICS: &[Metric] = &[
     metric(Histogram, ALL, ZK_MULTI_OPS, &[], "operations per transaction"),
 
     metric(Counter, WORKER, TASKS_COMPLETED_TOTAL, &[(label::KIND, &TASK_KINDS), (label::RESULT, &TASK_RESULTS)], "attempts whose result was recorded"),
+    metric(Counter, WORKER, ARRAY_ELEMENTS_RECORDED_TOTAL, &[], "elements of arrays of which this worker recorded an attempt"),
     metric(Gauge, WORKER, WORKER_SLOTS, &[], "slots of this worker"),
     metric(Gauge, WORKER, WORKER_SLOTS_IN_USE, &[], "slots of this worker in which something runs"),
     metric(Histogram, WORKER, TASK_RUN_DURATION_SECONDS, &[(label::KIND, &TASK_KINDS), (label::RESULT, &TASK_RESULTS)], "time that attempts ran"),

@@ -9,6 +9,7 @@ use bellwether_common::{clock, metrics as names};
 use bellwether_core::election::{self, Election, End, Stage};
 use bellwether_core::master::{Event, Fact, Master};
 use bellwether_core::protocol::Multi;
+use bellwether_core::protocol::array::Tally;
 use bellwether_core::protocol::record::{CoordinatorRecord, Farewell, History};
 use bellwether_core::protocol::result::TaskOutcome;
 use metrics::{counter, gauge, histogram};
@@ -224,6 +225,9 @@ fn zero_gauges() {
     for state in names::WORKER_STATES {
         gauge!(names::WORKERS, "state" => state).set(0.0);
     }
+    for state in names::ELEMENT_STATES {
+        gauge!(names::ARRAY_ELEMENTS, "state" => state).set(0.0);
+    }
     gauge!(names::OLDEST_PENDING_TASK_AGE_SECONDS).set(0.0);
     gauge!(names::MASTER_PAUSED).set(0.0);
     gauge!(names::ADMISSION_CLOSED).set(0.0);
@@ -307,6 +311,9 @@ impl MasterObserver {
         gauge!(names::TASKS, "state" => "pending").set(counts.pending as f64);
         gauge!(names::TASKS, "state" => "held").set(counts.held as f64);
         gauge!(names::TASKS, "state" => "assigned").set(counts.assigned as f64);
+        let elements = master.elements();
+        gauge!(names::ARRAY_ELEMENTS, "state" => "waiting").set(elements.waiting as f64);
+        gauge!(names::ARRAY_ELEMENTS, "state" => "assigned").set(elements.assigned as f64);
         gauge!(names::WORKERS, "state" => "active").set(counts.usable as f64);
         gauge!(names::WORKERS, "state" => "draining").set(counts.draining as f64);
         gauge!(names::WORKERS, "state" => "unusable").set(unusable as f64);
@@ -325,6 +332,18 @@ impl MasterObserver {
                 if !std::mem::replace(&mut self.assigned, true) {
                     self.phase("first_assignment");
                 }
+            }
+            Fact::PieceGiven { piece, worker, elements } => {
+                debug!(%piece, %worker, elements, "piece given out");
+                counter!(names::ARRAY_PIECES_ASSIGNED_TOTAL).increment(1);
+                if !std::mem::replace(&mut self.assigned, true) {
+                    self.phase("first_assignment");
+                }
+            }
+            Fact::ElementsEnded(ended) => elements_ended(ended),
+            Fact::ArrayEnded { array, outcome } => {
+                info!(%array, %outcome, "array ended");
+                counter!(names::ARRAYS_ENDED_TOTAL, "result" => array_result(*outcome)).increment(1);
             }
             Fact::Ended { task, outcome } => {
                 info!(%task, %outcome, "ended by the master");
@@ -396,6 +415,22 @@ impl MasterObserver {
         if let Some(began) = self.term.began {
             histogram!(names::FAILOVER_DURATION_SECONDS, "phase" => phase).record(began.elapsed());
         }
+    }
+}
+
+fn array_result(outcome: TaskOutcome) -> &'static str {
+    match outcome {
+        TaskOutcome::Succeeded => "succeeded",
+        TaskOutcome::TimedOut => "timed-out",
+        TaskOutcome::Cancelled => "cancelled",
+        TaskOutcome::Failed | TaskOutcome::Rejected | TaskOutcome::Dead => "failed",
+    }
+}
+
+fn elements_ended(ended: &Tally) {
+    let Tally { succeeded, failed, timed_out, rejected, cancelled, dead } = *ended;
+    for (result, count) in names::ELEMENT_RESULTS.into_iter().zip([succeeded, failed, timed_out, rejected, cancelled, dead]) {
+        counter!(names::ARRAY_ELEMENTS_ENDED_TOTAL, "result" => result).increment(u64::from(count));
     }
 }
 

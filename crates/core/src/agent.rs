@@ -6,6 +6,7 @@
 //!
 //! * `assignments`: what is assigned, and what became of it while nobody looked
 //! * `overlap`: for how long two attempts of a task ran at the same time, when one was lost
+//! * `pieces`: assignments that are pieces of arrays
 //! * `proof`: how long the session is known to live, and what is killed when it is not
 //! * `report`: results and what is given back, in one transaction at a time
 //! * `requests`: what is asked of it: to drain, to give tasks back
@@ -14,6 +15,7 @@
 mod assignments;
 mod numbers;
 mod overlap;
+mod pieces;
 mod proof;
 mod report;
 mod requests;
@@ -26,13 +28,14 @@ use std::time::Duration;
 use crate::Time;
 use crate::lifecycle::RunId;
 use crate::planner::Amount;
+use crate::protocol::array::PieceOrder;
 use crate::protocol::payload::Task;
 use crate::protocol::record::{WorkerRecord, encode};
 use crate::protocol::{Multi, Outcome, Refusal, TaskName, Why, WorkerId, path};
 use crate::view::Question;
 use report::Outbox;
 
-pub use words::{Effect, Event, Fact, KillReason, OnDoubt, Order, Settings, Stop, Timer};
+pub use words::{Effect, Event, Fact, KillReason, OnDoubt, Order, PieceRan, Settings, Stop, Timer};
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 struct Session {
@@ -54,6 +57,8 @@ struct Run {
     version: i32,
     payload: Vec<u8>,
     stage: Stage,
+    /// If it is a piece of an array: which one.
+    piece: Option<Box<PieceOrder>>,
     /// What it takes while it runs.
     amount: Amount,
     /// When it was first seen, on the monotonic clock.
@@ -72,6 +77,8 @@ struct Run {
 enum Stage {
     /// Its payload is asked for.
     Asked,
+    /// It is a piece, and the node of its array is asked for.
+    Unpacked(Question),
     /// It waits for a slot.
     Queued(Box<Task>),
     /// Its command runs.
@@ -98,6 +105,8 @@ pub struct Agent {
     runs: BTreeMap<TaskName, Run>,
     /// Commands that were killed and whose groups are not yet known to be dead. They fill slots.
     dying: BTreeMap<RunId, Amount>,
+    /// What the elements of arrays run, by the array and the transaction that created its node.
+    arrays: BTreeMap<TaskName, (i64, Box<Task>)>,
     outbox: Outbox,
     requests: requests::Requests,
     /// Results whose answer was lost, and whose assignment is gone.
@@ -129,6 +138,7 @@ impl Agent {
             touched: BTreeSet::new(),
             runs: BTreeMap::new(),
             dying: BTreeMap::new(),
+            arrays: BTreeMap::new(),
             outbox: Outbox::default(),
             requests: requests::Requests::default(),
             unsettled: BTreeMap::new(),
@@ -195,6 +205,8 @@ impl Agent {
             Event::RequestsRead { question, drain, recall } => self.on_requests_read(question, drain, recall, now),
             Event::Changed(changes) => changes.into_iter().for_each(|change| self.on_change(change)),
             Event::AssignmentRead(question, task, reading) => self.on_assignment_read(question, &task, reading, now),
+            Event::ArrayRead(question, task, reading) => self.on_array_read(question, &task, &reading),
+            Event::PieceEnded(id, ran) => self.on_piece_ended(&id, *ran, now),
             Event::RecordRead(question, task, reading) => self.on_record_read(question, task, &reading),
             Event::EpochRead { epoch, mzxid } => self.on_epoch_read(epoch, mzxid),
             Event::RunEnded(id, ran) => self.on_run_ended(&id, &ran, now),
@@ -233,7 +245,13 @@ impl Agent {
             match run.stage {
                 Stage::Asked if run.confirming.is_none() => return Err(format!("{task} waits for an answer that nobody was asked for")),
                 Stage::Over if !self.outbox.holds(task) => return Err(format!("{task} is over, but nothing is to be written about it")),
-                Stage::Asked | Stage::Queued(_) | Stage::Running(_) | Stage::Stopping | Stage::Over | Stage::Abandoned => {}
+                Stage::Asked
+                | Stage::Unpacked(_)
+                | Stage::Queued(_)
+                | Stage::Running(_)
+                | Stage::Stopping
+                | Stage::Over
+                | Stage::Abandoned => {}
             }
         }
         if let Some(task) = self.outbox.tasks().find(|task| self.runs.get(*task).is_none_or(|run| run.stage != Stage::Over)) {

@@ -7,6 +7,7 @@
 
 use std::fmt;
 
+mod array;
 mod ledger;
 mod life;
 mod payload;
@@ -17,6 +18,7 @@ mod scene;
 mod tests;
 mod waiters;
 
+pub use array::is_piece;
 pub use ledger::Ledger;
 pub use place::Place;
 
@@ -129,6 +131,8 @@ pub enum Committed {
         path: String,
         /// The version that the set led to.
         version: i32,
+        /// Its data, if whoever tells of it knows.
+        data: Option<Vec<u8>>,
     },
     /// Deleted, by a request or with its session.
     Delete {

@@ -14,6 +14,7 @@ pub mod janitor;
 pub mod lifecycle;
 pub mod master;
 pub mod numbering;
+pub mod piece;
 pub mod planner;
 pub mod protocol;
 pub mod rewind;

@@ -7,6 +7,7 @@
 //! * [`items`]: the units of its transactions, and what they turn into
 //! * `survey`: lists, answers and changes become beliefs
 //! * `ground`, `clock`: what must be known before anything is assigned
+//! * `arrays`: tasks of many elements, which are given out in pieces
 //! * `admitting`: how much may come in, and how fast it is given out
 //! * `parents`, `groups`: what held tasks wait for besides their time, and tasks that belong together
 //! * `tasks`, `expiring`, `workers`, `cancels`: what follows from them
@@ -16,6 +17,7 @@
 //! * `writing`: items become transactions, and outcomes become beliefs
 
 mod admitting;
+mod arrays;
 mod cancels;
 pub(crate) mod clock;
 mod expiring;
@@ -39,10 +41,12 @@ use std::time::Duration;
 use crate::Time;
 use crate::admission::{Limits, Overfull};
 use crate::protocol::admission::{Closure, Label};
+use crate::protocol::array::{PieceName, Tally};
 use crate::protocol::result::TaskOutcome;
 use crate::protocol::{Change, Multi, Node, Outcome, TaskName, Why, WorkerId};
 use crate::view::{Counts, Entry, Lane, Question, Ready, View};
 pub use admitting::Board;
+pub use arrays::{ArrayFound, ArrayStep, ElementCounts, Given};
 pub use ground::{Aged, Ground};
 use items::{Batch, Item};
 pub use parents::{Named, Naming};
@@ -92,6 +96,12 @@ pub enum Event {
     StatusRead(Question, TaskName, Reading),
     /// The record of a group.
     GroupRead(Question, TaskName, Reading),
+    /// The names under `/bellwether/arrays`.
+    ArraysListed(Question, Vec<TaskName>),
+    /// An array.
+    ArrayRead(Question, TaskName, Box<ArrayFound>),
+    /// What became of a piece.
+    PieceRead(Question, TaskName, PieceName, Reading),
     /// A transaction ended.
     WriteEnded(u64, Outcome),
     /// What was missing of the layout is there again.
@@ -153,6 +163,12 @@ pub enum Effect {
     ReadStatus(Question, TaskName),
     /// Read the record of a group.
     ReadGroup(Question, TaskName),
+    /// List `/bellwether/arrays`.
+    ListArrays(Question),
+    /// Read an array, its `todo` before the names of its records.
+    ReadArray(Question, TaskName),
+    /// Read what became of a piece.
+    ReadPiece(Question, TaskName, PieceName),
     /// Commit this behind the fence.
     Write(u64, Multi),
     /// Create what is missing of the layout.
@@ -179,6 +195,24 @@ pub enum Fact {
     Ended {
         /// Which.
         task: TaskName,
+        /// How.
+        outcome: TaskOutcome,
+    },
+    /// A piece of an array was given to a worker.
+    PieceGiven {
+        /// What its assignment is called.
+        piece: TaskName,
+        /// To whom.
+        worker: WorkerId,
+        /// How many elements it has.
+        elements: u32,
+    },
+    /// So many elements of an array ended, for good.
+    ElementsEnded(Tally),
+    /// All elements of an array have ended, and so has it.
+    ArrayEnded {
+        /// Which.
+        array: TaskName,
         /// How.
         outcome: TaskOutcome,
     },
@@ -321,6 +355,7 @@ pub struct Master {
     vanished: vanished::Vanished,
     silence: silent::Silence,
     cancels: BTreeMap<TaskName, cancels::Cancel>,
+    arrays: arrays::Arrays,
     parents: parents::Parents,
     groups: groups::Groups,
     admitting: admitting::Admitting,
@@ -360,6 +395,7 @@ impl Master {
             vanished: vanished::Vanished::default(),
             silence: silent::Silence::default(),
             cancels: BTreeMap::new(),
+            arrays: arrays::Arrays::default(),
             parents: parents::Parents::default(),
             groups: groups::Groups::default(),
             admitting: admitting::Admitting::default(),
@@ -412,7 +448,10 @@ impl Master {
         self.wake(now);
         self.ask_for_payloads();
         self.ask_for_elements();
+        self.file_arrays(now);
         self.place(now);
+        self.step_arrays(now);
+        self.arm(now);
         self.recall(now);
         self.admit(now);
         self.write();
@@ -442,6 +481,9 @@ impl Master {
             Event::CancelRead(question, task, reading) => self.on_cancel_read(question, &task, reading, now),
             Event::StatusRead(question, task, reading) => self.on_status_read(question, &task, &reading, now),
             Event::GroupRead(question, group, reading) => self.on_group_read(question, &group, reading, now),
+            Event::ArraysListed(question, arrays) => self.on_arrays_listed(question, arrays),
+            Event::ArrayRead(question, array, found) => self.on_array_read(question, &array, *found, now),
+            Event::PieceRead(question, array, piece, reading) => self.on_piece_read(question, &array, piece, &reading),
             Event::WriteEnded(id, outcome) => self.on_write_ended(id, &outcome, now),
             Event::LayoutMended => self.on_layout_mended(),
             Event::Overfull(overfull) => self.on_overfull(overfull),

@@ -28,6 +28,8 @@ pub enum Lane {
     Pending,
     /// Under `/bellwether/held`: it may not run before its time.
     Held,
+    /// Under `/bellwether/arrays`: pieces of it may be given out.
+    Array,
 }
 
 /// A task that waits, and where.
@@ -58,6 +60,7 @@ impl Entry {
         match self.lane {
             Lane::Pending => path::task(&self.task),
             Lane::Held => path::held(&self.task),
+            Lane::Array => path::array(&self.task),
         }
     }
 }
@@ -273,6 +276,8 @@ pub struct View {
     pub tasks: BTreeMap<TaskName, Waiting>,
     /// Tasks under `/bellwether/held`.
     pub held: BTreeMap<TaskName, Waiting>,
+    /// Arrays of which something may be given out, now or later.
+    pub arrays: BTreeMap<TaskName, Waiting>,
     /// The ready ones, in the order of their turn.
     pub queue: Queue,
     /// The resting ones, in the order in which they are due.
@@ -300,6 +305,7 @@ impl View {
         match lane {
             Lane::Pending => &self.tasks,
             Lane::Held => &self.held,
+            Lane::Array => &self.arrays,
         }
     }
 
@@ -307,6 +313,7 @@ impl View {
         match lane {
             Lane::Pending => &mut self.tasks,
             Lane::Held => &mut self.held,
+            Lane::Array => &mut self.arrays,
         }
     }
 
@@ -530,7 +537,7 @@ impl View {
     /// # Errors
     /// What is wrong, for a panic in debug builds and for tests.
     pub fn sanity_check(&self) -> Result<(), String> {
-        let waiting = || self.tasks.values().chain(self.held.values());
+        let waiting = || self.tasks.values().chain(self.held.values()).chain(self.arrays.values());
         let ready = waiting().filter(|waiting| matches!(waiting, Waiting::Ready(_))).count();
         let resting = waiting().filter(|waiting| matches!(waiting, Waiting::Resting { .. })).count();
         if (ready, resting) != (self.queue.len(), self.resting.len()) {
@@ -546,7 +553,8 @@ impl View {
         for (worker, known) in &self.workers {
             for (task, slot) in &known.load {
                 let moves = |waiting: Option<&Waiting>| matches!(waiting, Some(Waiting::Moving { .. }));
-                if slot.is_placing() && !moves(self.tasks.get(task)) && !moves(self.held.get(task)) {
+                let piece = crate::protocol::array::piece_of(task).is_some();
+                if slot.is_placing() && !piece && !moves(self.tasks.get(task)) && !moves(self.held.get(task)) {
                     return Err(format!("{task} is being placed on {worker} but not being moved"));
                 }
                 if slot.is_placing() && !seen.insert(task) {

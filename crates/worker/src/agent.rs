@@ -22,16 +22,18 @@ use bellwether_core::agent::{self as core, Agent, Effect, Event, Order, Timer};
 use bellwether_core::lifecycle::{Ending, RetryDefaults, RunId};
 use bellwether_core::planner::Skills;
 use bellwether_core::protocol::PROTOCOL_VERSION;
+use bellwether_core::protocol::array::PieceOrder;
+use bellwether_core::protocol::payload::Rejection;
 use bellwether_core::protocol::record::WorkerRecord;
 use tracing::{debug, warn};
 
-use crate::executor::{Configure, Executor, KillAll, Killer, Report, Signalling, Start, Stop};
+use crate::executor::{Configure, Executor, KillAll, Killer, Report, Signalling, Start, StartPiece, Stop};
 use crate::guardian::GuardianMode;
 use crate::observe::Observer;
 use crate::order;
 use crate::supervisor::{Request, executor_settings};
 use crate::trust::Trust;
-use asking::{Answer, Posted};
+use asking::{Answer, Posted, read_lines};
 
 /// How long to wait before what failed is tried again.
 const RETRY_AFTER: Duration = Duration::from_millis(500);
@@ -134,6 +136,7 @@ impl AgentActor {
                 Effect::ReadRegistration => self.read_registration(context),
                 Effect::Resync(question) => self.resync(question, context),
                 Effect::ReadAssignment(question, task) => reads.push((question, task)),
+                Effect::ReadArray(question, task, array) => self.read_array(question, task, &array, context),
                 Effect::ReadRecord(question, task, path) => self.read_record(question, task, &path, context),
                 Effect::ReadRequests(question) => self.read_requests(question, context),
                 Effect::ReadEpoch => self.read_epoch(context),
@@ -158,6 +161,9 @@ impl AgentActor {
 
     fn start(&mut self, order: &Order, context: &mut Context<Self>) {
         self.observer.starting(order);
+        if let Some(piece) = &order.piece {
+            return self.start_piece(order, piece);
+        }
         let now = u64::try_from(clock::wall().as_second()).unwrap_or(u64::MAX);
         if let Some(Err(why)) = self.trust.as_mut().map(|trust| trust.admit(order, now)) {
             // Behind the effects that are being run. Bounded by the slots.
@@ -165,6 +171,30 @@ impl AgentActor {
         }
         // Bounded by the slots.
         self.executor.do_send(Start(order::run_of(order, self.task_timeout)));
+    }
+
+    fn start_piece(&self, order: &Order, piece: &PieceOrder) {
+        let mut start = StartPiece {
+            id: order.id.clone(),
+            piece: piece.clone(),
+            task: order.task.clone(),
+            run: order::runs_of_elements(order.clone(), piece.clone(), self.task_timeout),
+            lines: None,
+            retry: self.settings.retry.clone(),
+            http: self.settings.record.http.clone(),
+            refused: None,
+        };
+        if let Some(lines) = order.task.envelope.array.as_ref().and_then(|array| array.lines.as_ref()) {
+            let read = self.live.as_ref().map(|live| read_lines(live.store.clone(), piece.clone(), lines.clone()));
+            start.lines = Some(read.unwrap_or_else(|| Box::pin(async { None })));
+        }
+        if self.trust.is_some() {
+            // Each element would have to be remembered as started. Nobody has asked for that yet.
+            start.refused =
+                Some(Rejection::NotAllowed("arrays are not run where signatures are asked for (worker.require_signature)".to_owned()));
+        }
+        // Bounded by the slots.
+        self.executor.do_send(start);
     }
 
     fn stop(&self, id: RunId, how: core::Stop) {
@@ -331,6 +361,7 @@ impl Handler<Report> for AgentActor {
     fn handle(&mut self, report: Report, context: &mut Context<Self>) {
         match report {
             Report::Started(started) => debug!(task = %started.id.task, pid = started.pid, "task started"),
+            Report::PieceEnded(id, ran) => self.feed(Event::PieceEnded(id, ran), context),
             Report::Ended(ended) => {
                 if let Some(trust) = self.trust.as_mut().filter(|_| ended.how == Ending::Killed) {
                     // Before it is given back.

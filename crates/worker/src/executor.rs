@@ -12,6 +12,7 @@ pub(crate) mod cgroup;
 mod command;
 mod control;
 mod expiry;
+mod piece;
 mod pieces;
 pub(crate) mod policy;
 mod run;
@@ -46,8 +47,9 @@ pub use bellwether_common::output::escape;
 pub use cgroup::{Cgroups, NoCgroups};
 pub(crate) use control::FAMILY;
 pub use control::Signalling;
+pub(crate) use piece::{LinesRead, StartPiece};
 pub use policy::{Identity, Policy};
-pub use run::{Ending, Program, Report, Run, RunEnded, RunId, RunStarted, Tail, TypedCall};
+pub use run::{Element, Ending, Program, Report, Run, RunEnded, RunId, RunStarted, Tail, TypedCall};
 
 /// How commands are run.
 #[derive(Debug, Clone)]

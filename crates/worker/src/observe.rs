@@ -166,6 +166,12 @@ impl Observer {
                 self.kinds.remove(task);
                 counter!(names::TASK_RETRIES_TOTAL, "reason" => reason).increment(1);
             }
+            Fact::PieceRecorded(piece, record) => {
+                let (elements, given_back) = (record.done(), record.rest.map_or(0, |rest| rest.len()));
+                debug!(%piece, elements, given_back, "piece recorded");
+                self.kinds.remove(piece);
+                counter!(names::ARRAY_ELEMENTS_RECORDED_TOTAL).increment(u64::from(elements));
+            }
             Fact::GaveBack(task) => {
                 info!(%task, "task given back");
                 self.kinds.remove(task);

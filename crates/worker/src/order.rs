@@ -4,12 +4,13 @@ use std::time::Duration;
 
 use bellwether_core::agent::Order;
 use bellwether_core::lifecycle::{Ending, Ran, RunId};
+use bellwether_core::protocol::array::PieceOrder;
 use bellwether_core::protocol::payload::{Command, Envelope, Rejection};
 use bellwether_core::protocol::result::{OutputPlace, Stream};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::executor::{Program, Report, Run, RunEnded, Tail, TypedCall};
+use crate::executor::{Element, Program, Report, Run, RunEnded, Tail, TypedCall};
 
 /// The kind that every worker knows: it does nothing, and succeeds.
 pub(crate) const NOOP: &str = "noop";
@@ -40,9 +41,34 @@ pub(crate) fn run_of(order: &Order, default_timeout: Duration) -> Run {
     }
 }
 
+/// The run that an order for a piece asks for, of one of its elements, with its line if it has one.
+pub(crate) fn run_of_element(order: &Order, piece: &PieceOrder, element: u32, line: Option<&str>, default_timeout: Duration) -> Run {
+    let mut run = run_of(order, default_timeout);
+    run.id = RunId { task: piece.array.element(element), czxid: order.id.czxid };
+    run.attempt = piece.attempt();
+    let replaced = ["TASK", "ATTEMPT"].map(|name| format!("{OURS}_{name}"));
+    run.env.retain(|(name, _)| !replaced.contains(name));
+    let mut ours = |name: &str, value: String| run.env.push((format!("{OURS}_{name}"), value));
+    ours("TASK", run.id.task.to_string());
+    ours("ATTEMPT", run.attempt.to_string());
+    ours("ELEMENT", element.to_string());
+    if let Some(line) = line {
+        ours("LINE", line.to_owned());
+    }
+    if let Program::Typed(call) = &mut run.program {
+        call.element = Some(Element { number: element, line: line.map(str::to_owned) });
+    }
+    run
+}
+
+/// The same for whichever element it is.
+pub(crate) fn runs_of_elements(order: Order, piece: PieceOrder, timeout: Duration) -> Box<dyn Fn(u32, Option<&str>) -> Run + Send + Sync> {
+    Box::new(move |element, line| run_of_element(&order, &piece, element, line, timeout))
+}
+
 fn call_of(kind: &str, input: &Value, order: &Order) -> TypedCall {
     let (worker, trace) = (order.worker.clone(), order.task.envelope.trace.clone());
-    TypedCall { kind: kind.to_owned(), input: input.clone(), worker, epoch: order.epoch, trace }
+    TypedCall { kind: kind.to_owned(), input: input.clone(), worker, epoch: order.epoch, trace, element: None }
 }
 
 fn environment(order: &Order, envelope: &Envelope) -> Vec<(String, String)> {
@@ -64,9 +90,14 @@ fn environment(order: &Order, envelope: &Envelope) -> Vec<(String, String)> {
 
 /// The end of a run that was never begun.
 pub(crate) fn refused(order: &Order, why: Rejection) -> Report {
+    Report::Ended(refusal(order.id.clone(), why))
+}
+
+/// The same of any run.
+pub(crate) fn refusal(id: RunId, why: Rejection) -> Box<RunEnded> {
     let now = Timestamp::now();
-    Report::Ended(Box::new(RunEnded {
-        id: order.id.clone(),
+    Box::new(RunEnded {
+        id,
         how: Ending::Rejected(why),
         stdout: Tail::default(),
         stderr: Tail::default(),
@@ -75,7 +106,7 @@ pub(crate) fn refused(order: &Order, why: Rejection) -> Report {
         ended: now,
         took: Duration::ZERO,
         dead_at: None,
-    }))
+    })
 }
 
 /// What core learns of a run that is over. It ended as long after its start as the monotonic clock says, so that a wall clock that
@@ -127,6 +158,7 @@ mod tests {
             task: payload::decode(payload.as_bytes()).expect("a task"),
             worker: WorkerId::listed("w-1"),
             epoch,
+            piece: None,
         }
     }
 

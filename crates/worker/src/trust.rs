@@ -241,7 +241,7 @@ mod tests {
             let mut task = payload::decode(json.as_bytes()).expect("a task");
             let id = RunId { task: TaskName::listed(name), czxid };
             task.envelope.signature = Some(self.key.sign(&id.task, &task.command, &task.envelope, 100, None));
-            Order { id, task, worker: WorkerId::listed("w-1"), epoch: None }
+            Order { id, task, worker: WorkerId::listed("w-1"), epoch: None, piece: None }
         }
     }
 

@@ -1,8 +1,8 @@
 //! Follows terms, workers and tasks through a log, and measures. It judges nothing.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
-use bellwether_core::invariant::{Ledger, Place};
+use bellwether_core::invariant::{Ledger, Place, is_piece};
 use bellwether_core::protocol::record::{CoordinatorRecord, Farewell};
 use bellwether_core::protocol::result::{Status, TaskOutcome, decode_status, result_of_words};
 use bellwether_core::protocol::{TaskName, WorkerId, path};
@@ -29,6 +29,8 @@ pub(super) struct Follower {
     workers: HashMap<WorkerId, i64>,
     gone_ms: HashMap<WorkerId, i64>,
     tasks: HashMap<TaskName, Times>,
+    /// Pieces of arrays that workers have.
+    pieces: HashSet<TaskName>,
     writes: u64,
     samples: Samples,
 }
@@ -65,6 +67,7 @@ impl Follower {
             workers: HashMap::new(),
             gone_ms: HashMap::new(),
             tasks: HashMap::new(),
+            pieces: HashSet::new(),
             writes: 0,
             samples: Samples::default(),
         }
@@ -135,6 +138,11 @@ impl Follower {
                 self.workers.insert(worker, if *ephemeral { record.session } else { 0 });
             }
             (Place::Worker(worker), Change::Delete { .. }) => self.worker_gone(worker, now),
+            // The array is the task; how its elements fare is the ledger's affair.
+            (Place::Assigned(_, task), Change::Create { data, .. }) if is_piece(&task, data) => drop(self.pieces.insert(task)),
+            (Place::Assigned(_, task), Change::Delete { .. }) if self.pieces.remove(&task) => {}
+            (Place::Array(task), Change::Create { .. }) => self.tasks.entry(touch(touched, task)).or_default().places += 1,
+            (Place::Array(task), Change::Delete { .. }) => self.left(touch(touched, task), None),
             (Place::Pending(task) | Place::Held(task), Change::Create { .. }) => self.queued(touch(touched, task), now),
             (Place::Assigned(_, task), Change::Create { .. }) => self.assigned(touch(touched, task), now),
             (Place::Pending(task) | Place::Held(task), Change::Delete { .. }) => self.left(touch(touched, task), None),

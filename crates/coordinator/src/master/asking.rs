@@ -7,7 +7,7 @@ use bellwether_common::reader;
 use bellwether_common::store::{ReadError, Store};
 use bellwether_common::zk_runtime;
 use bellwether_core::election;
-use bellwether_core::master::{Aged, Effect, Event, Ground, Reading};
+use bellwether_core::master::{Aged, ArrayFound, Effect, Event, Ground, Reading};
 use bellwether_core::protocol::{Multi, Node, TaskName, WorkerId, path};
 use futures::stream::{self, StreamExt};
 use tracing::{debug, warn};
@@ -186,6 +186,12 @@ async fn answer(store: &Store, question: Effect) -> Option<Event> {
         Effect::ReadWorker(q, worker) => reading(store.get(&path::worker(&worker)).await).map(|found| Event::WorkerRead(q, worker, found)),
         Effect::ListGroups(q) => names(store, path::GROUPS, TaskName::listed).await.map(|groups| Event::GroupsListed(q, groups)),
         Effect::ReadGroup(q, group) => reading(store.get(&path::group(&group)).await).map(|found| Event::GroupRead(q, group, found)),
+        Effect::ListArrays(q) => names(store, path::ARRAYS, TaskName::listed).await.map(|arrays| Event::ArraysListed(q, arrays)),
+        Effect::ReadArray(q, array) => read_array(store, &array).await.map(|found| Event::ArrayRead(q, array, Box::new(found))),
+        Effect::ReadPiece(q, array, piece) => {
+            let found = reading(store.get(&path::array_record(&array, &piece)).await)?;
+            Some(Event::PieceRead(q, array, piece, found))
+        }
         // Read together.
         Effect::ReadTask(..) | Effect::ReadHeld(..) | Effect::ReadAssignment(..) | Effect::ReadCancel(..) | Effect::ReadStatus(..) => None,
         Effect::Write(..) | Effect::MendLayout | Effect::Arm(_) | Effect::Tell(_) => None,
@@ -209,6 +215,22 @@ async fn ground(store: &Store) -> Option<Ground> {
         admission: known(admission.await)?.map(|node| node.data),
         rates: known(rates.await)?.map(|node| node.data),
     })
+}
+
+/// All of it travels together, and is answered in this order: what is recorded after `todo` was read is listed, too.
+async fn read_array(store: &Store, array: &TaskName) -> Option<ArrayFound> {
+    let (node, todo) = (store.get(&path::array(array)), store.get(&path::array_todo(array)));
+    let children = store.children(&path::array(array));
+    let (node, todo) = (reading(node.await)?, reading(todo.await)?);
+    let children = known(children.await)?.unwrap_or_default();
+    let (mut lines, mut needed) = (Vec::new(), false);
+    if todo == Reading::Absent {
+        lines = known(store.children(&path::array_lines(array)).await)?.unwrap_or_default();
+        for place in [path::status(array), path::task(array), path::held(array)] {
+            needed |= known(store.stat(&place).await)?.is_some();
+        }
+    }
+    Some(ArrayFound { node, todo, children, lines, needed })
 }
 
 /// Where something lies that may not be read, nothing is known; an answer that was cut off is none.

@@ -13,19 +13,20 @@ use crate::Time;
 use crate::lifecycle::{AfterRun, Ending, Ran, RunId, Runner, after_run, rejection};
 use crate::master::Reading;
 use crate::planner::{Amount, Skills};
+use crate::protocol::array::PieceOrder;
 use crate::protocol::payload::Rejection;
 use crate::protocol::result::{record, rejected};
 use crate::protocol::{Change, Node, Stat, TaskName, Why, path, payload};
 use crate::view::Question;
 
 impl Run {
-    fn of(stat: &Stat, payload: Vec<u8>, stage: Stage, seen: Question, accepted: Duration) -> Self {
+    pub(super) fn of(stat: &Stat, payload: Vec<u8>, stage: Stage, seen: Question, accepted: Duration) -> Self {
         let amount = match &stage {
             Stage::Queued(task) | Stage::Running(task) => Amount::of(&task.envelope),
-            Stage::Asked | Stage::Stopping | Stage::Over | Stage::Abandoned => Amount::one(),
+            Stage::Asked | Stage::Unpacked(_) | Stage::Stopping | Stage::Over | Stage::Abandoned => Amount::one(),
         };
         let (czxid, version, assigned_ms) = (stat.czxid, stat.version, stat.ctime_ms);
-        Self { czxid, version, payload, stage, amount, accepted, assigned_ms, dead: None, confirming: None, seen }
+        Self { czxid, version, payload, stage, piece: None, amount, accepted, assigned_ms, dead: None, confirming: None, seen }
     }
 }
 
@@ -135,6 +136,7 @@ impl Agent {
             Reading::Found(node) if run.czxid == node.stat.czxid => {
                 run.seen = question;
                 self.outbox.confirm(task);
+                self.unpack_again(task);
             }
             Reading::Found(node) => {
                 self.withdraw(task);
@@ -144,6 +146,9 @@ impl Agent {
     }
 
     fn accept(&mut self, question: Question, task: &TaskName, node: Node, now: Time) {
+        if let Some(order) = PieceOrder::decode(task, &node.data) {
+            return self.accept_piece(question, task, order, &node.stat, now);
+        }
         let Node { data, stat } = node;
         let stage = match payload::decode_assigned(&data) {
             Ok(understood) if self.skills().cover(understood.envelope.kind.as_deref()) => Stage::Queued(Box::new(understood)),
@@ -170,7 +175,7 @@ impl Agent {
         }
     }
 
-    fn skills(&self) -> Skills {
+    pub(super) fn skills(&self) -> Skills {
         Skills::of(&self.settings.record)
     }
 
@@ -195,7 +200,7 @@ impl Agent {
                 self.ask_why_gone(task);
             }
             Stage::Over => dropped.into_iter().for_each(|dropped| self.settle(task, dropped)),
-            Stage::Asked | Stage::Queued(_) | Stage::Abandoned => {}
+            Stage::Asked | Stage::Unpacked(_) | Stage::Queued(_) | Stage::Abandoned => {}
         }
     }
 
@@ -234,7 +239,7 @@ impl Agent {
             .iter()
             .filter_map(|(name, run)| match &run.stage {
                 Stage::Queued(task) => Some((Reverse(task.envelope.priority), run.czxid, name.clone(), run.amount.clone())),
-                Stage::Asked | Stage::Running(_) | Stage::Stopping | Stage::Over | Stage::Abandoned => None,
+                Stage::Asked | Stage::Unpacked(_) | Stage::Running(_) | Stage::Stopping | Stage::Over | Stage::Abandoned => None,
             })
             .collect();
         queued.sort();
@@ -248,8 +253,8 @@ impl Agent {
         let Stage::Queued(task) = &run.stage else { return };
         let task = task.clone();
         run.stage = Stage::Running(task.clone());
-        let id = RunId { task: name.clone(), czxid: run.czxid };
-        self.effects.push(Effect::Start(Box::new(Order { id, task: *task, worker, epoch })));
+        let (id, piece) = (RunId { task: name.clone(), czxid: run.czxid }, run.piece.as_deref().cloned());
+        self.effects.push(Effect::Start(Box::new(Order { id, task: *task, worker, epoch, piece })));
     }
 
     pub(super) fn on_run_ended(&mut self, id: &RunId, ran: &Ran, now: Time) {
@@ -267,7 +272,7 @@ impl Agent {
                 Stage::Running(_) => {
                     self.dying.insert(id.clone(), run.amount.clone());
                 }
-                Stage::Asked | Stage::Queued(_) | Stage::Stopping | Stage::Over | Stage::Abandoned => return,
+                Stage::Asked | Stage::Unpacked(_) | Stage::Queued(_) | Stage::Stopping | Stage::Over | Stage::Abandoned => return,
             }
         }
         let Some(run) = self.runs.get(&id.task) else { return };
@@ -290,11 +295,11 @@ impl Agent {
                 }
                 self.over(&id.task);
             }
-            (Stage::Asked | Stage::Queued(_) | Stage::Over | Stage::Abandoned, _) => {}
+            (Stage::Asked | Stage::Unpacked(_) | Stage::Queued(_) | Stage::Over | Stage::Abandoned, _) => {}
         }
     }
 
-    fn over(&mut self, task: &TaskName) {
+    pub(super) fn over(&mut self, task: &TaskName) {
         if let Some(run) = self.runs.get_mut(task) {
             run.stage = Stage::Over;
             run.payload = Vec::new();
@@ -306,6 +311,9 @@ impl Agent {
 
     /// Hands a task back to pending, unchanged: nothing of it counts.
     pub(super) fn give_back(&mut self, task: &TaskName) {
+        if self.runs.get(task).is_some_and(|run| run.piece.is_some()) {
+            return self.give_piece_back(task);
+        }
         let Some(run) = self.runs.get_mut(task) else { return };
         let payload = std::mem::take(&mut run.payload);
         let version = run.version;

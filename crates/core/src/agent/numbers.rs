@@ -11,6 +11,9 @@ impl Agent {
         self.box_question.iter_mut().for_each(|question| rename(Numbered::Question, question));
         for run in self.runs.values_mut() {
             rename(Numbered::Question, &mut run.seen);
+            if let super::Stage::Unpacked(question) = &mut run.stage {
+                rename(Numbered::Question, question);
+            }
             run.confirming.iter_mut().for_each(|question| rename(Numbered::Question, question));
         }
         self.unsettled.values_mut().for_each(|unsettled| unsettled.renumber(rename));

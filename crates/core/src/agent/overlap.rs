@@ -62,7 +62,7 @@ impl Agent {
             let dead = match run.stage {
                 Stage::Running(_) | Stage::Stopping => None,
                 Stage::Over if run.dead.is_some() => run.dead,
-                Stage::Asked | Stage::Queued(_) | Stage::Over | Stage::Abandoned => continue,
+                Stage::Asked | Stage::Unpacked(_) | Stage::Queued(_) | Stage::Over | Stage::Abandoned => continue,
             };
             let id = RunId { task: task.clone(), czxid: run.czxid };
             self.overlaps.cut.insert(id, Cut { worker: worker.clone(), dead });

@@ -9,6 +9,7 @@ use super::{Agent, Effect, Fact, Stage};
 use crate::Time;
 use crate::lifecycle::Retry;
 use crate::numbering::{Numbered, Rename};
+use crate::protocol::array::PieceRecord;
 use crate::protocol::multi::BATCH_BYTES_MAX;
 use crate::protocol::result::{Recorded, TaskResult};
 use crate::protocol::{Multi, Op, Outcome, Refusal, TaskName, Why, path};
@@ -63,6 +64,13 @@ enum What {
     GiveBack {
         payload: Vec<u8>,
     },
+    /// What became of a piece.
+    Piece {
+        path: String,
+        record: Box<PieceRecord>,
+    },
+    /// There is no array that it could be a piece of: it goes, and leaves nothing.
+    Discard,
     /// Its status exists, or it is pending, too: only the assignment goes.
     DeleteOnly {
         /// The other place, which must still be there.
@@ -83,6 +91,7 @@ enum Part {
     Letter,
     NewTask,
     Held,
+    Record,
     /// The other place of a task that is in two.
     Other,
 }
@@ -109,6 +118,17 @@ struct Flight {
     answers: bool,
     /// For each operation: whose it is, and what it is about.
     parts: Vec<(Option<TaskName>, Part)>,
+}
+
+impl What {
+    /// Whether nothing of it was run.
+    fn gives_back(&self) -> bool {
+        match self {
+            What::GiveBack { .. } => true,
+            What::Piece { record, .. } => record.done() == 0,
+            What::Result { .. } | What::Retry(_) | What::Discard | What::DeleteOnly { .. } => false,
+        }
+    }
 }
 
 impl Outbox {
@@ -158,6 +178,14 @@ impl Outbox {
         self.insert(task, Some(version), What::GiveBack { payload });
     }
 
+    pub(super) fn record_piece(&mut self, task: &TaskName, version: i32, path: String, record: PieceRecord) {
+        self.insert(task, Some(version), What::Piece { path, record: Box::new(record) });
+    }
+
+    pub(super) fn discard(&mut self, task: &TaskName, version: i32) {
+        self.insert(task, Some(version), What::Discard);
+    }
+
     fn insert(&mut self, task: &TaskName, version: Option<i32>, what: What) {
         self.entries.insert(task.clone(), Entry { version, what, confirmed: true, blocked: false, stuck: false, sent: false });
     }
@@ -179,7 +207,7 @@ impl Outbox {
 
     /// Everything that is about to be given back.
     pub(super) fn given_back(&self) -> impl Iterator<Item = &TaskName> {
-        self.entries.iter().filter(|(_, entry)| matches!(entry.what, What::GiveBack { .. })).map(|(task, _)| task)
+        self.entries.iter().filter(|(_, entry)| entry.what.gives_back()).map(|(task, _)| task)
     }
 
     /// Nothing is sent before its assignment was read again; what is in flight may end either way.
@@ -227,7 +255,7 @@ impl Outbox {
         match what {
             What::Result { result, recorded, .. } => Some(Dropped { what: Settled::Result { result, recorded }, sent }),
             What::Retry(retry) => Some(Dropped { what: Settled::Retry(retry), sent }),
-            What::GiveBack { .. } | What::DeleteOnly { .. } => None,
+            What::GiveBack { .. } | What::Piece { .. } | What::Discard | What::DeleteOnly { .. } => None,
         }
     }
 }
@@ -315,6 +343,8 @@ impl Agent {
                 Some(What::Result { result, .. }) => self.tell(Fact::Recorded(result)),
                 Some(What::Retry(retry)) => self.tell_retry(task, retry),
                 Some(What::GiveBack { .. }) => self.tell(Fact::GaveBack(task)),
+                Some(What::Piece { record, .. }) => self.tell(Fact::PieceRecorded(task, record)),
+                Some(What::Discard) => self.tell(Fact::Stale(task)),
                 Some(What::DeleteOnly { .. }) | None => {}
             }
         }
@@ -355,6 +385,9 @@ impl Agent {
             }
             (Part::Other, Why::NoNode) => entry.restore(),
             (Part::Status | Part::NewTask | Part::Held, Why::NodeExists) => entry.delete_only(task),
+            // The array is gone, and nobody waits for what became of its elements.
+            (Part::Record, Why::NoNode) => entry.what = What::Discard,
+            (Part::Record, Why::NodeExists) => entry.delete_only(task),
             (Part::Details, Why::NodeExists) => entry.without_details(),
             // The letter of an earlier life; or all together is too large, and the result counts for more.
             (Part::Letter, Why::NodeExists) | (Part::Check, Why::TooLarge) if entry.has_letter() => entry.without_letter(),
@@ -362,9 +395,10 @@ impl Agent {
                 entry.blocked = true;
                 self.effects.push(Effect::MendLayout);
             }
-            (Part::Assignment | Part::Status | Part::Details | Part::Letter | Part::NewTask | Part::Held | Part::Other, _) => {
-                self.stick(task, part, why, now)
-            }
+            (
+                Part::Assignment | Part::Status | Part::Details | Part::Letter | Part::NewTask | Part::Held | Part::Record | Part::Other,
+                _,
+            ) => self.stick(task, part, why, now),
             (Part::Check | Part::Description | Part::Answer, _) => {
                 // Left where it is: told once, tried no more.
                 let path = entry.destination(task);
@@ -406,6 +440,8 @@ impl Entry {
             }
             What::Retry(retry) => parts.push((Part::Held, create(path::held(task), &retry.payload))),
             What::GiveBack { payload } => parts.push((Part::NewTask, create(path::task(task), payload))),
+            What::Piece { path, record } => parts.push((Part::Record, create(path.clone(), &record.encode()))),
+            What::Discard => {}
             What::DeleteOnly { other, .. } => parts.insert(0, (Part::Other, Op::Check { path: other.clone(), version: None })),
         }
         parts
@@ -417,6 +453,8 @@ impl Entry {
             What::Result { .. } => path::status(task),
             What::Retry(_) => path::held(task),
             What::GiveBack { .. } => path::task(task),
+            What::Piece { path, .. } => path.clone(),
+            What::Discard => String::new(),
             What::DeleteOnly { other, .. } => other.clone(),
         }
     }
@@ -436,14 +474,14 @@ impl Entry {
         let placeholder = What::GiveBack { payload: Vec::new() };
         self.what = match std::mem::replace(&mut self.what, placeholder) {
             What::DeleteOnly { instead_of, .. } => *instead_of,
-            what @ (What::Result { .. } | What::Retry(_) | What::GiveBack { .. }) => what,
+            what @ (What::Result { .. } | What::Retry(_) | What::GiveBack { .. } | What::Piece { .. } | What::Discard) => what,
         };
     }
 
     fn without_details(&mut self) {
         match &mut self.what {
             What::Result { recorded, .. } => recorded.details = None,
-            What::Retry(_) | What::GiveBack { .. } | What::DeleteOnly { .. } => {}
+            What::Retry(_) | What::GiveBack { .. } | What::Piece { .. } | What::Discard | What::DeleteOnly { .. } => {}
         }
     }
 
@@ -454,7 +492,7 @@ impl Entry {
     fn without_letter(&mut self) {
         match &mut self.what {
             What::Result { letter, .. } => *letter = None,
-            What::Retry(_) | What::GiveBack { .. } | What::DeleteOnly { .. } => {}
+            What::Retry(_) | What::GiveBack { .. } | What::Piece { .. } | What::Discard | What::DeleteOnly { .. } => {}
         }
     }
 }

@@ -147,7 +147,7 @@ impl World {
     }
 
     fn starts(&self, name: &str, czxid: i64, data: &[u8]) -> Vec<Effect> {
-        let order = Order { id: id(name, czxid), task: decode(data).unwrap(), worker: self.me(), epoch: Some(EPOCH) };
+        let order = Order { id: id(name, czxid), task: decode(data).unwrap(), worker: self.me(), epoch: Some(EPOCH), piece: None };
         let mut said = vec![Effect::Start(Box::new(order))];
         said.extend(armed(self.now));
         said

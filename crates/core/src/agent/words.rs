@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use crate::lifecycle::{Ran, RetryDefaults, RetryReason, RunId};
 use crate::master::Reading;
+use crate::piece::Progress;
+use crate::protocol::array::{PieceOrder, PieceRecord};
 use crate::protocol::payload::Task;
 use crate::protocol::record::WorkerRecord;
 use crate::protocol::request::DrainMode;
@@ -47,6 +49,8 @@ pub enum Event {
     Changed(Vec<Change>),
     /// An assignment's payload.
     AssignmentRead(Question, TaskName, Reading),
+    /// The node of the array that this piece is of.
+    ArrayRead(Question, TaskName, Reading),
     /// What is recorded of a task, or the reason for which its assignment went.
     RecordRead(Question, TaskName, Reading),
     /// Which term began with which transaction.
@@ -58,6 +62,8 @@ pub enum Event {
     },
     /// A command ended, and its whole process group is dead.
     RunEnded(RunId, Box<Ran>),
+    /// A piece is over: its elements are done, or it was stopped, and what it ran is dead.
+    PieceEnded(RunId, Box<PieceRan>),
     /// A transaction ended.
     WriteEnded(u64, Outcome),
     /// A `sync` was answered, or was not.
@@ -105,13 +111,16 @@ pub enum Effect {
     Resync(Question),
     /// Read an assignment; then [`Event::AssignmentRead`].
     ReadAssignment(Question, TaskName),
+    /// Read the node of the array that this piece is of; then [`Event::ArrayRead`].
+    ReadArray(Question, TaskName, TaskName),
     /// Read what is recorded of a task, at this path; then [`Event::RecordRead`].
     ReadRecord(Question, TaskName, String),
     /// Read what is asked of this worker; then [`Event::RequestsRead`].
     ReadRequests(Question),
     /// Read the epoch; then [`Event::EpochRead`].
     ReadEpoch,
-    /// Start a command; then, when its group is dead, [`Event::RunEnded`].
+    /// Start a command; then, when its group is dead, [`Event::RunEnded`]. Of a piece, start its elements one after another; then, when
+    /// the last one is dead, [`Event::PieceEnded`].
     Start(Box<Order>),
     /// Stop a command.
     Stop(RunId, Stop),
@@ -150,6 +159,19 @@ pub struct Order {
     pub worker: WorkerId,
     /// The term under which it was assigned, if known.
     pub epoch: Option<i32>,
+    /// If it is a piece of an array: which elements.
+    pub piece: Option<PieceOrder>,
+}
+
+/// What became of a piece.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct PieceRan {
+    /// How far it came.
+    pub progress: Progress,
+    /// From when on all its processes were dead, on the monotonic clock, where that is known better than from when it is told.
+    pub dead: Option<Duration>,
+    /// Whether it was stopped in the midst of an element.
+    pub killed: bool,
 }
 
 /// How a command is stopped.
@@ -206,6 +228,8 @@ pub enum Fact {
     Registered(WorkerId),
     /// A result was recorded.
     Recorded(Box<TaskResult>),
+    /// What became of a piece was recorded.
+    PieceRecorded(TaskName, Box<PieceRecord>),
     /// An attempt failed, and its task rests until another one.
     TriedAgain {
         /// The task.

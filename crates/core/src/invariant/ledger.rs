@@ -2,6 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::array::Arrays;
 use super::life::{Life, Spot, Touch};
 use super::payload::Essence;
 use super::place::Place;
@@ -29,6 +30,7 @@ pub struct Ledger {
     pub(super) ended: BTreeSet<TaskName>,
     pub(super) letters: BTreeSet<TaskName>,
     waiters: Waiters,
+    arrays: Arrays,
 }
 
 impl Default for Ledger {
@@ -44,6 +46,7 @@ impl Default for Ledger {
             ended: BTreeSet::new(),
             letters: BTreeSet::new(),
             waiters: Waiters::default(),
+            arrays: Arrays::default(),
         }
     }
 }
@@ -84,6 +87,8 @@ impl Ledger {
             Place::Worker(worker) => self.workers.register(worker, owner),
             Place::Pending(task) => self.found_task(task, Spot::Pending, data),
             Place::Held(task) => self.found_task(task, Spot::Held, data),
+            Place::Array(task) => self.found_task(task, Spot::Array, None),
+            Place::Assigned(_, task) if crate::protocol::array::piece_of(&task).is_some() => {}
             Place::Assigned(worker, task) => self.found_task(task, Spot::Assigned(&worker), data),
             Place::Status(task) => {
                 if let Some(life) = self.living.get_mut(&task) {
@@ -152,6 +157,7 @@ impl Ledger {
         for change in &transaction.changes {
             self.change(change, &scene, &mut touched, &mut verdicts);
         }
+        self.arrays.examine(&scene, &self.workers, self.midway, &mut verdicts);
         for (task, touch) in touched {
             self.judge(&task, &touch, &scene, &mut verdicts);
             self.settle(&task, &touch, &scene);
@@ -171,6 +177,7 @@ impl Ledger {
                 Place::Worker(worker) => self.workers.learn(worker),
                 Place::Pending(task) => self.living.entry(task).or_default().enter(Spot::Pending),
                 Place::Held(task) => self.living.entry(task).or_default().enter(Spot::Held),
+                Place::Array(task) => self.living.entry(task).or_default().enter(Spot::Array),
                 Place::Assigned(worker, task) => self.living.entry(task).or_default().enter(Spot::Assigned(&worker)),
                 Place::Status(task) => {
                     self.ended.insert(task);
@@ -181,9 +188,12 @@ impl Ledger {
     }
 
     fn change(&mut self, change: &Committed, scene: &Scene<'_>, touched: &mut Touches, verdicts: &mut Verdicts) {
+        if change.path().is_some_and(|path| self.is_about_a_piece(path)) {
+            return;
+        }
         match change {
             Committed::Create { path, ephemeral, data } => self.create(path, *ephemeral, data.as_deref(), scene, touched),
-            Committed::Set { path, version } => self.set(path, *version, scene, verdicts),
+            Committed::Set { path, version, .. } => self.set(path, *version, scene, verdicts),
             Committed::Delete { path } => self.delete(path, scene, touched, verdicts),
             Committed::Check { .. } => {}
             Committed::SessionEnded => {
@@ -197,6 +207,23 @@ impl Ledger {
         }
     }
 
+    /// Pieces of arrays are looked at for themselves. Midway, nobody knows of which arrays.
+    fn is_about_a_piece(&self, path: &str) -> bool {
+        match Place::of(path) {
+            Place::Assigned(_, task) => self.arrays.has(&task) || (self.midway && crate::protocol::array::piece_of(&task).is_some()),
+            Place::Master
+            | Place::Epoch
+            | Place::Worker(_)
+            | Place::Pending(_)
+            | Place::Held(_)
+            | Place::Array(_)
+            | Place::Status(_)
+            | Place::Letter(_)
+            | Place::Waiter(_)
+            | Place::Elsewhere => false,
+        }
+    }
+
     fn create(&mut self, path: &str, ephemeral: bool, data: Option<&[u8]>, scene: &Scene<'_>, touched: &mut Touches) {
         let owner = if ephemeral { scene.session() } else { 0 };
         match Place::of(path) {
@@ -207,6 +234,8 @@ impl Ledger {
                 let touch = self.enter(task, Spot::Held, data, scene, touched);
                 (touch.entered_queue, touch.laid_to_rest) = (true, true);
             }
+            // What it says is looked at elsewhere.
+            Place::Array(task) => self.enter(task, Spot::Array, None, scene, touched).entered_queue = true,
             Place::Assigned(worker, task) => {
                 let touch = self.enter(task, Spot::Assigned(&worker), data, scene, touched);
                 touch.given_to = Some(worker);
@@ -264,7 +293,7 @@ impl Ledger {
                     life.essence = None;
                 }
             }
-            Place::Master | Place::Worker(_) | Place::Letter(_) | Place::Waiter(_) | Place::Elsewhere => {}
+            Place::Master | Place::Worker(_) | Place::Array(_) | Place::Letter(_) | Place::Waiter(_) | Place::Elsewhere => {}
         }
     }
 
@@ -288,6 +317,7 @@ impl Ledger {
             Place::Worker(worker) => self.workers.remove(&worker),
             Place::Pending(task) => self.leave(task, Spot::Pending, scene, touched).left_queue = true,
             Place::Held(task) => self.leave(task, Spot::Held, scene, touched).left_queue = true,
+            Place::Array(task) => self.leave(task, Spot::Array, scene, touched).left_queue = true,
             Place::Assigned(worker, task) => {
                 let own = self.workers.is_of(&worker, scene.session(), self.midway);
                 let touch = self.leave(task, Spot::Assigned(&worker), scene, touched);

@@ -10,6 +10,8 @@ use crate::protocol::WorkerId;
 pub(super) struct Life {
     pub(super) pending: bool,
     pub(super) held: bool,
+    /// It is an array of which elements have not ended.
+    pub(super) array: bool,
     pub(super) assigned: BTreeSet<WorkerId>,
     /// Its payload, if it was told.
     pub(super) essence: Option<Essence>,
@@ -24,18 +26,20 @@ pub(super) struct Life {
 pub(super) enum Spot<'a> {
     Pending,
     Held,
+    Array,
     Assigned(&'a WorkerId),
 }
 
 impl Life {
     pub(super) fn places(&self) -> usize {
-        usize::from(self.pending) + usize::from(self.held) + self.assigned.len()
+        usize::from(self.pending) + usize::from(self.held) + usize::from(self.array) + self.assigned.len()
     }
 
     pub(super) fn enter(&mut self, spot: Spot<'_>) {
         match spot {
             Spot::Pending => self.pending = true,
             Spot::Held => self.held = true,
+            Spot::Array => self.array = true,
             Spot::Assigned(worker) => {
                 self.assigned.insert(worker.clone());
             }
@@ -47,13 +51,14 @@ impl Life {
         match spot {
             Spot::Pending => std::mem::take(&mut self.pending),
             Spot::Held => std::mem::take(&mut self.held),
+            Spot::Array => std::mem::take(&mut self.array),
             Spot::Assigned(worker) => self.assigned.remove(worker),
         }
     }
 
     /// For people.
     pub(super) fn words(&self) -> String {
-        let fixed = [(self.pending, "pending"), (self.held, "held")].into_iter().filter(|(there, _)| *there);
+        let fixed = [(self.pending, "pending"), (self.held, "held"), (self.array, "an array")].into_iter().filter(|(there, _)| *there);
         let assigned = self.assigned.iter().map(|worker| format!("assigned to {worker}"));
         let all: Vec<String> = fixed.map(|(_, word)| word.to_owned()).chain(assigned).collect();
         if all.is_empty() { "nowhere".to_owned() } else { all.join(" and ") }

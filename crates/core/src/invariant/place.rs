@@ -15,6 +15,8 @@ pub enum Place {
     Pending(TaskName),
     /// A task that may not run yet.
     Held(TaskName),
+    /// An array: what of it is not given out.
+    Array(TaskName),
     /// A task that was given to a worker.
     Assigned(WorkerId, TaskName),
     /// The status of a task that has ended.
@@ -38,6 +40,7 @@ impl Place {
             (Some("workers"), Some(worker), None, _) => Place::Worker(WorkerId::listed(worker)),
             (Some("tasks"), Some(task), None, _) => Place::Pending(TaskName::listed(task)),
             (Some("bellwether"), Some("held"), Some(task), None) => Place::Held(TaskName::listed(task)),
+            (Some("bellwether"), Some("arrays"), Some(array), Some("todo")) => Place::Array(TaskName::listed(array)),
             (Some("assign"), Some(worker), Some(task), None) => Place::Assigned(WorkerId::listed(worker), TaskName::listed(task)),
             (Some("status"), Some(task), None, _) => Place::Status(TaskName::listed(task)),
             (Some("bellwether"), Some("dead"), Some(task), None) => Place::Letter(TaskName::listed(task)),

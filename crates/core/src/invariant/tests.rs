@@ -1,5 +1,7 @@
 //! Each promise, kept and broken.
 
+mod arrays;
+
 use super::*;
 use crate::protocol::path;
 
@@ -34,7 +36,7 @@ fn check(path: &str) -> Committed {
 }
 
 fn epoch(version: i32) -> Committed {
-    Committed::Set { path: path::EPOCH.into(), version }
+    Committed::Set { path: path::EPOCH.into(), version, data: None }
 }
 
 /// What a master of ours writes: behind the fence.
@@ -248,7 +250,7 @@ fn a_master_out_of_the_book_moves_in_two_writes() {
 fn a_second_status_is_seen() {
     let mut log = Log::cluster().with_an_assigned_task();
     log.ok(WORKER, vec![delete("/assign/w/t"), create("/status/t")]);
-    assert_eq!(log.commit(CLIENT, vec![Committed::Set { path: "/status/t".into(), version: 1 }]), [Promise::P4]);
+    assert_eq!(log.commit(CLIENT, vec![Committed::Set { path: "/status/t".into(), version: 1, data: None }]), [Promise::P4]);
     log.ok(CLIENT, vec![delete("/status/t")]);
     assert_eq!(log.commit(MASTER, vec![create("/status/t")]), [Promise::P4], "the first was removed, its life is over");
     let mut log = Log::cluster().with_an_assigned_task();
@@ -289,7 +291,7 @@ fn a_payload_that_is_lost_on_the_way_is_seen() {
     let mut log = Log::cluster().with_a_task();
     assert_eq!(log.commit(MASTER, vec![holding("/assign/w/t", "false"), delete("/tasks/t")]), [Promise::P7]);
     let mut log = Log::cluster().with_a_task();
-    log.ok(CLIENT, vec![Committed::Set { path: "/tasks/t".into(), version: 1 }]);
+    log.ok(CLIENT, vec![Committed::Set { path: "/tasks/t".into(), version: 1, data: None }]);
     log.ok(MASTER, vec![holding("/assign/w/t", "false"), delete("/tasks/t")]);
 }
 

@@ -38,7 +38,7 @@ pub enum RetryReason {
 }
 
 impl RetryReason {
-    pub(super) fn of(ending: &Ending) -> Option<Self> {
+    pub(crate) fn of(ending: &Ending) -> Option<Self> {
         match ending {
             // What was killed by order has no result: it is given back, and counts nothing. What is stuck runs on.
             Ending::Exited(0)
@@ -97,7 +97,7 @@ impl RetryDefaults {
     }
 
     /// Whether retries were asked for, and this ending is one that they are for. Whether any are left is another question.
-    pub(super) fn wants_retry(&self, envelope: &Envelope, ending: &Ending) -> bool {
+    pub(crate) fn wants_retry(&self, envelope: &Envelope, ending: &Ending) -> bool {
         let codes = envelope.retry_on.as_ref().unwrap_or(&self.retry_on);
         let chosen = match ending {
             Ending::Exited(code) | Ending::NotStarted { exit: code, .. } | Ending::Errored { exit: code, .. } => codes.contains(code),
@@ -109,7 +109,7 @@ impl RetryDefaults {
     /// How long a task rests after its failure number `envelope.failures`: drawn between half of a span that doubles with each failure
     /// and all of it, and always within the bounds. What is drawn depends on the task's name and the failure alone, so that many tasks
     /// that failed together do not come back together, and nobody needs chance.
-    pub(super) fn delay(&self, name: &TaskName, envelope: &Envelope) -> Duration {
+    pub(crate) fn delay(&self, name: &TaskName, envelope: &Envelope) -> Duration {
         let shortest = envelope.backoff_ms.map_or(self.backoff, Duration::from_millis);
         let longest = envelope.backoff_max_ms.map_or(self.backoff_max, Duration::from_millis).max(shortest);
         let doubled = 2u32.checked_pow(envelope.failures).and_then(|factor| shortest.checked_mul(factor));

@@ -12,7 +12,7 @@ use crate::view::{Entry, Question, Slot, Waiting};
 
 /// How far a cancellation is.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub(super) enum Cancel {
+pub(in crate::master) enum Cancel {
     /// The mark is being read.
     Asked(Question),
     /// The task is being looked for, or its transaction is under way.
@@ -38,6 +38,8 @@ struct Mark {
 impl Master {
     pub(super) fn on_cancels_listed(&mut self, question: Question, tasks: Vec<TaskName>) {
         if question > self.floor {
+            // First, so that no mark of an array is believed to be of nothing.
+            self.list_arrays();
             let unknown: Vec<TaskName> = tasks.into_iter().filter(|task| !self.cancels.contains_key(task)).collect();
             unknown.into_iter().for_each(|task| self.read_mark(task));
             self.list_groups();
@@ -78,6 +80,9 @@ impl Master {
     pub(super) fn pursue_cancel(&mut self, task: &TaskName, now: Time) {
         let Some(Cancel::Wanted { reason, .. }) = self.cancels.get(task) else { return };
         let reason = reason.clone();
+        if self.is_array(task) {
+            return self.cancel_array(task);
+        }
         let entries = [Entry::pending(task.clone()), Entry::held(task.clone())];
         let Some(entry) = entries.into_iter().find(|entry| self.view.get(entry).is_some()) else { return self.cancel_elsewhere(task) };
         match self.view.get(&entry) {

@@ -28,6 +28,10 @@ impl Master {
             return;
         }
         for entry in self.view.expired(now.mono) {
+            if entry.lane == crate::view::Lane::Array {
+                self.array_is_late(&entry.task);
+                continue;
+            }
             let Some(Waiting::Ready(ready)) = self.view.get(&entry) else { continue };
             let Some(payload) = ready.payload.clone() else {
                 // How it is answered depends on what it is: it is read once more, and ends then.

@@ -1,6 +1,7 @@
 //! The units of a master's transactions. An item is about one task or one box, depends on no other item, and is refused alone.
 
 use super::admitting::Board;
+use super::arrays::ArrayStep;
 use crate::planner::Recall;
 use crate::protocol::record::encode;
 use crate::protocol::request::RecallRequest;
@@ -23,7 +24,8 @@ impl From<Lane> for Place {
     fn from(lane: Lane) -> Self {
         match lane {
             Lane::Pending => Self::Pending,
-            Lane::Held => Self::Held,
+            // Arrays are not moved: what is given out of them is another item.
+            Lane::Held | Lane::Array => Self::Held,
         }
     }
 }
@@ -55,6 +57,23 @@ pub enum Item {
         /// The worker.
         worker: WorkerId,
     },
+    /// Make an array of a task that is one.
+    Adopt {
+        /// The task, and where it waits.
+        entry: Entry,
+        /// Its version.
+        version: i32,
+        /// Its payload, byte for byte.
+        payload: Vec<u8>,
+        /// Whether its elements have lines: then its node is there.
+        lines: bool,
+        /// What is not given out: all of it.
+        todo: Vec<u8>,
+    },
+    /// Give out pieces of an array, take in what became of others, or end it.
+    Array(Box<ArrayStep>),
+    /// Delete something that nobody needs, if it is there.
+    Discard(String),
     /// End a task, wherever it is.
     End {
         /// The task.
@@ -169,6 +188,16 @@ pub enum Part {
     Request,
     /// A node is made, set or deleted that is there while it says something.
     Board,
+    /// An array's node is created or set.
+    ArrayNode,
+    /// What of an array is not given out is created, set or deleted.
+    ArrayTodo,
+    /// What became of a piece is deleted.
+    ArrayRecord,
+    /// Results of an array are created or set.
+    ArrayResults,
+    /// Something is deleted that nobody needs.
+    Discarded,
 }
 
 impl Item {
@@ -195,6 +224,21 @@ impl Item {
             Item::Drop { task, from, version, because, .. } => {
                 vec![(Part::Other, Op::Check { path: because.clone(), version: None }), old(task, from, *version)]
             }
+            Item::Adopt { entry, version, payload, lines, todo } => {
+                let array = path::array(&entry.task);
+                let node = match lines {
+                    // Set once, by the master that takes it.
+                    true => Op::Set { path: array, data: payload.clone(), version: Some(0) },
+                    false => create(array, payload),
+                };
+                vec![
+                    (Part::OldTask, delete(entry.path(), Some(*version))),
+                    (Part::ArrayNode, node),
+                    (Part::ArrayTodo, create(path::array_todo(&entry.task), todo)),
+                ]
+            }
+            Item::Array(step) => step.parts(),
+            Item::Discard(path) => vec![(Part::Discarded, delete(path.clone(), None))],
             Item::RemoveMark(task) => vec![(Part::Mark, delete(path::cancel(task), None))],
             Item::RemoveBox(worker) => vec![(Part::Box, delete(path::assign_box(worker), None))],
             Item::Publish { what, data, version } => {
@@ -229,7 +273,7 @@ impl Item {
     #[must_use]
     pub fn moved_task(&self) -> Option<(&TaskName, Place)> {
         match self {
-            Item::Assign { entry, .. } => Some((&entry.task, entry.lane.into())),
+            Item::Assign { entry, .. } | Item::Adopt { entry, .. } => Some((&entry.task, entry.lane.into())),
             Item::TakeBack { task, worker, .. } => Some((task, Place::Assigned(worker.clone()))),
             Item::End { task, from, .. } | Item::Drop { task, from, .. } => Some((task, from.clone())),
             Item::RemoveMark(_)
@@ -237,6 +281,8 @@ impl Item {
             | Item::Publish { .. }
             | Item::Post { .. }
             | Item::RemoveGroup(_)
+            | Item::Array(_)
+            | Item::Discard(_)
             | Item::Sweep(_)
             | Item::Recall(_)
             | Item::RemoveRecall(_)

@@ -15,6 +15,7 @@ impl Master {
         self.vanished.renumber(rename);
         self.parents.renumber(rename);
         self.groups.renumber(rename);
+        self.arrays.renumber(rename);
         let waiting = self.view.tasks.values_mut().chain(self.view.held.values_mut());
         waiting.filter_map(asked_of_task).for_each(|question| rename(Numbered::Question, question));
         for worker in self.view.workers.values_mut() {

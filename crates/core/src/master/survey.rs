@@ -100,6 +100,7 @@ impl Master {
                 *question = None;
             }
         }
+        self.forget_arrays();
         self.cancels.clear();
         self.parents.look_again();
         self.groups.look_again();
@@ -198,14 +199,17 @@ impl Master {
         let touched = touched.clone();
         known.boxed = if tasks.is_some() { Boxed::Listed } else { Boxed::Missing };
         let listed: BTreeSet<TaskName> = tasks.unwrap_or_default().into_iter().filter(|task| !touched.contains(task)).collect();
-        let mut differences = Vec::new();
+        let (mut differences, mut left) = (Vec::new(), Vec::new());
         known.load.retain(|task, slot| {
             let stays = listed.contains(task) || touched.contains(task) || slot.is_placing();
             if !stays {
                 differences.push(Change::AssignmentGone(worker.clone(), task.clone()));
+                left.extend((*slot != Slot::Leaving).then(|| task.clone()));
             }
             stays
         });
+        left.iter().for_each(|task| self.piece_left(task));
+        let Some(known) = self.view.workers.get_mut(worker) else { return };
         let found: Vec<TaskName> = listed.into_iter().filter(|task| !known.load.contains_key(task)).collect();
         for task in found {
             differences.push(Change::AssignmentAppeared(worker.clone(), task.clone()));
@@ -222,7 +226,8 @@ impl Master {
     fn awaited(&mut self, lane: Lane) -> &mut Awaited<TaskName> {
         match lane {
             Lane::Pending => &mut self.survey.tasks,
-            Lane::Held => &mut self.survey.held,
+            // Arrays are listed for themselves.
+            Lane::Held | Lane::Array => &mut self.survey.held,
         }
     }
 
@@ -232,6 +237,8 @@ impl Master {
         let (appeared, gone): (Word, Word) = match lane {
             Lane::Pending => (Change::TaskAppeared, Change::TaskGone),
             Lane::Held => (Change::HeldAppeared, Change::HeldGone),
+            // They are listed for themselves.
+            Lane::Array => return,
         };
         let listed: BTreeSet<TaskName> = listed.into_iter().filter(|task| !touched.contains(task)).collect();
         let is_gone = |(task, waiting): &(&TaskName, &Waiting)| {
@@ -284,6 +291,7 @@ impl Master {
         }
         self.survey.open = false;
         if std::mem::take(&mut self.survey.comparing) {
+            self.compare_arrays();
             let differences = std::mem::take(&mut self.survey.overdue).len();
             self.tell(Fact::Differences(differences as u64));
         }

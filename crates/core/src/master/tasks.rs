@@ -16,6 +16,9 @@ use crate::protocol::result::TaskOutcome;
 use crate::protocol::{Node, Stat, Why, path};
 use crate::view::{Entry, Lane, Question, Ready, Registration, Slot, UNTIL_TOLD, Waiting};
 
+/// How often one turn asks arrays for pieces.
+const ROUNDS_MAX: usize = 256;
+
 impl Master {
     pub(super) fn on_task_appeared(&mut self, entry: Entry) {
         match self.view.get_mut(&entry) {
@@ -71,7 +74,8 @@ impl Master {
             self.reads += 1;
             self.effects.push(match entry.lane {
                 Lane::Pending => Effect::ReadTask(question, entry.task),
-                Lane::Held => Effect::ReadHeld(question, entry.task),
+                // An array is read otherwise, and never asked for here.
+                Lane::Held | Lane::Array => Effect::ReadHeld(question, entry.task),
             });
         }
     }
@@ -109,6 +113,7 @@ impl Master {
         let delay = Duration::from_millis(understood.envelope.delay_ms);
         let requirement =
             Requirement { limited: self.limited(&understood.envelope.labels), ..Requirement::of(&understood.envelope, alone) };
+        let is_array = understood.envelope.array.is_some();
         let Node { data, stat } = node;
         // What rests waits for its turn from the moment on when it may run.
         let rests_ms = if entry.lane == Lane::Held { i64::try_from(understood.envelope.delay_ms).unwrap_or(i64::MAX) } else { 0 };
@@ -123,7 +128,7 @@ impl Master {
         let ready = Ready { expires: self.expiry(&understood.envelope, since_ms, due.filter(|_| rests), now), ..ready };
         let verdict = match entry.lane {
             Lane::Held => self.bind(&entry.task, &understood.envelope, due),
-            Lane::Pending => Verdict::Free,
+            Lane::Pending | Lane::Array => Verdict::Free,
         };
         match (verdict, due.filter(|_| rests)) {
             (Verdict::Free, Some(due)) => self.view.rest(ready, due, budget),
@@ -138,6 +143,9 @@ impl Master {
         // What rests may have come from its worker just now, before we heard that it left: that is looked at when it is due.
         let copy = if entry.lane == Lane::Pending { self.drop_copy(entry) } else { None };
         self.todo.extend(copy);
+        if is_array && entry.lane == Lane::Pending {
+            self.adopt(entry);
+        }
     }
 
     fn reject(&mut self, entry: &Entry, stat: Option<Stat>, rejection: &Rejection, now: Time) {
@@ -170,6 +178,11 @@ impl Master {
     pub(super) fn wake(&mut self, now: Time) {
         self.view.wake(now.mono);
         self.expire(now);
+        self.arm(now);
+    }
+
+    /// Lets the shell ring when the next one is due.
+    pub(super) fn arm(&mut self, now: Time) {
         let pace = self.admitting.due.filter(|due| *due > now.mono);
         let due = self.view.next_due().into_iter().chain(pace).min();
         if self.alarm != due {
@@ -178,8 +191,29 @@ impl Master {
         }
     }
 
-    /// Turns free slots and waiting tasks into items.
+    /// Makes an array of a task that is one: at first sight, or when its turn has come.
+    fn adopt(&mut self, entry: &Entry) -> bool {
+        let Some(Waiting::Ready(ready)) = self.view.get(entry) else { return false };
+        let Some(data) = ready.payload.clone() else { return false };
+        let version = ready.version;
+        let Some(item) = self.adoption(entry, &data, version) else { return false };
+        self.view.start_moving(entry);
+        self.todo.push_back(item);
+        true
+    }
+
+    /// Turns free slots and waiting tasks into items. An array yields one piece a round, and waits behind the others for the next one.
     pub(super) fn place(&mut self, now: Time) {
+        let slots = if self.view.arrays.is_empty() { 0 } else { self.slots_in_all() };
+        for _ in 0..ROUNDS_MAX {
+            if !self.place_once(slots, now) {
+                return;
+            }
+        }
+    }
+
+    /// Says whether an array has yielded something, and may again.
+    fn place_once(&mut self, slots: u32, now: Time) -> bool {
         // What is already decided goes first; beliefs about what is not yet written would only pile up.
         if self.paused
             || self.view.halted
@@ -187,8 +221,9 @@ impl Master {
             || self.view.queue.is_empty()
             || self.todo.len() >= self.settings.assign_batch
         {
-            return;
+            return false;
         }
+        let mut again = false;
         let allowances = self.allowances(now);
         let mut left = allowances.clone();
         let offers = self.view.offers(self.settings.lookahead, now.mono);
@@ -196,6 +231,10 @@ impl Master {
         self.keep_pace(&allowances, &left, now);
         for placement in plan {
             if self.cancels.contains_key(&placement.entry.task) {
+                continue;
+            }
+            if placement.entry.lane == Lane::Array {
+                again |= self.give_piece(&placement.entry.task, &placement.worker, slots, now);
                 continue;
             }
             let Some(item) = self.assign(&placement) else {
@@ -208,6 +247,7 @@ impl Master {
         }
         self.ask_for_payloads();
         self.await_pace(&left, now);
+        again
     }
 
     /// The item that removes a waiting task because it is elsewhere, too: a master of another kind died between its two writes, or the
@@ -235,6 +275,14 @@ impl Master {
             Some(_) | None => return None,
         }
         if let Some(item) = self.drop_copy(entry) {
+            return Some(item);
+        }
+        // What was held waits in this queue, too, and becomes an array when its turn has come.
+        if entry.lane == Lane::Held
+            && let Some(Waiting::Ready(ready)) = self.view.get(entry)
+            && let Some(item) = self.adoption_of(entry, ready)
+        {
+            self.view.start_moving(entry);
             return Some(item);
         }
         let ready = self.view.start_moving(entry)?;

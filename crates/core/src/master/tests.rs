@@ -85,8 +85,9 @@ impl World {
                     self.expect(Event::HeldListed(q, vec![]), &[Effect::Tell(Fact::Surveyed(counts))]);
                 }
                 Effect::ListCancels(q) => {
-                    let groups = self.q();
-                    self.expect(Event::CancelsListed(q, vec![]), &[Effect::ListGroups(groups)]);
+                    let (arrays, groups) = (self.q(), self.q());
+                    self.expect(Event::CancelsListed(q, vec![]), &[Effect::ListArrays(arrays), Effect::ListGroups(groups)]);
+                    self.expect(Event::ArraysListed(arrays, vec![]), &[]);
                     self.expect(Event::GroupsListed(groups, vec![]), &[]);
                 }
                 _ => {}

@@ -7,6 +7,7 @@ use super::{Effect, Fact, Master, Reading};
 use crate::Time;
 use crate::lifecycle::{self, Fate, Runner};
 use crate::planner::{Amount, Requirement, Skills};
+use crate::protocol::array::PieceOrder;
 use crate::protocol::payload::Rejection;
 use crate::protocol::record::{WorkerData, decode_worker};
 use crate::protocol::result::TaskOutcome;
@@ -121,7 +122,11 @@ impl Master {
         let Some(known) = self.view.workers.get_mut(worker) else { return };
         known.boxed = Boxed::Missing;
         let had: Vec<TaskName> = known.load.iter().filter(|(_, slot)| !slot.is_placing()).map(|(task, _)| task.clone()).collect();
+        let ours = |slot: &Slot| slot.is_placing() || *slot == Slot::Leaving;
+        let pieces: Vec<TaskName> = known.load.iter().filter(|(_, slot)| !ours(slot)).map(|(task, _)| task.clone()).collect();
         known.load.retain(|_, slot| slot.is_placing());
+        pieces.iter().for_each(|task| self.piece_left(task));
+        let Some(known) = self.view.workers.get(worker) else { return };
         // Of one that is gone we delete the box ourselves, when it is empty.
         if !known.is_gone() {
             self.look_for_vanished(worker, had, now);
@@ -143,9 +148,15 @@ impl Master {
         known.touch(&task);
         known.asked = false;
         known.pace.on_ended(now.mono);
-        match known.load.remove(&task) {
+        let slot = known.load.remove(&task);
+        match slot {
             Some(Slot::Placing { .. } | Slot::Leaving) | None => {}
+            // Its end is told by its record.
+            Some(Slot::Placed { .. } | Slot::Asked(_) | Slot::Stuck) if self.is_piece(&task) => {}
             Some(Slot::Placed { .. } | Slot::Asked(_) | Slot::Stuck) => self.note_vanished(worker, &task, now),
+        }
+        if slot != Some(Slot::Leaving) {
+            self.piece_left(&task);
         }
         let Some(known) = self.view.workers.get_mut(worker) else { return };
         self.stuck.remove(&task);
@@ -218,8 +229,12 @@ impl Master {
             Reading::Absent => {
                 known.touch(task);
                 known.load.remove(task);
+                self.piece_left(task);
                 self.settle_worker(worker);
                 self.look_again(task, now);
+            }
+            Reading::Found(node) if let Some(order) = PieceOrder::decode(task, &node.data) => {
+                self.on_piece_found(worker, task, &order, gone);
             }
             Reading::Found(node) if cancelled => self.cancel_assigned(worker, task, Some(&node), now),
             Reading::Denied if cancelled => self.cancel_assigned(worker, task, None, now),

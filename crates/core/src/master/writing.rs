@@ -6,8 +6,11 @@
 use super::items::{Batch, Item, Part, Place, Published};
 use super::{Effect, Fact, Master, WRITES_IN_FLIGHT};
 use crate::Time;
+use crate::lifecycle;
 use crate::planner::Recall;
 use crate::protocol::multi::BATCH_BYTES_MAX;
+use crate::protocol::payload::Rejection;
+use crate::protocol::result::TaskOutcome;
 use crate::protocol::{Outcome, Refusal, TaskName, Why, WorkerId, path};
 use crate::view::{Boxed, Entry, Slot, Waiting};
 
@@ -35,6 +38,9 @@ impl Master {
             }
             // Alone, and refused for what it is: sending it again would change nothing.
             Outcome::Refused(Refusal::Whole(why)) if *why != Why::NotSent => {
+                if let [Item::Array(step)] = batch.items.as_slice() {
+                    return self.array_refused((**step).clone(), Part::ArrayTodo, *why);
+                }
                 let part = batch.parts.first().map_or(Part::OldTask, |(_, part)| *part);
                 batch.items.iter().for_each(|item| self.give_up(item, part, *why));
             }
@@ -56,6 +62,8 @@ impl Master {
     fn applied(&mut self, item: Item, now: Time) {
         match item {
             Item::Assign { entry, worker, .. } => self.assigned(&entry, worker, now),
+            Item::Adopt { entry, .. } => self.adopted(&entry),
+            Item::Array(step) => self.array_applied(*step, now),
             Item::TakeBack { task, worker, .. } => {
                 self.left(&worker, &task);
                 self.tell(Fact::TakenBack { task, worker });
@@ -77,7 +85,7 @@ impl Master {
             // If its end was not told yet: there may be another one by now.
             Item::RemoveBox(worker) => self.list_box(&worker),
             Item::Publish { what, .. } => self.published(&what, None),
-            Item::RemoveGroup(_) | Item::Post { .. } => {}
+            Item::RemoveGroup(_) | Item::Post { .. } | Item::Discard(_) => {}
             Item::Recall(Recall { worker, most, .. }) => self.tell(Fact::Recalled { worker, most }),
             // Its end is told by an event.
             Item::RemoveRecall(_) => {}
@@ -118,6 +126,10 @@ impl Master {
     }
 
     /// A task waits no longer, by our own hand.
+    pub(super) fn moved_away_by_us(&mut self, entry: &Entry) {
+        self.moved_away(entry);
+    }
+
     fn moved_away(&mut self, entry: &Entry) {
         self.touch_task(entry);
         match self.view.get(entry) {
@@ -127,7 +139,7 @@ impl Master {
         }
     }
 
-    fn left(&mut self, worker: &WorkerId, task: &TaskName) {
+    pub(super) fn left(&mut self, worker: &WorkerId, task: &TaskName) {
         if let Some(known) = self.view.workers.get_mut(worker) {
             known.touch(task);
             known.load.remove(task);
@@ -145,7 +157,12 @@ impl Master {
     }
 
     fn refused(&mut self, item: Item, part: Part, why: Why, now: Time) {
+        if let Item::Array(step) = item {
+            return self.array_refused(*step, part, why);
+        }
         match (part, why) {
+            (Part::ArrayNode | Part::ArrayTodo, Why::NodeExists | Why::NoNode | Why::BadVersion) => self.not_adopted(item, why, now),
+            (Part::Discarded, _) => {}
             (Part::Worker, _) => self.worker_refused(item, now),
             (Part::NewAssignment, Why::NodeExists) => self.drop_instead(item),
             (Part::NewAssignment, Why::NoNode) => self.box_missing(item, now),
@@ -179,7 +196,10 @@ impl Master {
                 self.view.recalls.remove(&worker);
                 return self.read_worker(&worker);
             }
-            Item::TakeBack { .. }
+            Item::Adopt { .. }
+            | Item::Array(_)
+            | Item::Discard(_)
+            | Item::TakeBack { .. }
             | Item::End { .. }
             | Item::Drop { .. }
             | Item::RemoveMark(_)
@@ -196,11 +216,26 @@ impl Master {
         self.read_worker(&worker);
     }
 
+    /// There is an array of this name already, or its lines are not there: it cannot run.
+    fn not_adopted(&mut self, item: Item, why: Why, now: Time) {
+        let Item::Adopt { entry, version, .. } = item else { return };
+        let words = match why {
+            Why::NodeExists => "array: there is one of this name already, or it left something behind; submit it under another name",
+            _ => "array: its lines are not there; create them before it is submitted",
+        };
+        let recorded = lifecycle::rejection(&entry.task, &Rejection::BadEnvelope(words.to_owned()), now.wall);
+        let (from, outcome) = (entry.lane.into(), TaskOutcome::Rejected);
+        self.todo.push_back(Item::End { task: entry.task, from, version: Some(version), outcome, recorded, letter: None, marked: false });
+    }
+
     fn board_refused(&mut self, item: Item, why: Why) {
         match item {
             Item::Post { was_there: false, .. } if why == Why::NoNode => self.block(item),
             Item::Post { board, .. } => self.post_refused(board, why),
             Item::Assign { .. }
+            | Item::Adopt { .. }
+            | Item::Array(_)
+            | Item::Discard(_)
             | Item::TakeBack { .. }
             | Item::End { .. }
             | Item::Drop { .. }
@@ -231,7 +266,7 @@ impl Master {
     }
 
     /// The slot of an assignment that did not come about. A worker that is gone may have had nothing else.
-    fn free(&mut self, worker: &WorkerId, task: &TaskName) {
+    pub(super) fn free(&mut self, worker: &WorkerId, task: &TaskName) {
         if let Some(known) = self.view.workers.get_mut(worker) {
             if known.load.get(task).is_some_and(|slot| slot.is_placing()) {
                 known.load.remove(task);
@@ -257,6 +292,9 @@ impl Master {
                 self.todo.push_back(Item::Drop { task, from, version, because, otherwise: None });
             }
             Item::Drop { .. }
+            | Item::Adopt { .. }
+            | Item::Array(_)
+            | Item::Discard(_)
             | Item::RemoveMark(_)
             | Item::RemoveBox(_)
             | Item::Publish { .. }
@@ -293,6 +331,10 @@ impl Master {
                 self.moved_away(entry);
                 self.look_again(&entry.task, now);
             }
+            Item::Adopt { entry, .. } => {
+                self.moved_away(entry);
+                self.look_again(&entry.task, now);
+            }
             Item::TakeBack { task, worker, .. } => {
                 self.left(worker, task);
                 self.look_again(task, now);
@@ -302,6 +344,8 @@ impl Master {
                 self.look_again(task, now);
             }
             Item::RemoveMark(_)
+            | Item::Array(_)
+            | Item::Discard(_)
             | Item::RemoveBox(_)
             | Item::Publish { .. }
             | Item::RemoveGroup(_)
@@ -345,6 +389,9 @@ impl Master {
             }
             (
                 Item::Assign { .. }
+                | Item::Adopt { .. }
+                | Item::Array(_)
+                | Item::Discard(_)
                 | Item::TakeBack { .. }
                 | Item::End { .. }
                 | Item::Drop { .. }
@@ -395,6 +442,9 @@ impl Master {
             Item::Publish { what, .. } => self.published(&what.clone(), Some(why)),
             Item::Post { board, .. } => self.post_refused(*board, why),
             Item::TakeBack { .. }
+            | Item::Adopt { .. }
+            | Item::Array(_)
+            | Item::Discard(_)
             | Item::End { .. }
             | Item::Drop { .. }
             | Item::RemoveMark(_)

@@ -179,9 +179,9 @@ impl Span {
 /// Whether this name below `/assign/<worker>` has the form of a piece's, and of which array.
 #[must_use]
 pub fn piece_of(task: &TaskName) -> Option<(TaskName, PieceName)> {
-    let (rest, attempt) = task.as_str().rsplit_once('.')?;
+    let (rest, number) = task.as_str().rsplit_once('.')?;
     let (array, span) = rest.rsplit_once('.')?;
-    let piece = PieceName::parse(&format!("{span}.{attempt}"))?;
+    let piece = PieceName::parse(&format!("{span}.{number}"))?;
     (!array.is_empty()).then(|| (TaskName::listed(array), piece))
 }
 
@@ -216,7 +216,7 @@ mod tests {
     #[test]
     fn names_of_pieces_are_read_from_the_right() {
         let (array, piece) = piece_of(&TaskName::listed("a.b.5-17.2")).expect("a piece");
-        assert_eq!((array.as_str(), piece.span, piece.attempt), ("a.b", Span { from: 5, to: 17 }, 2));
+        assert_eq!((array.as_str(), piece.span, piece.number), ("a.b", Span { from: 5, to: 17 }, 2));
         assert_eq!(piece.assignment(&array), TaskName::listed("a.b.5-17.2"));
         for none in ["a.5", "5-17.1", ".5-17.1", "a.5-17", "a.17-5.1", "a.5-17.0", "a.05-17.1", "a.5-17.x", "a.5-+17.1"] {
             assert_eq!(piece_of(&TaskName::listed(none)), None, "{none}");

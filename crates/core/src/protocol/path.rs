@@ -161,7 +161,7 @@ pub fn array_lines_chunk(array: &TaskName, from: u32) -> String {
     format!("{ARRAYS}/{array}/lines/{from}")
 }
 
-/// `/bellwether/arrays/<array>/<from>-<to>.<attempt>`: what became of a piece, until the master has taken it in
+/// `/bellwether/arrays/<array>/<from>-<to>.<number>`: what became of a piece, until the master has taken it in
 #[must_use]
 pub fn array_record(array: &TaskName, piece: &PieceName) -> String {
     format!("{ARRAYS}/{array}/{piece}")

@@ -4,9 +4,12 @@ use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::time::Duration;
 
 use bellwether_core::Time;
-use bellwether_core::agent::{Agent, Effect, Event, Order, Settings, Stop, Timer};
+use bellwether_core::agent::{Agent, Effect, Event, Order, PieceRan, Settings, Stop, Timer};
 use bellwether_core::lifecycle::{Ending, Ran, RunId};
 use bellwether_core::master::Reading;
+use bellwether_core::piece::Progress;
+use bellwether_core::protocol::array::PieceOrder;
+use bellwether_core::protocol::payload::Rejection;
 use bellwether_core::protocol::result::Stream;
 use bellwether_core::protocol::{Change, Multi, Outcome, Refusal, TaskName, Why, WorkerId, path};
 use jiff::Timestamp;
@@ -37,6 +40,8 @@ pub(crate) struct Hand {
     pub(crate) session_events: VecDeque<Event>,
     pub(crate) timers: BTreeMap<Timer, Duration>,
     pub(crate) running: BTreeMap<RunId, Order>,
+    /// How far pieces of arrays are.
+    pieces: BTreeMap<RunId, Progress>,
     /// Commands that were told to end.
     pub(crate) terminating: BTreeSet<RunId>,
     pub(crate) ended: VecDeque<Event>,
@@ -58,6 +63,7 @@ impl Hand {
             terminating: BTreeSet::new(),
             ended: VecDeque::new(),
             started: BTreeSet::new(),
+            pieces: BTreeMap::new(),
             gone: false,
             draining: false,
         }
@@ -78,6 +84,7 @@ impl Hand {
     pub(crate) fn crash(&mut self) {
         self.gone = true;
         self.running.clear();
+        self.pieces.clear();
         self.session_events.clear();
         self.ended.clear();
     }
@@ -130,6 +137,7 @@ impl Hand {
             | Effect::ReadRegistration
             | Effect::Resync(_)
             | Effect::ReadAssignment(..)
+            | Effect::ReadArray(..)
             | Effect::ReadRecord(..)
             | Effect::ReadRequests(_)
             | Effect::ReadEpoch
@@ -147,8 +155,11 @@ impl Hand {
     }
 
     fn kill(&mut self, id: &RunId) {
-        if self.running.remove(id).is_some() {
+        if let Some(order) = self.running.remove(id) {
             self.terminating.remove(id);
+            if let Some(piece) = order.piece {
+                return self.piece_ends(id, piece, true);
+            }
             self.ended.push_back(Event::RunEnded(id.clone(), Box::new(ran(Ending::Killed))));
         }
     }
@@ -157,7 +168,10 @@ impl Hand {
     pub(crate) fn end_one(&mut self, random: &mut Random) {
         let ids: Vec<RunId> = self.running.keys().cloned().collect();
         let Some(id) = random.pick(&ids) else { return };
-        self.running.remove(id);
+        let Some(order) = self.running.remove(id) else { return };
+        if let Some(piece) = order.piece.clone() {
+            return self.element_ends(id, order, piece, random);
+        }
         let terminated = self.terminating.remove(id);
         let endings = [
             Ending::Exited(0),
@@ -168,6 +182,26 @@ impl Hand {
         ];
         let ending = if terminated { Ending::Killed } else { random.pick(&endings).expect("five").clone() };
         self.ended.push_back(Event::RunEnded(id.clone(), Box::new(ran(ending))));
+    }
+
+    /// One element of a piece ends, and the next one begins, or the piece is over.
+    fn element_ends(&mut self, id: &RunId, order: Order, piece: PieceOrder, random: &mut Random) {
+        let progress = self.pieces.entry(id.clone()).or_insert_with(|| Progress::new(piece.clone()));
+        let terminated = self.terminating.remove(id);
+        let good = random.percent(70);
+        let endings = [Ending::Exited(3), Ending::Signalled(15), Ending::TimedOut, Ending::Rejected(Rejection::Empty)];
+        let ending = if good { Ending::Exited(0) } else { random.pick(&endings).expect("four").clone() };
+        let ending = if terminated { Ending::Killed } else { ending };
+        progress.take(&ran(ending), &order.task, &self.settings.retry);
+        if progress.next().is_none() || random.percent(10) {
+            return self.piece_ends(id, piece, terminated);
+        }
+        self.running.insert(id.clone(), order);
+    }
+
+    fn piece_ends(&mut self, id: &RunId, piece: PieceOrder, killed: bool) {
+        let progress = self.pieces.remove(id).unwrap_or_else(|| Progress::new(piece));
+        self.ended.push_back(Event::PieceEnded(id.clone(), Box::new(PieceRan { progress, dead: None, killed })));
     }
 
     fn request(&mut self, request: Request) {
@@ -253,6 +287,10 @@ impl Hand {
             Request::Order(Effect::ReadAssignment(q, task)) => {
                 let found = zookeeper.get(&path::assignment(&me, &task)).map_or(Reading::Absent, Reading::Found);
                 Event::AssignmentRead(q, task, found)
+            }
+            Request::Order(Effect::ReadArray(q, task, array)) => {
+                let found = zookeeper.get(&path::array(&array)).map_or(Reading::Absent, Reading::Found);
+                Event::ArrayRead(q, task, found)
             }
             Request::Order(Effect::ReadRecord(q, task, path)) => {
                 let found = zookeeper.get(&path).map_or(Reading::Absent, Reading::Found);

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether_core::Time;
-use bellwether_core::master::{Aged, Effect, Event, Fact, Ground, Master, Reading, Settings};
+use bellwether_core::master::{Aged, ArrayFound, Effect, Event, Fact, Ground, Master, Reading, Settings};
 use bellwether_core::protocol::{Change, Multi, Outcome, Refusal, TaskName, Why, WorkerId, path};
 
 use crate::link::{Fate, Link, State, fate, fence};
@@ -198,6 +198,21 @@ impl Ruler {
             Request::Order(Effect::ReadGroup(q, group)) => {
                 let found = read(zookeeper, path::group(&group));
                 Event::GroupRead(q, group, found)
+            }
+            Request::Order(Effect::ListArrays(q)) => Event::ArraysListed(q, tasks(zookeeper.children(path::ARRAYS).unwrap_or_default())),
+            Request::Order(Effect::ReadArray(q, array)) => {
+                let found = ArrayFound {
+                    node: read(zookeeper, path::array(&array)),
+                    todo: read(zookeeper, path::array_todo(&array)),
+                    children: zookeeper.children(&path::array(&array)).unwrap_or_default(),
+                    lines: Vec::new(),
+                    needed: zookeeper.get(&path::status(&array)).is_some(),
+                };
+                Event::ArrayRead(q, array, Box::new(found))
+            }
+            Request::Order(Effect::ReadPiece(q, array, piece)) => {
+                let found = read(zookeeper, path::array_record(&array, &piece));
+                Event::PieceRead(q, array, piece, found)
             }
             Request::Order(Effect::ReadStatus(q, task)) => {
                 let found = read(zookeeper, path::status(&task));

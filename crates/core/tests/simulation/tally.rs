@@ -30,6 +30,10 @@ pub(crate) struct Tally {
     pub(crate) withdrawn: usize,
     pub(crate) unregistered: usize,
     pub(crate) surprised: usize,
+    pub(crate) pieces: usize,
+    pub(crate) elements: usize,
+    pub(crate) convicted: usize,
+    pub(crate) arrays: usize,
 }
 
 impl Tally {
@@ -40,6 +44,12 @@ impl Tally {
             master::Fact::Ended { outcome: TaskOutcome::Cancelled, .. } => self.cancelled += 1,
             master::Fact::Ended { outcome: TaskOutcome::Rejected, .. } => self.rejected += 1,
             master::Fact::Ended { outcome: TaskOutcome::Dead, .. } => self.dead += 1,
+            master::Fact::PieceGiven { .. } => self.pieces += 1,
+            master::Fact::ElementsEnded(ended) => {
+                self.elements += ended.ended() as usize;
+                self.convicted += ended.dead as usize;
+            }
+            master::Fact::ArrayEnded { .. } => self.arrays += 1,
             master::Fact::Swept(results) => self.swept += *results as usize,
             master::Fact::Recalled { .. } => self.recalled += 1,
             master::Fact::Halted(true) => self.halted += 1,
@@ -98,6 +108,10 @@ impl Tally {
         self.withdrawn += other.withdrawn;
         self.unregistered += other.unregistered;
         self.surprised += other.surprised;
+        self.pieces += other.pieces;
+        self.elements += other.elements;
+        self.convicted += other.convicted;
+        self.arrays += other.arrays;
     }
 
     /// Whether everything happened that is to be survived.
@@ -123,6 +137,10 @@ impl Tally {
             self.sessions_lost,
             self.withdrawn,
             self.unregistered,
+            self.pieces,
+            self.elements,
+            self.convicted,
+            self.arrays,
         ];
         counted.iter().all(|count| *count > 0)
     }

@@ -195,7 +195,7 @@ impl ZooKeeper {
                 node.data.clone_from(data);
                 node.stat.version += 1;
                 (node.stat.mzxid, node.stat.mtime_ms) = (zxid, now);
-                Ok(Some(Committed::Set { path: path.clone(), version: node.stat.version }))
+                Ok(Some(Committed::Set { path: path.clone(), version: node.stat.version, data: Some(data.clone()) }))
             }
             Op::Delete { path, version } => {
                 self.at(path, *version)?;

@@ -11,11 +11,13 @@ use bellwether_common::watch::Watch;
 use bellwether_common::{clock, zk_runtime};
 use bellwether_core::agent::Event;
 use bellwether_core::master::Reading;
+use bellwether_core::protocol::array::{Lines, PieceOrder};
 use bellwether_core::protocol::{Multi, Node, TaskName, WorkerId, path};
 use bellwether_core::view::Question;
 use tracing::{debug, warn};
 
 use super::{AgentActor, Live, RETRY_AFTER};
+use crate::executor::LinesRead;
 use crate::observe;
 
 /// An answer from a session.
@@ -129,6 +131,12 @@ impl AgentActor {
         self.post(context, async move { one(reading(answer.await).map(|found| Event::RecordRead(question, task, found))) });
     }
 
+    pub(super) fn read_array(&self, question: Question, task: TaskName, array: &TaskName, context: &Context<Self>) {
+        let Some(live) = &self.live else { return };
+        let answer = live.store.get(&path::array(array));
+        self.post(context, async move { one(reading(answer.await).map(|found| Event::ArrayRead(question, task, found))) });
+    }
+
     pub(super) fn read_requests(&self, question: Question, context: &Context<Self>) {
         let (Some(live), Some(me)) = (&self.live, self.agent.me()) else { return };
         let asked = requests_read(&live.store, me, question);
@@ -190,6 +198,25 @@ impl Live {
     fn new_pen(&mut self) {
         self.pen = Pen::plain(self.store.clone());
     }
+}
+
+/// The lines of a piece's elements, from the chunks in which they are; `None` for one that is not there.
+pub(super) fn read_lines(store: Store, piece: PieceOrder, lines: Lines) -> LinesRead {
+    Box::pin(async move {
+        let mut read = Vec::new();
+        let mut chunk: Option<(u32, Vec<String>)> = None;
+        for element in piece.span().elements() {
+            let Some(from) = lines.chunk_of(element) else { return None };
+            if chunk.as_ref().is_none_or(|(known, _)| *known != from) {
+                let node = reading(store.get(&path::array_lines_chunk(&piece.array, from)).await).ok()?;
+                let data = if let Reading::Found(node) = node { Lines::decode_chunk(&node.data) } else { None };
+                chunk = Some((from, data.unwrap_or_default()));
+            }
+            let index = usize::try_from(element - from).ok()?;
+            read.push(chunk.as_ref().and_then(|(_, lines)| lines.get(index)).cloned());
+        }
+        Some(read)
+    })
 }
 
 /// What people ask of this worker, and what the master asks of this incarnation.

@@ -3,6 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
+use bellwether_core::agent::PieceRan;
 pub use bellwether_core::lifecycle::{Ending, RunId};
 use bellwether_core::protocol::WorkerId;
 use bellwether_core::protocol::trace::TraceParent;
@@ -54,6 +55,17 @@ pub struct TypedCall {
     pub epoch: Option<i32>,
     /// The trace that it belongs to.
     pub trace: Option<TraceParent>,
+    /// If it is called for an element of an array: which one.
+    pub element: Option<Element>,
+}
+
+/// An element of an array.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Element {
+    /// Its number.
+    pub number: u32,
+    /// Its line, if the elements have lines.
+    pub line: Option<String>,
 }
 
 /// A process was started for a run. What needs no process, and a run that cannot be started, end without this.
@@ -112,6 +124,8 @@ pub enum Report {
     Started(RunStarted),
     /// A run is over: the last word about it.
     Ended(Box<RunEnded>),
+    /// A piece of an array is over.
+    PieceEnded(RunId, Box<PieceRan>),
 }
 
 impl actix::Message for Report {

@@ -172,8 +172,8 @@ fn advance(phase: &mut Phase, to: Phase) -> bool {
 }
 
 fn request(run: &Run, call: TypedCall, phase: &watch::Sender<Phase>, desk: Arc<RunDesk>, deadline: Option<Instant>) -> TaskRequest {
-    let TypedCall { kind, input, worker, epoch, trace } = call;
-    let facts = Facts { task: run.id.task.clone(), kind, attempt: run.attempt, worker, epoch, trace, deadline };
+    let TypedCall { kind, input, worker, epoch, trace, element } = call;
+    let facts = Facts { task: run.id.task.clone(), kind, attempt: run.attempt, worker, epoch, trace, element, deadline };
     TaskRequest { context: TaskContext::new(facts, phase.subscribe(), desk), input }
 }
 

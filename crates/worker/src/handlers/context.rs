@@ -9,6 +9,8 @@ use bellwether_core::protocol::trace::TraceParent;
 use bellwether_core::protocol::{TaskName, WorkerId};
 use tokio::sync::watch;
 
+use crate::executor::Element;
+
 /// How far the stopping of an attempt is.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) enum Phase {
@@ -37,6 +39,7 @@ pub(crate) struct Facts {
     pub(crate) worker: WorkerId,
     pub(crate) epoch: Option<i32>,
     pub(crate) trace: Option<TraceParent>,
+    pub(crate) element: Option<Element>,
     pub(crate) deadline: Option<Instant>,
 }
 
@@ -87,6 +90,18 @@ impl TaskContext {
     #[must_use]
     pub fn attempt(&self) -> u32 {
         self.facts.attempt
+    }
+
+    /// If the task is an element of an array: its number. Then [`task`](Self::task) is `<array>.<element>`.
+    #[must_use]
+    pub fn element(&self) -> Option<u32> {
+        self.facts.element.as_ref().map(|element| element.number)
+    }
+
+    /// If the task is an element of an array whose elements have lines: its line.
+    #[must_use]
+    pub fn line(&self) -> Option<&str> {
+        self.facts.element.as_ref()?.line.as_deref()
     }
 
     /// The worker that runs it.

@@ -7,24 +7,25 @@ use serde::{Deserialize, Serialize};
 use super::Span;
 use crate::protocol::{PROTOCOL_VERSION, TaskName};
 
-/// What a piece is called below its array: `<from>-<to>.<attempt>`. Its assignment is called `<array>.<from>-<to>.<attempt>`.
+/// What a piece is called below its array: `<from>-<to>.<number>`. Its assignment is called `<array>.<from>-<to>.<number>`. No two
+/// pieces of an array are called the same, whatever becomes of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PieceName {
     /// Its elements.
     pub span: Span,
-    /// The ordinal of the attempt that is made of them, from 1.
-    pub attempt: u32,
+    /// Which of the pieces that were given out of the array, from 1.
+    pub number: u32,
 }
 
 impl PieceName {
     /// Reads a name; `None` if it is not the one that [`Display`](fmt::Display) gives.
     #[must_use]
     pub fn parse(name: &str) -> Option<Self> {
-        let (span, attempt) = name.split_once('.')?;
+        let (span, number) = name.split_once('.')?;
         let (from, to) = span.split_once('-')?;
-        let [from, to, attempt] = [from, to, attempt].map(number);
-        let piece = Self { span: Span { from: from?, to: to? }, attempt: attempt? };
-        (!piece.span.is_empty() && piece.attempt > 0).then_some(piece)
+        let [from, to, number] = [from, to, number].map(decimal);
+        let piece = Self { span: Span { from: from?, to: to? }, number: number? };
+        (!piece.span.is_empty() && piece.number > 0).then_some(piece)
     }
 
     /// What its assignment is called.
@@ -35,14 +36,14 @@ impl PieceName {
 }
 
 /// Only as it is written by us: no sign, no leading zero.
-fn number(digits: &str) -> Option<u32> {
+fn decimal(digits: &str) -> Option<u32> {
     let canonical = digits == "0" || !digits.starts_with(['0', '+']);
     digits.parse().ok().filter(|_| canonical)
 }
 
 impl fmt::Display for PieceName {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}-{}.{}", self.span.from, self.span.to, self.attempt)
+        write!(f, "{}-{}.{}", self.span.from, self.span.to, self.number)
     }
 }
 
@@ -59,6 +60,8 @@ pub struct PieceOrder {
     pub from: u32,
     /// The last element.
     pub to: u32,
+    /// Which piece of its array it is.
+    pub number: u32,
     /// How many attempts of these elements failed before.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub failures: u32,
@@ -89,7 +92,13 @@ impl PieceOrder {
     /// What it is called below its array.
     #[must_use]
     pub fn name(&self) -> PieceName {
-        PieceName { span: self.span(), attempt: self.failures.saturating_add(self.losses).saturating_add(1) }
+        PieceName { span: self.span(), number: self.number }
+    }
+
+    /// The ordinal of the attempt that is made of its elements, from 1.
+    #[must_use]
+    pub fn attempt(&self) -> u32 {
+        self.failures.saturating_add(self.losses).saturating_add(1)
     }
 
     /// As it is written to ZooKeeper.
@@ -114,7 +123,7 @@ mod tests {
 
     #[test]
     fn an_order_reads_back_under_its_own_name_alone_and_is_no_task() {
-        let order = PieceOrder { array: TaskName::listed("a"), czxid: 7, from: 5, to: 9, failures: 1, losses: 1 };
+        let order = PieceOrder { array: TaskName::listed("a"), czxid: 7, from: 5, to: 9, number: 3, failures: 1, losses: 1 };
         let name = order.name().assignment(&order.array);
         assert_eq!(name.as_str(), "a.5-9.3");
         let data = order.encode();

@@ -1,4 +1,4 @@
-//! What became of a piece: `/bellwether/arrays/<array>/<from>-<to>.<attempt>`, created by its worker in the transaction that deletes the
+//! What became of a piece: `/bellwether/arrays/<array>/<from>-<to>.<number>`, created by its worker in the transaction that deletes the
 //! assignment. The master takes it into the array's results and deletes it.
 
 use std::fmt;
@@ -146,6 +146,12 @@ pub struct PieceRecord {
     pub rest: Option<Span>,
     /// Which attempt of its elements it was, from 1.
     pub attempt: u32,
+    /// How many attempts of them failed before.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub failures: u32,
+    /// How many were lost with their worker before.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub losses: u32,
     /// Who ran it.
     pub worker: WorkerId,
     /// Under which term it was assigned, if that is known.
@@ -163,6 +169,10 @@ pub struct PieceRecord {
     /// What is kept of some of them.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub details: Vec<ElementDetails>,
+}
+
+fn is_none(number: &u32) -> bool {
+    *number == 0
 }
 
 fn is_zero(number: &u64) -> bool {
@@ -271,6 +281,8 @@ mod tests {
             delay_ms: 0,
             rest: None,
             attempt: 1,
+            failures: 0,
+            losses: 0,
             worker: WorkerId::listed("w"),
             epoch: None,
             started: Timestamp::UNIX_EPOCH,

@@ -48,6 +48,19 @@ impl Tally {
         [self.failed, self.timed_out, self.rejected, self.dead].into_iter().fold(0, u32::saturating_add)
     }
 
+    /// What was counted since then.
+    #[must_use]
+    pub fn since(&self, before: &Self) -> Self {
+        Self {
+            succeeded: self.succeeded.saturating_sub(before.succeeded),
+            failed: self.failed.saturating_sub(before.failed),
+            timed_out: self.timed_out.saturating_sub(before.timed_out),
+            rejected: self.rejected.saturating_sub(before.rejected),
+            cancelled: self.cancelled.saturating_sub(before.cancelled),
+            dead: self.dead.saturating_sub(before.dead),
+        }
+    }
+
     /// Counts elements that ended in this way.
     pub fn add(&mut self, end: ElementEnd, count: u32) {
         let place = match end {

@@ -56,6 +56,9 @@ pub struct ArrayTodo {
     pub bellwether: u32,
     /// What is not given out, in the order of its turn.
     pub waiting: Vec<Waiting>,
+    /// How many pieces were given out.
+    #[serde(default)]
+    pub given: u32,
     /// What has ended.
     pub summary: ArraySummary,
     /// Why nothing more is given out, once that is so.
@@ -77,7 +80,7 @@ impl ArrayTodo {
     /// Of an array of which nothing was given out.
     #[must_use]
     pub fn new(span: Span) -> Self {
-        Self { bellwether: PROTOCOL_VERSION, waiting: vec![Waiting::new(span)], summary: ArraySummary::new(span), stopped: None }
+        Self { bellwether: PROTOCOL_VERSION, waiting: vec![Waiting::new(span)], given: 0, summary: ArraySummary::new(span), stopped: None }
     }
 
     /// Reads it; `None` if it is none of ours, or newer.
@@ -149,7 +152,7 @@ mod tests {
         let mut todo = ArrayTodo::new(Span { from: 0, to: 99 });
         todo.put_back(Waiting { failures: 1, due_ms: 5_000, ..Waiting::new(Span::one(7)) });
         let text = String::from_utf8(todo.encode()).expect("text");
-        assert!(text.starts_with(r#"{"bellwether":1,"waiting":[[0,99],[7,7,1,0,5000]],"summary":{"count":100,"#), "{text}");
+        assert!(text.starts_with(r#"{"bellwether":1,"waiting":[[0,99],[7,7,1,0,5000]],"given":0,"summary":{"count":100,"#), "{text}");
         assert_eq!(ArrayTodo::decode(text.as_bytes()), Some(todo));
         assert_eq!(ArrayTodo::decode(b"Idle"), None);
     }

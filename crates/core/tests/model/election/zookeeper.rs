@@ -134,7 +134,7 @@ impl ZooKeeper {
                 found.version += 1;
                 found.data = data.as_slice().into();
                 applied.sets.push((at, found.version, 0));
-                changes.push(Committed::Set { path, version: found.version });
+                changes.push(Committed::Set { path, version: found.version, data: None });
                 Ok(())
             }
             Op::Delete { version, .. } => {

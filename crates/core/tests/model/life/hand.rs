@@ -205,6 +205,7 @@ impl Hand {
             | Effect::Resync(_)
             | Effect::ReadRequests(_)
             | Effect::ReadAssignment(..)
+            | Effect::ReadArray(..)
             | Effect::ReadRecord(..)
             | Effect::MendLayout) => self.request(question, events),
         }
@@ -286,6 +287,10 @@ impl Hand {
                 }
                 Event::AssignmentRead(q, task, found.map_or(Reading::Absent, Reading::Found))
             }
+            Effect::ReadArray(q, task, array) => {
+                let found = zookeeper.get(&path::array(&array)).map_or(Reading::Absent, Reading::Found);
+                Event::ArrayRead(q, task, found)
+            }
             Effect::ReadRecord(q, task, path) => {
                 let found = zookeeper.get(&path).map_or(Reading::Absent, Reading::Found);
                 Event::RecordRead(q, task, found)
@@ -331,9 +336,11 @@ pub(crate) fn multi_of(request: &Effect) -> Option<&Multi> {
 
 fn number_of_effect(effect: &mut Effect, rename: Rename<'_>) {
     match effect {
-        Effect::Resync(q) | Effect::ReadRequests(q) | Effect::ReadAssignment(q, _) | Effect::ReadRecord(q, ..) => {
-            rename(Numbered::Question, q)
-        }
+        Effect::Resync(q)
+        | Effect::ReadRequests(q)
+        | Effect::ReadAssignment(q, _)
+        | Effect::ReadArray(q, ..)
+        | Effect::ReadRecord(q, ..) => rename(Numbered::Question, q),
         Effect::Write(id, _) if *id != u64::MAX => rename(Numbered::Write, id),
         Effect::Prove(nonce) => rename(Numbered::Proof, nonce),
         _ => {}
@@ -342,9 +349,11 @@ fn number_of_effect(effect: &mut Effect, rename: Rename<'_>) {
 
 fn number_of_event(event: &mut Event, rename: Rename<'_>) {
     match event {
-        Event::BoxListed(q, _) | Event::RequestsRead { question: q, .. } | Event::AssignmentRead(q, ..) | Event::RecordRead(q, ..) => {
-            rename(Numbered::Question, q)
-        }
+        Event::BoxListed(q, _)
+        | Event::RequestsRead { question: q, .. }
+        | Event::AssignmentRead(q, ..)
+        | Event::ArrayRead(q, ..)
+        | Event::RecordRead(q, ..) => rename(Numbered::Question, q),
         Event::WriteEnded(id, _) if *id != u64::MAX => rename(Numbered::Write, id),
         Event::ProofEnded { nonce, .. } => rename(Numbered::Proof, nonce),
         _ => {}

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use bellwether_core::Time;
 use bellwether_core::election::fence;
-use bellwether_core::master::{Aged, Effect, Event, Ground, Master, Reading, Settings};
+use bellwether_core::master::{Aged, ArrayFound, Effect, Event, Ground, Master, Reading, Settings};
 use bellwether_core::numbering::{Numbered, Rename};
 use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, WorkerId, path};
 
@@ -77,6 +77,8 @@ impl Ruler {
             // Time stands still: whatever rests may wake at any time.
             Effect::Arm(_) => self.ticking = true,
             Effect::ListGroups(_) if !self.has_groups => {}
+            // There are none.
+            Effect::ListArrays(_) => {}
             Effect::MendLayout if variant == Variant::LayoutLeft => {}
             Effect::Write(id, _) if !self.link.up || !self.link.pen_open => {
                 self.link.answers.push_back(Event::WriteEnded(id, Outcome::Refused(Refusal::Whole(Why::NotSent))));
@@ -207,6 +209,21 @@ impl Ruler {
                 let found = variant.group_read(reading(&path::group(&group)));
                 Event::GroupRead(q, group, found)
             }
+            Effect::ListArrays(q) => Event::ArraysListed(q, tasks(&listed(path::ARRAYS))),
+            Effect::ReadArray(q, array) => {
+                let found = ArrayFound {
+                    node: reading(&path::array(&array)),
+                    todo: reading(&path::array_todo(&array)),
+                    children: listed(&path::array(&array)),
+                    lines: Vec::new(),
+                    needed: reading(&path::status(&array)) != Reading::Absent,
+                };
+                Event::ArrayRead(q, array, Box::new(found))
+            }
+            Effect::ReadPiece(q, array, piece) => {
+                let found = reading(&path::array_record(&array, &piece));
+                Event::PieceRead(q, array, piece, found)
+            }
             Effect::ReadStatus(q, task) => {
                 let found = variant.status_read(reading(&path::status(&task)));
                 Event::StatusRead(q, task, found)
@@ -274,6 +291,9 @@ fn number_of_effect(effect: &mut Effect, rename: Rename<'_>) {
         | Effect::ListResults(q)
         | Effect::ListCancels(q)
         | Effect::ListGroups(q)
+        | Effect::ListArrays(q)
+        | Effect::ReadArray(q, _)
+        | Effect::ReadPiece(q, ..)
         | Effect::ReadGroup(q, _)
         | Effect::ReadStatus(q, _)
         | Effect::ReadWorker(q, _)
@@ -298,6 +318,9 @@ fn number_of_event(event: &mut Event, rename: Rename<'_>) {
         | Event::ResultsListed(q, _)
         | Event::CancelsListed(q, _)
         | Event::GroupsListed(q, _)
+        | Event::ArraysListed(q, _)
+        | Event::ArrayRead(q, ..)
+        | Event::PieceRead(q, ..)
         | Event::GroupRead(q, ..)
         | Event::StatusRead(q, ..)
         | Event::WorkerRead(q, ..)

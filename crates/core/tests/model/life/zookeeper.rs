@@ -131,7 +131,7 @@ impl ZooKeeper {
         self.nodes.insert(path::EPOCH.into(), Znode { version, owner: 0, czxid: 0, data: [].into() });
         vec![
             Committed::Create { path: path::EPOCH.to_owned(), ephemeral: false, data: None },
-            Committed::Set { path: path::EPOCH.to_owned(), version },
+            Committed::Set { path: path::EPOCH.to_owned(), version, data: None },
         ]
     }
 
@@ -166,7 +166,7 @@ impl ZooKeeper {
                 node.version += 1;
                 node.data = data.as_slice().into();
                 applied.sets.push((at, node.version, 0));
-                Committed::Set { path: owned, version: node.version }
+                Committed::Set { path: owned, version: node.version, data: Some(data.clone()) }
             }
             Op::Delete { version, .. } => {
                 self.expect(path, *version)?;
