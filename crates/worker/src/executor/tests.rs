@@ -82,6 +82,7 @@ impl World {
         match self.next().await {
             Report::Started(started) => started,
             Report::Ended(ended) => panic!("ended without a start: {ended:?}"),
+            Report::PieceEnded(run, _) => panic!("nobody started a piece: {run:?}"),
         }
     }
 

@@ -48,6 +48,7 @@ fn request(kind: &str, input: Value) -> TaskRequest {
         attempt: 2,
         worker: WorkerId::listed("w-1"),
         epoch: Some(7),
+        element: None,
         trace: None,
         deadline: None,
     };
