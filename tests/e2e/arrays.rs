@@ -10,7 +10,7 @@ use crate::faults::{coordinator, worker};
 
 fn submit(cluster: &Cluster, name: &str, envelope: &Value) -> String {
     let _ = cluster.ruler();
-    cluster.tree().create(&format!("/tasks/{name}"), &envelope.to_string());
+    cluster.tree().create(&format!("/tasks/{name}"), envelope.to_string());
     name.to_owned()
 }
 
@@ -61,8 +61,8 @@ fn what_fails_is_tried_again_alone_and_said_in_the_end() {
     let (_coordinator, _worker) = (cluster.coordinator("c1"), cluster.worker("w1", 2));
     let lines = ["exit 0", "test -e tried || { touch tried; exit 3; }", "echo why >&2; exit 4", "true"];
     cluster.tree().create_all("/bellwether/arrays/lined/lines");
-    cluster.tree().create("/bellwether/arrays/lined/lines/0", &json!(lines[..3]).to_string());
-    cluster.tree().create("/bellwether/arrays/lined/lines/3", &json!(lines[3..]).to_string());
+    cluster.tree().create("/bellwether/arrays/lined/lines/0", json!(lines[..3]).to_string());
+    cluster.tree().create("/bellwether/arrays/lined/lines/3", json!(lines[3..]).to_string());
     let array = json!({"count": 4, "lines": {"chunks": [0, 3]}});
     let shell = "eval \"$BELLWETHER_LINE\"";
     let lined = submit(&cluster, "lined", &json!({"bellwether": 1, "shell": shell, "retries": 1, "backoff_ms": 10, "array": array}));

@@ -47,7 +47,7 @@ pub use bellwether_common::output::escape;
 pub use cgroup::{Cgroups, NoCgroups};
 pub(crate) use control::FAMILY;
 pub use control::Signalling;
-pub(crate) use piece::{LinesRead, StartPiece};
+pub(crate) use piece::{ElementRun, LinesRead, StartPiece};
 pub use policy::{Identity, Policy};
 pub use run::{Element, Ending, Program, Report, Run, RunEnded, RunId, RunStarted, Tail, TypedCall};
 

@@ -10,7 +10,7 @@ use bellwether_core::protocol::result::{OutputPlace, Stream};
 use jiff::Timestamp;
 use serde_json::Value;
 
-use crate::executor::{Element, Program, Report, Run, RunEnded, Tail, TypedCall};
+use crate::executor::{Element, ElementRun, Program, Report, Run, RunEnded, Tail, TypedCall};
 
 /// The kind that every worker knows: it does nothing, and succeeds.
 pub(crate) const NOOP: &str = "noop";
@@ -62,7 +62,7 @@ pub(crate) fn run_of_element(order: &Order, piece: &PieceOrder, element: u32, li
 }
 
 /// The same for whichever element it is.
-pub(crate) fn runs_of_elements(order: Order, piece: PieceOrder, timeout: Duration) -> Box<dyn Fn(u32, Option<&str>) -> Run + Send + Sync> {
+pub(crate) fn runs_of_elements(order: Order, piece: PieceOrder, timeout: Duration) -> ElementRun {
     Box::new(move |element, line| run_of_element(&order, &piece, element, line, timeout))
 }
 

@@ -382,7 +382,7 @@ impl Master {
     /// The item that makes an array of a task whose turn has come; `None` if it is none.
     pub(super) fn adoption(&self, entry: &Entry, data: &[u8], version: i32) -> Option<Item> {
         let task = payload::decode_waiting(data).ok()?;
-        let request = task.envelope.array.clone()?;
+        let request = task.envelope.array?;
         let todo = ArrayTodo::new(request.span()).encode();
         Some(Item::Adopt { entry: entry.clone(), version, payload: data.to_vec(), lines: request.lines.is_some(), todo })
     }

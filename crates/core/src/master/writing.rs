@@ -219,9 +219,10 @@ impl Master {
     /// There is an array of this name already, or its lines are not there: it cannot run.
     fn not_adopted(&mut self, item: Item, why: Why, now: Time) {
         let Item::Adopt { entry, version, .. } = item else { return };
-        let words = match why {
-            Why::NodeExists => "array: there is one of this name already, or it left something behind; submit it under another name",
-            _ => "array: its lines are not there; create them before it is submitted",
+        let words = if why == Why::NodeExists {
+            "array: there is one of this name already, or it left something behind; submit it under another name"
+        } else {
+            "array: its lines are not there; create them before it is submitted"
         };
         let recorded = lifecycle::rejection(&entry.task, &Rejection::BadEnvelope(words.to_owned()), now.wall);
         let (from, outcome) = (entry.lane.into(), TaskOutcome::Rejected);

@@ -1,7 +1,7 @@
 //! Arrays: one task of many elements, which are given out, run and recorded in pieces. What its submission says, and where it lies.
 //!
 //! An array is submitted as a task whose envelope says so ([`ArrayRequest`]). The master moves it to `/bellwether/arrays/<array>` and keeps
-//! beside it what is not given out ([`todo`]); a piece is an assignment like others, with a payload of its own ([`piece`]); a worker
+//! beside it what is not given out ([`mod@todo`]); a piece is an assignment like others, with a payload of its own ([`piece`]); a worker
 //! records what became of one ([`record`]), and the master takes that into the array's results; what clients are told in the end is a
 //! [`summary`]. Nothing here decides; [`crate::master`] and [`crate::agent`] do.
 

@@ -1,7 +1,7 @@
 //! The znode protocol: everything that crosses a process boundary, and nothing that decides.
 //!
 //! Paths ([`path`]), names ([`name`]), payloads ([`payload`]), results ([`result`]), the records of services ([`record`]), schedules ([`schedule`]), signatures
-//! ([`signature`]), arrays ([`array`]), the layout ([`layout`]), changes seen through watches ([`change`]), admission
+//! ([`signature`]), arrays ([`mod@array`]), the layout ([`layout`]), changes seen through watches ([`change`]), admission
 //! ([`admission`]), transactions ([`multi`]), trace context ([`trace`]), who may take part ([`version`]), and who may do what where
 //! ([`acl`]).
 

@@ -155,24 +155,8 @@ impl Ruler {
             Request::Order(Effect::ListTasks(q)) => Event::TasksListed(q, tasks(zookeeper.children(path::TASKS).unwrap_or_default())),
             Request::Order(Effect::ListCancels(q)) => Event::CancelsListed(q, tasks(zookeeper.children(path::CANCEL).unwrap_or_default())),
             Request::Order(Effect::ListHeld(q)) => Event::HeldListed(q, tasks(zookeeper.children(path::HELD).unwrap_or_default())),
-            Request::Order(Effect::ReadGround(q)) => {
-                let czxid = |path: &str| zookeeper.get(path).map(|node| node.stat.czxid);
-                let swept = zookeeper.get(path::SWEPT).and_then(|node| std::str::from_utf8(&node.data).ok()?.parse().ok());
-                let elected_ms = zookeeper.get(path::EPOCH).map(|node| node.stat.mtime_ms);
-                let (tasks_czxid, status_czxid) = (czxid(path::TASKS), czxid(path::STATUS));
-                let requests = zookeeper.children(path::WORKER_REQUESTS).unwrap_or_default();
-                let paused = zookeeper.get(path::PAUSED).is_some();
-                Event::GroundRead(q, Ground { elected_ms, tasks_czxid, status_czxid, swept, paused, requests, ..Ground::default() })
-            }
-            Request::Order(Effect::ListResults(q)) => {
-                let parents = [path::STATUS, path::RESULTS];
-                let below = |parent: &str| {
-                    zookeeper.children(parent).unwrap_or_default().into_iter().map(|name| format!("{parent}/{name}")).collect::<Vec<_>>()
-                };
-                let paths = parents.into_iter().flat_map(below);
-                let aged = paths.filter_map(|path| zookeeper.get(&path).map(|node| Aged { path, czxid: node.stat.czxid }));
-                Event::ResultsListed(q, aged.collect())
-            }
+            Request::Order(Effect::ReadGround(q)) => Event::GroundRead(q, ground(zookeeper)),
+            Request::Order(Effect::ListResults(q)) => Event::ResultsListed(q, results(zookeeper)),
             Request::Order(Effect::LookFor(q, tasks)) => {
                 let places = [path::task, path::held, path::status];
                 let there = |task: &TaskName| places.iter().any(|place| zookeeper.get(&place(task)).is_some());
@@ -306,4 +290,21 @@ impl Ruler {
             | Change::Foreign(_) => false,
         }
     }
+}
+
+fn ground(zookeeper: &ZooKeeper) -> Ground {
+    let czxid = |path: &str| zookeeper.get(path).map(|node| node.stat.czxid);
+    let swept = zookeeper.get(path::SWEPT).and_then(|node| std::str::from_utf8(&node.data).ok()?.parse().ok());
+    let elected_ms = zookeeper.get(path::EPOCH).map(|node| node.stat.mtime_ms);
+    let requests = zookeeper.children(path::WORKER_REQUESTS).unwrap_or_default();
+    let paused = zookeeper.get(path::PAUSED).is_some();
+    Ground { elected_ms, tasks_czxid: czxid(path::TASKS), status_czxid: czxid(path::STATUS), swept, paused, requests, ..Ground::default() }
+}
+
+fn results(zookeeper: &ZooKeeper) -> Vec<Aged> {
+    let below = |parent: &str| -> Vec<String> {
+        zookeeper.children(parent).unwrap_or_default().into_iter().map(|name| format!("{parent}/{name}")).collect()
+    };
+    let paths = [path::STATUS, path::RESULTS].into_iter().flat_map(below);
+    paths.filter_map(|path| zookeeper.get(&path).map(|node| Aged { path, czxid: node.stat.czxid })).collect()
 }

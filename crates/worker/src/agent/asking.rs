@@ -206,7 +206,7 @@ pub(super) fn read_lines(store: Store, piece: PieceOrder, lines: Lines) -> Lines
         let mut read = Vec::new();
         let mut chunk: Option<(u32, Vec<String>)> = None;
         for element in piece.span().elements() {
-            let Some(from) = lines.chunk_of(element) else { return None };
+            let from = lines.chunk_of(element)?;
             if chunk.as_ref().is_none_or(|(known, _)| *known != from) {
                 let node = reading(store.get(&path::array_lines_chunk(&piece.array, from)).await).ok()?;
                 let data = if let Reading::Found(node) = node { Lines::decode_chunk(&node.data) } else { None };

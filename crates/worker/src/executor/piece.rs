@@ -22,6 +22,9 @@ use crate::order;
 /// The lines of a piece's elements, in order; `None`: they could not be read, and somebody else may try.
 pub(crate) type LinesRead = BoxFuture<'static, Option<Vec<Option<String>>>>;
 
+/// How an element is run, by its number and its line.
+pub(crate) type ElementRun = Box<dyn Fn(u32, Option<&str>) -> Run + Send + Sync>;
+
 /// Start a piece.
 pub(crate) struct StartPiece {
     /// Which assignment.
@@ -31,7 +34,7 @@ pub(crate) struct StartPiece {
     /// What each of them runs.
     pub(crate) task: Task,
     /// The run of an element.
-    pub(crate) run: Box<dyn Fn(u32, Option<&str>) -> Run + Send + Sync>,
+    pub(crate) run: ElementRun,
     /// If they have lines.
     pub(crate) lines: Option<LinesRead>,
     /// What holds for tasks that do not say when they are tried again.
@@ -69,7 +72,7 @@ struct Elements {
     id: RunId,
     piece: PieceOrder,
     task: Task,
-    make: Box<dyn Fn(u32, Option<&str>) -> Run + Send + Sync>,
+    make: ElementRun,
     retry: RetryDefaults,
     http: String,
     refused: Option<Rejection>,
