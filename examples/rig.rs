@@ -1,6 +1,7 @@
 //! Handlers that misbehave, and a client that counts: what the end-to-end tests of the library run. Nothing to learn from here.
 //!
-//! `rig worker|shell CONNECT NAME SLOTS SESSION_MS`, `rig client CONNECT COUNT`, `rig noop CONNECT COUNT BATCH`
+//! `rig worker|shell CONNECT NAME SLOTS SESSION_MS`, `rig client CONNECT COUNT`, `rig noop CONNECT COUNT BATCH`,
+//! `rig array CONNECT COUNT`
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
@@ -102,7 +103,8 @@ async fn do_as_told() -> Outcome {
         }
         ["client", connect, count] => count_to(connect, count.parse()?).await,
         ["noop", connect, count, batch] => nothing(connect, count.parse()?, batch.parse()?).await,
-        _ => Err("usage: rig worker|shell CONNECT NAME SLOTS SESSION_MS | rig client CONNECT COUNT | rig noop CONNECT COUNT BATCH".into()),
+        ["array", connect, count] => array_of(connect, count.parse()?).await,
+        _ => Err("usage: rig worker|shell CONNECT NAME SLOTS SESSION_MS | rig client|array CONNECT COUNT | rig noop CONNECT COUNT BATCH".into()),
     }
 }
 
@@ -172,4 +174,33 @@ fn processors() -> f64 {
     let fields = stat.rsplit(')').next().unwrap_or_default().split_whitespace();
     // In hundredths, on every Linux.
     fields.skip(11).take(2).filter_map(|ticks| ticks.parse::<f64>().ok()).sum::<f64>() / 100.0
+}
+
+/// Submits so many tasks as one array, and two that fail; waits for their end, and prints the sum of what came back under its own number.
+async fn array_of(connect: &str, count: u64) -> Outcome {
+    let client = Client::connect(connect).await?;
+    let array = client.array((0..count).map(Double)).each(|task| task.retries(1)).submit().await?;
+    println!("submitted {}", array.count());
+    let mut done = 0;
+    while done < array.count() {
+        let now = array.progress().await?.done();
+        assert!(now >= done, "{now} after {done}");
+        done = now;
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    let summary = array.wait().await?;
+    let (mut outputs, mut sum) = (Box::pin(array.outputs()), 0);
+    while let Some((index, output)) = outputs.try_next().await? {
+        sum += output.ok().filter(|output| *output == u64::from(index) * 2).unwrap_or_default();
+    }
+    println!("sum {sum} of {}", summary.tally.succeeded);
+    let bad = ["error", "fatal"].map(|how| Fail { until: 9, how: how.to_owned() });
+    let bad = client.array(bad).submit().await?;
+    println!("failed {}", bad.wait().await?.tally.failed);
+    let mut outputs = Box::pin(bad.outputs());
+    while let Some((index, output)) = outputs.try_next().await? {
+        println!("{index}: {}", output.err().and_then(|element| element.reason).unwrap_or_default());
+    }
+    client.close().await;
+    Ok(())
 }

@@ -3,6 +3,8 @@
 //! Every test runs the real binary through [`bellwether_tests::Cluster::cli`], and looks at its exit code, at what it printed on
 //! stdout, and at what it said on stderr.
 
+mod arrays;
+mod arrays_run;
 mod audit;
 mod bad_input;
 mod bench;

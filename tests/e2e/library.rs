@@ -220,6 +220,18 @@ fn typed_tasks_are_submitted_as_a_stream_and_awaited_across_a_failover() {
     assert!(said.contains("sum 359400\n") && said.contains("heard resumed"), "{said}");
 }
 
+#[test]
+fn typed_tasks_are_one_array_and_their_outputs_come_back_with_their_numbers() {
+    let world = World::new();
+    let _rig = world.rig("rig", 4);
+    let client = world.cluster.example("rig", &["array", &world.cluster.connect_string(), "500"]);
+    assert_eq!(client.exit_code(SOON), 0, "{}", client.log());
+    let said = client.log();
+    for line in ["submitted 500", "sum 249500 of 500", "failed 2", "0: the disk is on fire", "1: there is no such image"] {
+        assert!(said.lines().any(|said| said == line), "{line}: {said}");
+    }
+}
+
 /// Runs an example as its reader would; what it printed.
 fn run(world: &World, example: &str) -> Vec<String> {
     let process = world.cluster.example(example, &[]);

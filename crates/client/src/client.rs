@@ -24,6 +24,7 @@ use crate::supervisor::{self, Family, Leave};
 use crate::task::TaskView;
 use crate::waiting::{Expect, Waiter};
 
+mod arrays;
 mod judging;
 mod mending;
 mod rehearsing;

@@ -2,6 +2,7 @@
 
 mod acl;
 mod arguments;
+mod array;
 mod audit;
 mod bench;
 mod cancel;
@@ -47,13 +48,13 @@ mod zk_exporter;
 
 use std::time::Duration;
 
-use arguments::{Arguments, Command};
+use arguments::{Arguments, Command, ResultArgs, SubmitArgs};
 use clap::Parser;
 use context::Context;
 use failure::Failure;
 use interrupts::Interrupts;
 use printer::Printer;
-use selector::{Scope, SelectorArgs};
+use selector::Scope;
 
 /// How long the end may wait for ZooKeeper to close the session.
 const CLOSE_WITHIN: Duration = Duration::from_secs(3);
@@ -130,28 +131,43 @@ async fn until_ended_or_left(ctx: &Context, command: Command) -> Result<u8, Fail
 }
 
 /// One after the other; the first that has not ended ends the command.
-async fn result_of_each(ctx: &Context, which: &SelectorArgs) -> Result<u8, Failure> {
-    for task in selector::resolve(ctx, which, Scope::Ended).await? {
-        result::run(ctx, &task).await?;
+async fn result_of_each(ctx: &Context, asked: &ResultArgs) -> Result<u8, Failure> {
+    for task in selector::resolve(ctx, &asked.select, Scope::Ended).await? {
+        match asked.failed {
+            true => result::failed(ctx, &task).await?,
+            false => result::run(ctx, &task).await?,
+        };
     }
     Ok(0)
 }
 
+/// A task, a group, an array or a schedule; or what would be submitted.
+async fn submitted(ctx: &Context, submit: SubmitArgs) -> Result<u8, Failure> {
+    submit.check()?;
+    let waiting = submit.waiting();
+    let SubmitArgs { task, group, elements, rhythm, dry_run, .. } = submit;
+    let at = task.at;
+    match (group.file.is_some(), elements.is_given(), rhythm.is_given(), dry_run) {
+        (true, _, _, true) => dry_run::group(ctx, group::read(ctx, group, elements.max_fails).await?).await,
+        (true, _, _, false) => group::submit(ctx, group, elements.max_fails, task, waiting).await,
+        (false, true, _, true) => dry_run::array(ctx, array::read(ctx, elements, task).await?, at).await,
+        (false, true, _, false) => array::submit(ctx, elements, task, waiting).await,
+        (false, false, true, dry_run) => schedule::make(ctx, submit::new(ctx, task).await?, rhythm, dry_run).await,
+        (false, false, false, true) => dry_run::task(ctx, submit::new(ctx, task).await?, at).await,
+        (false, false, false, false) => submit::run(ctx, task, waiting).await,
+    }
+}
+
 async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
     match command {
-        Command::Submit(submit) => {
-            submit.rhythm.check()?;
-            submit.group.check()?;
-            let (waiting, dry_run, at) = (submit.waiting(), submit.dry_run, submit.task.at);
-            match submit.rhythm.is_given() {
-                _ if submit.group.file.is_some() && dry_run => dry_run::group(ctx, group::read(ctx, submit.group).await?).await,
-                _ if submit.group.file.is_some() => group::submit(ctx, submit.group, submit.task, waiting).await,
-                true => schedule::make(ctx, submit::new(ctx, submit.task).await?, submit.rhythm, dry_run).await,
-                false if dry_run => dry_run::task(ctx, submit::new(ctx, submit.task).await?, at).await,
-                false => submit::run(ctx, submit.task, waiting).await,
+        Command::Submit(submit) => submitted(ctx, submit).await,
+        Command::Run(run) => {
+            run.elements.check(false)?;
+            match run.elements.is_given() {
+                true => array::run(ctx, run.elements, run.task).await,
+                false => run::run(ctx, run.task).await,
             }
         }
-        Command::Run(run) => run::run(ctx, run.task).await,
         Command::Wait(wait) => {
             let selector::Meant { ids, tasks } = selector::meant(ctx, &wait.select, Scope::Awaited).await?;
             wait::run(ctx, &tasks, &ids, wait::Waiting { any: wait.any, progress: wait.progress }).await
@@ -159,7 +175,7 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Status { task: Some(task) } => group::status(ctx, &selector::resolve_id(ctx, &task).await?).await,
         Command::Status { task: None } => status::cluster(ctx).await,
         Command::List(filter) => list::run(ctx, filter).await,
-        Command::Result(which) => result_of_each(ctx, &which).await,
+        Command::Result(asked) => result_of_each(ctx, &asked).await,
         Command::Logs(options) => logs::run(ctx, &options).await,
         Command::Worker { command } => worker::run(ctx, command).await,
         Command::Master { command } => master::run(ctx, command).await,

@@ -77,6 +77,9 @@ pub enum Error {
     /// Only what has ended can be forgotten, or run again.
     #[error("task {0} has not ended")]
     NotEnded(TaskName),
+    /// Only the whole array can be cancelled, forgotten, or run again.
+    #[error("{0} is an element of an array: that is done to the array as a whole")]
+    ElementAlone(TaskName),
     /// There is no such schedule.
     #[error("there is no schedule {0}")]
     NoSuchSchedule(ScheduleName),

@@ -70,7 +70,8 @@ pub(crate) fn explain(view: &TaskView, overview: &Overview, around: &Surrounding
     let contest = Contest::of(view, overview, around);
     unended(view, overview, around, &mut reasons);
     let mut workers = Vec::new();
-    if matches!(view.state, TaskState::Pending | TaskState::Held) {
+    let elements_wait = view.array.as_ref().is_some_and(|array| array.waiting > 0);
+    if elements_wait || matches!(view.state, TaskState::Pending | TaskState::Held) {
         waits_its_turn(&contest, &mut reasons);
         let chances = contest.chances();
         waits_for_a_worker(view, overview, &chances, &mut reasons);
@@ -84,7 +85,11 @@ fn unended(view: &TaskView, overview: &Overview, around: &Surroundings, reasons:
     if let Some(obstacle) = &around.obstacle {
         because("obstructed", format!("it cannot be moved: {obstacle}"), Some("with zkCli.sh: deleteall of what is below it".to_owned()));
     }
-    if view.state == TaskState::Assigned {
+    if let Some(array) = view.array.as_deref().filter(|_| view.state == TaskState::Assigned) {
+        let of = array.summary.count;
+        let text = format!("of its {of} elements {} are with workers, {} wait, {} have ended", array.running, array.waiting, array.done());
+        because("given-out", text, Some(format!("see who runs which with: bellwether status {}", view.task)));
+    } else if view.state == TaskState::Assigned {
         let whose = view.worker.as_ref().map_or("nobody", WorkerId::as_str);
         let registered = overview.workers.iter().any(|worker| Some(&worker.worker) == view.worker.as_ref());
         match registered {

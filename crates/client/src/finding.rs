@@ -5,14 +5,15 @@ use bellwether_common::store::{ReadError, Store};
 use bellwether_core::protocol::{Node, TaskName, WorkerId, path};
 use jiff::Timestamp;
 
+use crate::array_view;
 use crate::reading;
 use crate::task::{TaskState, TaskView};
 
-/// Whether a task is anywhere: pending, held, assigned or ended. Once: it may move while it is looked for.
+/// Whether a task is anywhere: pending, held, given out as an array, assigned or ended. Once: it may move while it is looked for.
 pub(crate) async fn exists(store: &Store, task: &TaskName) -> Result<bool, ReadError> {
     let synced = store.sync();
     // Sent before any answer is awaited; ZooKeeper answers in the order of the requests.
-    let likely = [path::task(task), path::status(task), path::held(task)].map(|place| store.stat(&place));
+    let likely = [path::task(task), path::held(task), path::array_todo(task), path::status(task)].map(|place| store.stat(&place));
     synced.await?;
     for place in likely {
         if place.await?.is_some() {
@@ -39,6 +40,9 @@ pub(crate) async fn find(store: &Store, task: &TaskName) -> Result<Option<TaskVi
             }
             return Ok(Some(view));
         }
+        if let Some(element) = array_view::element(store, task).await? {
+            return Ok(Some(element));
+        }
     }
     Ok(None)
 }
@@ -47,6 +51,7 @@ async fn look(store: &Store, task: &TaskName) -> Result<Option<TaskView>, ReadEr
     let synced = store.sync();
     let places = [(TaskState::Pending, path::task(task)), (TaskState::Held, path::held(task))];
     let places = places.map(|(state, place)| (state, store.get(&place)));
+    let array = (store.get(&path::array(task)), store.get(&path::array_todo(task)));
     let (status, boxes) = (store.get(&path::status(task)), store.children(path::ASSIGN));
     synced.await?;
     if let Some(node) = status.await? {
@@ -56,6 +61,11 @@ async fn look(store: &Store, task: &TaskName) -> Result<Option<TaskView>, ReadEr
         if let Some(node) = place.await? {
             return Ok(Some(TaskView::living(task.clone(), state, None, &node.data, created(&node))));
         }
+    }
+    if let (Some(node), Some(todo)) = (array.0.await?, array.1.await?)
+        && let Some(view) = array_view::living(task, &node, &todo)
+    {
+        return Ok(Some(view));
     }
     let workers: Vec<WorkerId> = boxes.await?.unwrap_or_default().iter().map(|worker| WorkerId::listed(worker)).collect();
     let assignments = workers.iter().map(|worker| path::assignment(worker, task)).collect();

@@ -12,8 +12,11 @@ pub(crate) async fn forget(store: &Store, task: &TaskName) -> Result<Result<(), 
     let (status, details) = (path::status(task), path::plain_result(task));
     let (status_there, details_there) = (store.stat(&status), store.stat(&details));
     let Some(stat) = status_there.await? else {
-        let lives = finding::find(store, task).await?.is_some_and(|view| !view.state.is_final());
-        return Ok(Err(if lives { Error::NotEnded(task.clone()) } else { Error::NoSuchTask(task.clone()) }));
+        return Ok(Err(match finding::find(store, task).await? {
+            Some(view) if view.array_of.is_some() => Error::ElementAlone(task.clone()),
+            Some(view) if !view.state.is_final() => Error::NotEnded(task.clone()),
+            Some(_) | None => Error::NoSuchTask(task.clone()),
+        }));
     };
     // A worker of the book may have left one below.
     let below = if stat.children > 0 { Multi::new().delete(path::status_below_status(task), None) } else { Multi::new() };

@@ -10,8 +10,10 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::array_view;
 use crate::finding::created;
 use crate::reading;
+use crate::task::{TaskState, TaskView};
 
 /// The steps of a task, the first one first. Its JSON is what `bellwether history` prints.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
@@ -29,7 +31,7 @@ pub struct Step {
     pub at: Option<Timestamp>,
     /// ZooKeeper's number of the transaction, in hex, if its node is there still.
     pub zxid: Option<String>,
-    /// `submitted`, `attempt`, `held`, `pending`, `assigned`, `cancel-asked`, `dead-letter` or `ended`.
+    /// `submitted`, `attempt`, `held`, `pending`, `given-out` (an array), `assigned`, `cancel-asked`, `dead-letter` or `ended`.
     pub what: &'static str,
     /// Which attempt it is about.
     pub attempt: Option<u32>,
@@ -99,6 +101,7 @@ pub(crate) async fn of_task(store: &Store, task: &TaskName) -> Result<Option<Vec
     let places = [("pending", path::task(task)), ("held", path::held(task))].map(|(what, place)| (what, store.get(&place)));
     let (status, mark, letter) = (store.get(&path::status(task)), store.get(&path::cancel(task)), store.get(&path::dead(task)));
     let boxes = store.children(path::ASSIGN);
+    let (array, todo) = (store.get(&path::array(task)), store.stat(&path::array_todo(task)));
     synced.await?;
     let mut found = Found::default();
     for (what, place) in places {
@@ -120,6 +123,10 @@ pub(crate) async fn of_task(store: &Store, task: &TaskName) -> Result<Option<Vec
             found.living("assigned", Some(worker), &node);
         }
     }
+    // Its node has the number of the transaction that took it from where it was submitted, or wrote its first lines.
+    if let (Some(node), Some(_)) = (array.await?, todo.await?) {
+        found.living("given-out", None, &node);
+    }
     if let Some(node) = status.await? {
         let result = reading::of_status(store, task, &node).await?;
         let step = Step {
@@ -133,7 +140,30 @@ pub(crate) async fn of_task(store: &Store, task: &TaskName) -> Result<Option<Vec
         found.attempts.clone_from(&result.attempts);
         found.submitter = result.submitter;
     }
+    if found.nodes.is_empty()
+        && let Some(view) = array_view::element(store, task).await?
+    {
+        return Ok(Some(of_element(&view)));
+    }
     Ok((!found.nodes.is_empty()).then(|| found.steps(task)))
+}
+
+/// What is kept of an element of an array: where it is, or how it ended.
+fn of_element(view: &TaskView) -> Vec<Step> {
+    let submitted = Step { at: Some(view.since).filter(|_| view.result.is_none()), why: view.submitter.clone(), ..Step::new("submitted") };
+    let ended = view.result.as_ref().map(|result| Step {
+        at: Some(result.ended),
+        epoch: result.epoch,
+        why: Some(result.why()),
+        ..Step::new("ended")
+    });
+    let now = match view.state {
+        TaskState::Held => "held",
+        TaskState::Assigned => "assigned",
+        _ => "pending",
+    };
+    let last = ended.unwrap_or_else(|| Step::new(now));
+    vec![submitted, Step { attempt: Some(view.attempt), worker: view.worker.clone(), ..last }]
 }
 
 /// Who ruled when, the first term first. Its JSON is what `bellwether master history` prints.

@@ -4,11 +4,13 @@ use std::collections::{BTreeMap, HashSet};
 
 use bellwether_common::reader;
 use bellwether_common::store::{ReadError, Store};
+use bellwether_core::protocol::array::piece_of;
 use bellwether_core::protocol::result::{Status, decode_status};
 use bellwether_core::protocol::{Node, TaskName, WorkerId, path};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::array_view;
 use crate::finding::created;
 use crate::reading;
 use crate::task::{TaskState, TaskView};
@@ -30,7 +32,7 @@ pub struct Filter {
     pub limit: Option<usize>,
 }
 
-/// Tasks, in this order: assigned, pending and held ones by name, then ended ones, the last name first.
+/// Tasks, in this order: arrays that have not ended, assigned, pending and held ones by name, then ended ones, the last name first.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, JsonSchema)]
 pub struct Listing {
     /// Those that passed the filter, up to the limit.
@@ -78,11 +80,14 @@ impl Filter {
 pub(crate) async fn list(store: &Store, filter: &Filter) -> Result<Listing, ReadError> {
     store.sync().await?;
     let places = places(store, filter).await?;
+    let mut arrays = arrays(store, filter).await?;
     let letters = letters(store, filter).await?;
     let limit = filter.limit.unwrap_or(usize::MAX);
     let mut tasks: Vec<TaskView> = Vec::new();
     let mut living: HashSet<TaskName> = HashSet::new();
     let size = if filter.limit.is_some() { PAGE } else { LARGE_PAGE };
+    living.extend(arrays.iter().map(|view| view.task.clone()));
+    tasks.append(&mut arrays);
     let (unended, ended) = places.split_at(places.iter().position(|place| place.state.is_none()).unwrap_or(places.len()));
     for page in unended.chunks(size).chain(ended.chunks(size)) {
         let unwanted = |place: &Place, node: &Node| {
@@ -111,6 +116,28 @@ pub(crate) async fn list(store: &Store, filter: &Filter) -> Result<Listing, Read
     Ok(Listing { tasks, more })
 }
 
+/// The arrays that have not ended, by name: as many nodes are read as there are arrays.
+async fn arrays(store: &Store, filter: &Filter) -> Result<Vec<TaskView>, ReadError> {
+    let unended = TaskState::ALL.into_iter().any(|state| !state.is_final() && filter.wants(state));
+    if !unended {
+        return Ok(Vec::new());
+    }
+    let mut names = sorted(store.children(path::ARRAYS).await?);
+    names.retain(|name| filter.has(name));
+    // What has ended has no such node any more, and what is being submitted has none yet.
+    let todos = reader::read_nodes(store, names.iter().map(path::array_todo).collect()).await;
+    let mut living = Vec::new();
+    for (name, (_, todo)) in names.into_iter().zip(todos) {
+        living.extend(todo?.map(|todo| (name, todo)));
+    }
+    let nodes = reader::read_nodes(store, living.iter().map(|(name, _)| path::array(name)).collect()).await;
+    let mut views = Vec::new();
+    for ((name, todo), (_, node)) in living.into_iter().zip(nodes) {
+        views.extend(node?.and_then(|node| array_view::living(&name, &node, &todo)).filter(|view| filter.passes(view)));
+    }
+    Ok(views)
+}
+
 async fn places(store: &Store, filter: &Filter) -> Result<Vec<Place>, ReadError> {
     let mut places = Vec::new();
     if filter.wants(TaskState::Assigned) {
@@ -119,7 +146,8 @@ async fn places(store: &Store, filter: &Filter) -> Result<Vec<Place>, ReadError>
         let paths = boxes.iter().map(|worker| path::assign_box(&WorkerId::listed(worker))).collect();
         for (worker, (_, tasks)) in boxes.iter().zip(reader::list_many(store, paths).await) {
             let worker = WorkerId::listed(worker);
-            for task in sorted(tasks?) {
+            // Pieces belong to the rows of their arrays.
+            for task in sorted(tasks?).into_iter().filter(|task| piece_of(task).is_none()) {
                 let path = path::assignment(&worker, &task);
                 places.push(Place { state: Some(TaskState::Assigned), task, worker: Some(worker.clone()), path });
             }

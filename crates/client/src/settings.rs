@@ -19,6 +19,8 @@ pub struct ClientSettings {
     pub submit_window: usize,
     /// Longest payload that is submitted, in bytes.
     pub payload_max: usize,
+    /// Most bytes of lines of one array.
+    pub lines_max: usize,
     /// Who submits and cancels; `user@host` unless told otherwise.
     pub submitter: String,
     /// Signs what is submitted, for workers that ask for it; nothing if `None`.
@@ -41,6 +43,7 @@ impl ClientSettings {
             request_timeout,
             submit_window: settings.client.submit_window as usize,
             payload_max: settings.task.payload_max.as_usize().min(PAYLOAD_BYTES_MAX),
+            lines_max: settings.client.lines_max.as_usize(),
             submitter: submitter(),
             signer: Signer::of(&settings.client),
         }

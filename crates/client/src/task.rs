@@ -13,6 +13,7 @@ use bellwether_core::protocol::{TaskName, WorkerId};
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::array_view::ArrayProgress;
 use crate::error::SubmitError;
 use crate::names;
 
@@ -278,6 +279,12 @@ pub struct TaskView {
     /// The group that it is an element of.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub group: Option<TaskName>,
+    /// Of an array: how far it is.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub array: Option<Box<ArrayProgress>>,
+    /// Of an element: the array that it is one of.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub array_of: Option<TaskName>,
     /// The key under which it was submitted.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub key: Option<String>,
@@ -337,6 +344,8 @@ impl TaskView {
             after: if state == TaskState::Held && envelope.waits_for_others() { envelope.after } else { Vec::new() },
             retry_of: envelope.retry_of,
             group: envelope.group,
+            array: envelope.array.as_ref().map(|array| Box::new(ArrayProgress::new(array.span()))),
+            array_of: None,
             key: envelope.key,
             dead_letter: false,
             cancelling: false,
@@ -371,6 +380,8 @@ impl TaskView {
             after: Vec::new(),
             retry_of: None,
             group: result.group.clone(),
+            array: result.array.clone().map(|summary| Box::new(ArrayProgress::ended(summary))),
+            array_of: None,
             key: result.key.clone(),
             dead_letter: false,
             cancelling: false,

@@ -64,6 +64,11 @@ impl Client {
         TypedTask { client: self.clone(), new: NewTask::typed(T::KIND, input), wrong, is: PhantomData }
     }
 
+    /// One that is for the handler of `T`, whatever it is given.
+    pub(crate) fn typed<T: Task>(&self, new: NewTask) -> TypedTask<T> {
+        TypedTask { client: self.clone(), new, wrong: None, is: PhantomData }
+    }
+
     /// A handle to a task that was submitted before, say by a process that is gone.
     #[must_use]
     pub fn handle<T: Task>(&self, task: TaskName) -> Handle<T> {

@@ -56,6 +56,11 @@ pub(crate) fn run_of_element(order: &Order, piece: &PieceOrder, element: u32, li
         ours("LINE", line.to_owned());
     }
     if let Program::Typed(call) = &mut run.program {
+        // A kind that is given the same for all elements, and that is nothing, is given the line of each.
+        let line_as_input = line.filter(|_| call.input.is_null()).and_then(|line| serde_json::from_str(line).ok());
+        if let Some(input) = line_as_input {
+            call.input = input;
+        }
         call.element = Some(Element { number: element, line: line.map(str::to_owned) });
     }
     run

@@ -4,6 +4,7 @@ use bellwether_core::protocol::TaskName;
 use bellwether_core::protocol::admission::Label;
 
 use super::Client;
+use crate::array_view;
 use crate::error::Error;
 use crate::explaining::{self, Explanation, Surroundings};
 use crate::listing::Filter;
@@ -35,6 +36,8 @@ impl Client {
     pub(super) async fn look_around(&self, around: &mut Surroundings) -> Result<(), Error> {
         let assigned = self.list(Filter { states: vec![TaskState::Assigned], ..Filter::default() });
         around.assigned = assigned.await?.tasks;
+        let pieces = self.ask(|store| async move { array_view::taken(&store).await });
+        around.assigned.extend(pieces.await?);
         let states = vec![TaskState::Pending, TaskState::Held];
         let waiting = self.list(Filter { states, limit: Some(LOOKED_AT), ..Filter::default() });
         around.waiting = waiting.await?.tasks;

@@ -128,10 +128,14 @@ impl Client {
     /// Wants a task cancelled. The wish is durable: whoever rules fulfils it, and the task's result says so.
     ///
     /// # Errors
-    /// [`Error::NoSuchTask`], [`Error::Denied`], or why there is no answer.
+    /// [`Error::NoSuchTask`], [`Error::ElementAlone`], [`Error::Denied`], or why there is no answer.
     pub async fn cancel(&self, task: &TaskName, reason: Option<&str>) -> Result<Cancel, Error> {
-        if let Some(result) = self.status(task).await?.result {
+        let view = self.status(task).await?;
+        if let Some(result) = view.result {
             return Ok(Cancel::Ended(result));
+        }
+        if view.array_of.is_some() {
+            return Err(Error::ElementAlone(task.clone()));
         }
         let mark = CancelMark { reason, by: &self.inner.settings.submitter };
         let mark = Multi::new().create(path::cancel(task), bellwether_core::protocol::record::encode(&mark));

@@ -153,7 +153,12 @@ impl Client {
         Ok(())
     }
 
-    async fn submit_all(&self, guard: Guard, group: Option<GroupStep>, tasks: Vec<Submittal>) -> Result<Vec<TaskName>, SubmitError> {
+    pub(super) async fn submit_all(
+        &self,
+        guard: Guard,
+        group: Option<GroupStep>,
+        tasks: Vec<Submittal>,
+    ) -> Result<Vec<TaskName>, SubmitError> {
         if tasks.is_empty() {
             return Ok(Vec::new());
         }
@@ -208,7 +213,11 @@ impl Client {
             Err(SubmitError::Unread(Error::NoSuchLetter(_))) => {}
             retried => return retried,
         }
-        let result = self.result(task).await?.ok_or_else(|| Error::NotEnded(task.clone()))?;
+        let view = self.status(task).await?;
+        if view.array_of.is_some() {
+            return Err(Error::ElementAlone(task.clone()).into());
+        }
+        let result = view.result.ok_or_else(|| Error::NotEnded(task.clone()))?;
         let payload = result.request_again().ok_or_else(|| Error::NotKept(task.clone()))?;
         let again = self.new_name();
         let payload = self.sealed(&again, payload)?;

@@ -44,9 +44,9 @@ pub(crate) use self::logs::LogsArgs;
 pub(crate) use self::looking::{Described, DoctorArgs, EventsArgs, ManArgs, SchemaArgs};
 pub(crate) use self::master::MasterCommand;
 pub(crate) use self::schedule::{RhythmArgs, ScheduleCommand, SchedulesArgs};
-pub(crate) use self::submit::{GroupArgs, RunArgs, SubmitArgs};
+pub(crate) use self::submit::{ElementArgs, GroupArgs, RunArgs, SubmitArgs};
 pub(crate) use self::task::TaskArgs;
-pub(crate) use self::wait::WaitArgs;
+pub(crate) use self::wait::{ResultArgs, WaitArgs};
 pub(crate) use self::worker::{DrainArgs, WorkerCommand};
 
 /// Submits commands to a Bellwether cluster and waits for them
@@ -86,7 +86,7 @@ pub(crate) enum Command {
     #[command(after_long_help = examples::LIST)]
     List(ListArgs),
     /// Show how tasks ended, with the end of their output
-    Result(SelectorArgs),
+    Result(ResultArgs),
     /// Show what a task wrote, the whole of it
     #[command(after_long_help = examples::LOGS)]
     Logs(LogsArgs),

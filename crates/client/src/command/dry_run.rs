@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bellwether_client::{Client, Explanation, Foresight, NewGroup, NewTask, Rehearsed, ScheduleName, SubmitError};
+use bellwether_client::{Client, Explanation, Foresight, NewArray, NewGroup, NewTask, Rehearsed, ScheduleName, SubmitError};
 use bellwether_common::config::Output;
 use bellwether_core::protocol::schedule::ScheduleRecord;
 use jiff::Timestamp;
@@ -40,6 +40,9 @@ pub(super) struct Form {
     /// A group of so many tasks.
     #[serde(skip_serializing_if = "Option::is_none")]
     group: Option<usize>,
+    /// An array of so many elements.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    array: Option<u32>,
     /// A schedule of this name.
     #[serde(skip_serializing_if = "Option::is_none")]
     schedule: Option<ScheduleName>,
@@ -65,6 +68,17 @@ pub(crate) async fn task(ctx: &Context, mut task: NewTask, at: Option<Timestamp>
     }
     let tasks = client.rehearse(&[client.new_name()], vec![task])?;
     show(ctx, client, Form::default(), tasks).await
+}
+
+/// An array.
+pub(crate) async fn array(ctx: &Context, mut array: NewArray, at: Option<Timestamp>) -> Result<u8, Failure> {
+    let client = ctx.started_client()?;
+    if let Some(at) = at {
+        array.task = array.task.delay(submit::until(at, bellwether_common::clock::wall())?);
+    }
+    let form = Form { array: Some(array.span().len()), ..Form::default() };
+    let task = client.rehearse_array(&client.new_name(), array)?;
+    show(ctx, client, form, vec![task]).await
 }
 
 /// The tasks of a file.
@@ -119,6 +133,8 @@ fn print(ctx: &Context, form: &Form, tasks: &[Rehearsed], foresight: Option<&For
     match (form, tasks) {
         (Form { schedule: Some(name), .. }, _) => row("would make", format!("schedule {name}")),
         (Form { group: Some(size), .. }, _) => row("would submit", format!("a group of {size} tasks")),
+        (Form { array: Some(1), .. }, _) => row("would submit", "an array of 1 element".to_owned()),
+        (Form { array: Some(count), .. }, _) => row("would submit", format!("an array of {count} elements")),
         (_, _) => row("would submit", "a task".to_owned()),
     }
     if let ([task], None) = (tasks, form.group) {

@@ -117,6 +117,10 @@ impl From<Error> for Failure {
                 let hint = format!("cancel it first with: bellwether cancel {task}");
                 Self::error("not-ended", message).hint(hint)
             }
+            Error::ElementAlone(ref element) => {
+                let array = element.group().map(|(array, _)| array.to_string()).unwrap_or_default();
+                Self::usage(message).hint(format!("name the array: {array}"))
+            }
             Error::NoSuchSchedule(_) => Self::error("no-such-schedule", message).hint("see what there is with: bellwether schedule list"),
             Error::ScheduleExists(ref name) => Self { code: USAGE, ..Self::error("schedule-exists", message) }
                 .hint(format!("see it with: bellwether schedule show {name}; choose another --name, or delete that one first")),

@@ -11,6 +11,7 @@ use schemars::JsonSchema;
 use serde::Serialize;
 
 use super::arguments::{GroupArgs, TaskArgs};
+use super::array;
 use super::context::{Context, Versioned};
 use super::failure::Failure;
 use super::table::{Table, ago};
@@ -36,9 +37,15 @@ pub(super) struct Shown<'a> {
 }
 
 /// `bellwether submit -f`: prints the id of the group, and with `wait` goes on as `bellwether wait`.
-pub(crate) async fn submit(ctx: &Context, arguments: GroupArgs, task: TaskArgs, wait: Option<Waiting>) -> Result<u8, Failure> {
+pub(crate) async fn submit(
+    ctx: &Context,
+    arguments: GroupArgs,
+    max_fails: Option<u32>,
+    task: TaskArgs,
+    wait: Option<Waiting>,
+) -> Result<u8, Failure> {
     let TaskArgs { name, wait_admission, .. } = task;
-    let new = NewGroup { name, ..read(ctx, arguments).await? };
+    let new = NewGroup { name, ..read(ctx, arguments, max_fails).await? };
     let size = new.tasks.len();
     let client = ctx.client().await?;
     if wait.is_some() {
@@ -70,8 +77,8 @@ pub(crate) async fn submit(ctx: &Context, arguments: GroupArgs, task: TaskArgs, 
 }
 
 /// The group that a file describes.
-pub(crate) async fn read(ctx: &Context, arguments: GroupArgs) -> Result<NewGroup, Failure> {
-    let GroupArgs { file, max_fails, partial } = arguments;
+pub(crate) async fn read(ctx: &Context, arguments: GroupArgs, max_fails: Option<u32>) -> Result<NewGroup, Failure> {
+    let GroupArgs { file, partial } = arguments;
     let Some(file) = file else { return Err(Failure::usage("there is no file")) };
     let payload_max = ctx.settings.task.payload_max.as_usize();
     // Somebody may be typing it, and must be able to interrupt that.
@@ -83,10 +90,18 @@ pub(crate) async fn read(ctx: &Context, arguments: GroupArgs) -> Result<NewGroup
     Ok(NewGroup { tasks, max_fails, name: None })
 }
 
-/// `bellwether status ID`: a group, or a task.
+/// `bellwether status ID`: a group, an array, or a task.
 pub(crate) async fn status(ctx: &Context, id: &TaskName) -> Result<u8, Failure> {
     let client = ctx.client().await?;
-    let Some(group) = client.group(id).await? else { return status::task(ctx, id).await };
+    let Some(group) = client.group(id).await? else {
+        return match client.array_of(id).await? {
+            Some(array) => {
+                array::show(ctx, &array);
+                Ok(0)
+            }
+            None => status::task(ctx, id).await,
+        };
+    };
     let progress = client.progress_of(&group).await?;
     match ctx.printer.output {
         Output::Json => ctx.printer.json(&Versioned::new(Shown { group: &group, progress })),

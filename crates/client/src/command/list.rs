@@ -95,6 +95,10 @@ fn print(ctx: &Context, tasks: &[TaskView]) {
             None if wide => or_dash(view.command.as_ref()),
             None => view.name.clone().or_else(|| view.command.clone()).unwrap_or_else(|| "-".to_owned()),
         };
+        let what = match &view.array {
+            Some(array) if view.result.is_none() => format!("{}: {what}", super::array::in_short(array)),
+            Some(_) | None => what,
+        };
         let what = view.not_before.map_or(what.clone(), |at| format!("{}: {what}", ahead(at, now)));
         let mut cells = vec![view.task.to_string(), view.state.to_string(), or_dash(view.worker.as_ref()), ago(view.since, now)];
         if wide {

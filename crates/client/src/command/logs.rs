@@ -64,10 +64,20 @@ fn how_it_ended(result: &TaskResult) -> String {
 async fn show(ctx: &Context, task: &TaskName, options: &LogsArgs) -> Result<(), Failure> {
     let client = ctx.client().await?;
     let view = client.status(task).await?;
+    if let Some(array) = &view.array {
+        let failure = Failure::usage(format!("{task} is an array: each of its elements writes for itself"));
+        return Err(failure.hint(format!("name one: bellwether logs {}", task.element(array.summary.first))));
+    }
     let mut pursuit = pursuit(ctx, client, task, options);
     match (&view.result, options.attempt) {
+        // What the record of its piece does not hold of an element lies with its worker, if it wrote anything.
+        (Some(result), attempt) if view.array_of.is_some() && result.stdout.is_none() && result.output.is_some() => {
+            search(client, &mut pursuit, &view, attempt.unwrap_or(result.attempt)).await
+        }
         (Some(result), attempt) if attempt.is_none_or(|attempt| attempt == result.attempt) => {
-            if result.stdout.is_none() {
+            if result.stdout.is_none() && view.array_of.is_some() && result.worker.is_some() {
+                ctx.printer.note(&format!("{}: it wrote nothing", how_it_ended(result)));
+            } else if result.stdout.is_none() {
                 ctx.printer.note(&format!("{}: nothing was run to its end, so that there is no output", how_it_ended(result)));
             }
             pursuit.finish(result).await;

@@ -1,5 +1,6 @@
 //! `bellwether result`: how a task ended, with the end of its output.
 
+use bellwether_client::TaskState;
 use bellwether_common::config::Output;
 use bellwether_core::protocol::TaskName;
 use bellwether_core::protocol::result::TaskResult;
@@ -26,6 +27,16 @@ pub(crate) async fn run(ctx: &Context, task: &TaskName) -> Result<u8, Failure> {
     Ok(0)
 }
 
+/// What of it failed: of an array those elements, one by one; of a task by itself its result, if it failed.
+pub(crate) async fn failed(ctx: &Context, task: &TaskName) -> Result<u8, Failure> {
+    let view = ctx.client().await?.status(task).await?;
+    match (&view.array, view.state) {
+        (Some(_), _) => super::array::print_failed(ctx, task).await,
+        (None, TaskState::Succeeded) => Ok(0),
+        (None, _) => run(ctx, task).await,
+    }
+}
+
 fn print(ctx: &Context, result: &TaskResult) {
     let mut table = Table::new(&[], &ctx.printer);
     let mut row = |key: &str, value: String| table.row([key.to_owned(), value]);
@@ -38,6 +49,9 @@ fn print(ctx: &Context, result: &TaskResult) {
     row("submitter", or_dash(result.submitter.as_ref()));
     row("started", or_dash(result.started));
     row("ended", result.ended.to_string());
+    if let Some(summary) = &result.array {
+        super::array::summary_rows(summary, &mut row);
+    }
     if let Some(value) = &result.value {
         row("value", value.to_string());
     }

@@ -67,7 +67,7 @@ pub(crate) fn say_own_outcome(ctx: &Context, result: &TaskResult) {
 pub(crate) fn own_outcome(result: &TaskResult) -> Option<Failure> {
     let word = match result.outcome {
         TaskOutcome::Succeeded => return None,
-        TaskOutcome::Failed if was_started(result) => return None,
+        TaskOutcome::Failed if was_started(result) || result.array.is_some() => return None,
         TaskOutcome::Failed => "not-started",
         TaskOutcome::TimedOut => "timed-out",
         TaskOutcome::Cancelled => "cancelled",

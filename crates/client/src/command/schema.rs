@@ -2,8 +2,8 @@
 //! line of a file of tasks.
 
 use bellwether_client::{
-    AclApplied, AclReport, Explanation, Handover, Happening, Letter, Listing, OfficeHistory, Overview, ScheduleView, Step, TaskHistory,
-    TaskView, TermView, WorkerView,
+    AclApplied, AclReport, ArrayView, Element, Explanation, Handover, Happening, Letter, Listing, OfficeHistory, Overview, ScheduleView,
+    Step, TaskHistory, TaskView, TermView, WorkerView,
 };
 use bellwether_common::audit::Report;
 use bellwether_common::config::{Format, Settings};
@@ -18,7 +18,8 @@ use super::context::Versioned;
 use super::failure::Problem;
 use super::printer::Printer;
 use super::{
-    Failure, acl, bench, cancel, config, dead, dev, doctor, dry_run, forget, group, key, master, schedule, submit, tasks_file, wait, worker,
+    Failure, acl, array, bench, cancel, config, dead, dev, doctor, dry_run, forget, group, key, master, schedule, submit, tasks_file, wait,
+    worker,
 };
 
 /// One form of what a command prints.
@@ -42,6 +43,7 @@ const FORMS: &[(&str, &[Form])] = &[
         &[
             of::<submit::Submitted>,
             of::<group::Submitted>,
+            of::<array::Submitted>,
             of::<schedule::Schedules<ScheduleName>>,
             of::<wait::Waited>,
             bare::<TaskResult>,
@@ -50,9 +52,9 @@ const FORMS: &[(&str, &[Form])] = &[
     ),
     ("run", &[bare::<TaskResult>]),
     ("wait", &[of::<wait::Waited>, bare::<TaskResult>]),
-    ("status", &[of::<Overview>, of::<TaskView>, of::<group::Shown>]),
+    ("status", &[of::<Overview>, of::<TaskView>, of::<group::Shown>, of::<ArrayView>]),
     ("list", &[of::<Listing>, of::<TaskView>]),
-    ("result", &[bare::<TaskResult>]),
+    ("result", &[bare::<TaskResult>, of::<array::Elements>, of::<Element>]),
     ("worker list", &[of::<worker::Workers>, of::<WorkerView>]),
     ("worker info", &[of::<worker::Info>]),
     ("worker drain", &[of::<worker::Wanted>]),

@@ -91,6 +91,9 @@ fn print_task(ctx: &Context, view: &TaskView, progress: Option<TaskProgress>) {
     if !view.after.is_empty() {
         row("after", view.after.iter().map(TaskName::as_str).collect::<Vec<_>>().join(" "));
     }
+    if let Some(array) = &view.array_of {
+        row("array", array.to_string());
+    }
     if let Some(group) = &view.group {
         row("group", group.to_string());
     }

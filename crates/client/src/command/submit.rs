@@ -172,7 +172,7 @@ mod tests {
 
     fn typed(line: &[&str]) -> TaskArgs {
         let arguments = Arguments::try_parse_from(["bellwether", "run"].iter().chain(line)).expect("it parses");
-        let Typed::Run(RunArgs { task }) = arguments.command else { panic!("it is run") };
+        let Typed::Run(RunArgs { task, .. }) = arguments.command else { panic!("it is run") };
         task
     }
 

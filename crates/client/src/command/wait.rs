@@ -2,6 +2,9 @@
 
 mod hints;
 
+use std::convert::Infallible;
+use std::time::Duration;
+
 use bellwether_client::Awaited;
 use bellwether_common::config::Output;
 use bellwether_core::protocol::TaskName;
@@ -36,14 +39,36 @@ pub(crate) struct Waiting {
 
 /// Waits for `tasks`, which are what somebody knows as `ids`: tasks and groups.
 pub(crate) async fn run(ctx: &Context, tasks: &[TaskName], ids: &[TaskName], Waiting { any, progress }: Waiting) -> Result<u8, Failure> {
-    let bar = bar(tasks.len(), progress);
+    if let [first, ..] = tasks
+        && first.group().is_some()
+        && let Ok(view) = ctx.client().await?.status(first).await
+        && let Some(array) = view.array_of
+    {
+        let failure = Failure::usage(format!("{first} is an element of an array, which is waited for as a whole"));
+        return Err(failure.hint(format!("wait for it with: bellwether wait {array}, or see how far one is: bellwether status {first}")));
+    }
+    let array = match tasks {
+        [task] if progress => ctx.client().await?.array_of(task).await?,
+        _ => None,
+    };
+    let elements = array.and_then(|array| array.task.array).map(|progress| progress.summary.count);
+    let bar = bar(elements.map_or(tasks.len(), |count| count as usize), progress);
     ctx.going_on(ids);
     let alone = tasks.len() == 1;
     let ended = until_ended(ctx, tasks, any, |task, awaited| {
         bar.suspend(|| report(ctx, task, awaited, alone));
-        bar.inc(1);
+        match &elements {
+            None => bar.inc(1),
+            Some(count) => bar.set_position(u64::from(*count)),
+        }
     });
-    let ended = ended.await?;
+    let ended = match (tasks, elements) {
+        ([array], Some(_)) => tokio::select! {
+            ended = ended => ended?,
+            never = draw(ctx, array, &bar) => match never {},
+        },
+        (_, _) => ended.await?,
+    };
     bar.abandon();
     if ctx.printer.output == Output::Json {
         let results: Vec<&TaskResult> = ended.iter().filter_map(|(_, awaited)| result_of(awaited)).collect();
@@ -53,7 +78,9 @@ pub(crate) async fn run(ctx: &Context, tasks: &[TaskName], ids: &[TaskName], Wai
     match ended.as_slice() {
         [(_, Awaited::Ended(result))] => {
             super::run::say_own_outcome(ctx, result);
-            Ok(result.exit_code())
+            // As of any other several tasks: no exit code is that of all elements.
+            let code = result.array.as_ref().map(|_| u8::from(result.outcome != TaskOutcome::Succeeded));
+            Ok(code.unwrap_or_else(|| result.exit_code()))
         }
         [(task, Awaited::Nowhere)] => Err(bellwether_client::Error::NoSuchTask(task.clone()).into()),
         ended => {
@@ -64,12 +91,29 @@ pub(crate) async fn run(ctx: &Context, tasks: &[TaskName], ids: &[TaskName], Wai
     }
 }
 
+/// How often it is looked how far an array is: one request, whatever it has of elements.
+const LOOK: Duration = Duration::from_millis(500);
+
+/// Shows how far an array is, for as long as this is awaited. It never goes back.
+async fn draw(ctx: &Context, array: &TaskName, bar: &ProgressBar) -> Infallible {
+    loop {
+        tokio::time::sleep(LOOK).await;
+        let Ok(client) = ctx.client().await else { continue };
+        // Whoever waits for the end hears why there is no answer.
+        let Ok(Some(progress)) = client.status(array).await.map(|view| view.array) else { continue };
+        bar.set_position(bar.position().max(u64::from(progress.done())));
+        let failures = progress.summary.tally.failures();
+        let failed = if failures > 0 { format!(", {failures} failed") } else { String::new() };
+        bar.set_message(format!("{failed}, {} running", progress.running));
+    }
+}
+
 /// Draws nothing where nobody sees it.
 fn bar(tasks: usize, progress: bool) -> ProgressBar {
     if !progress {
         return ProgressBar::hidden();
     }
-    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} ended, {elapsed}").unwrap_or_else(|_| ProgressStyle::default_bar());
+    let style = ProgressStyle::with_template("{bar:30} {pos}/{len} ended{msg}, {elapsed}").unwrap_or_else(|_| ProgressStyle::default_bar());
     let bar = ProgressBar::with_draw_target(Some(tasks as u64), ProgressDrawTarget::stderr()).with_style(style);
     bar.tick();
     bar
@@ -147,7 +191,9 @@ fn report(ctx: &Context, task: &TaskName, awaited: &Awaited, alone: bool) {
         if !tail.is_empty() {
             ctx.printer.note(&format!("the end of its stderr:\n{tail}"));
         }
-        if !alone || own_outcome(result).is_none() {
+        if result.array.is_some() {
+            ctx.printer.note(&format!("see which elements failed, and why, with: bellwether result {task} --failed"));
+        } else if !alone || own_outcome(result).is_none() {
             ctx.printer.note(&format!("see more with: bellwether result {task}"));
         }
     }
@@ -157,8 +203,11 @@ fn report(ctx: &Context, task: &TaskName, awaited: &Awaited, alone: bool) {
 fn line(result: &TaskResult) -> String {
     let took = result.started.map(|started| {
         let ms = result.ended.as_millisecond().saturating_sub(started.as_millisecond());
-        short(std::time::Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
+        short(Duration::from_millis(u64::try_from(ms).unwrap_or(0)))
     });
+    if let Some(summary) = &result.array {
+        return printable(&format!("{}  {}  {}", result.task, result.outcome, super::array::outcomes(summary)));
+    }
     let worker = or_dash(result.worker.as_ref());
     let why = if result.outcome == TaskOutcome::Failed { format!("  {}", result.why()) } else { String::new() };
     printable(&format!("{}  {}{why}  {worker}  {}", result.task, result.outcome, or_dash(took)))

@@ -323,6 +323,8 @@ fn sizes(settings: &Settings, broken: &mut Broken) {
     demand(broken, total, "worker.output_total", format!("must not be less than worker.output_max, which is {whole}"));
     let results = settings.coordinator.status_bytes >= ByteSize::kib(1);
     demand(broken, results, "coordinator.status_bytes", "must be at least 1KiB");
+    let lines = (ByteSize::kib(1)..=ByteSize::mib(512)).contains(&settings.client.lines_max);
+    demand(broken, lines, "client.lines_max", "must be between 1KiB and 512MiB");
     let payload = (ByteSize::kib(1)..=ByteSize::kib(512)).contains(&settings.task.payload_max);
     demand(broken, payload, "task.payload_max", "must be between 1KiB and 512KiB, which leaves room in ZooKeeper's 1 MiB");
 }

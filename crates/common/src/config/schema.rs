@@ -389,6 +389,8 @@ pub struct Client {
     pub output: Format,
     /// Most submissions in flight at once.
     pub submit_window: u32,
+    /// Most bytes of lines of one array (`submit --each-line`).
+    pub lines_max: ByteSize,
     /// The file with the key that signs what is submitted; empty for none.
     pub sign_key: String,
     /// For how long a signature is good.
@@ -402,7 +404,14 @@ pub struct Client {
 
 impl Default for Client {
     fn default() -> Self {
-        Self { output: Format::Table, submit_window: 256, sign_key: String::new(), sign_for: Duration::from_secs(24 * 3600), key: None }
+        Self {
+            output: Format::Table,
+            submit_window: 256,
+            lines_max: ByteSize::mib(64),
+            sign_key: String::new(),
+            sign_for: Duration::from_secs(24 * 3600),
+            key: None,
+        }
     }
 }
 

@@ -12,10 +12,10 @@ use super::values::duration;
 #[derive(Debug, Args)]
 pub(crate) struct RhythmArgs {
     /// Submit it again and again, so much time apart, as 5m: makes a schedule of this name (--name) and prints it
-    #[arg(long, value_name = "DURATION", value_parser = period, conflicts_with_all = ["cron", "wait", "delay", "at", "after", "key"], allow_hyphen_values = true)]
+    #[arg(long, value_name = "DURATION", value_parser = period, conflicts_with_all = ["cron", "wait", "delay", "at", "after", "key", "count", "array", "each_line"], allow_hyphen_values = true)]
     pub(crate) every: Option<Duration>,
     /// Submit it by the calendar, as "0 3 * * *" (minute, hour, day, month, day of week) or @daily: makes a schedule
-    #[arg(long, value_name = "EXPRESSION", conflicts_with_all = ["wait", "delay", "at", "after", "key"])]
+    #[arg(long, value_name = "EXPRESSION", conflicts_with_all = ["wait", "delay", "at", "after", "key", "count", "array", "each_line"])]
     pub(crate) cron: Option<String>,
     /// The time zone by whose clocks the calendar goes, as Europe/Berlin; UTC if not said
     #[arg(long, value_name = "ZONE", requires = "cron")]

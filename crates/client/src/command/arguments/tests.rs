@@ -46,7 +46,7 @@ fn shlex(line: &str) -> Vec<String> {
 #[test]
 fn everything_after_the_command_belongs_to_it() {
     for line in [&["run", "--", "ls", "-z", "--wait"][..], &["run", "ls", "-z", "--wait"][..]] {
-        let Ok(Arguments { command: Command::Run(RunArgs { task }), global }) = parse(line) else { panic!("{line:?}") };
+        let Ok(Arguments { command: Command::Run(RunArgs { task, .. }), global }) = parse(line) else { panic!("{line:?}") };
         assert_eq!((task.command, global.zookeeper), (vec!["ls".into(), "-z".into(), "--wait".into()], None));
     }
 }
@@ -91,7 +91,7 @@ fn pairs_and_durations_are_checked() {
 #[test]
 fn times_of_retries_are_read() {
     let line = ["run", "--retries", "3", "--retry-backoff", "1s..1m", "--retry-on", "1,75", "--at", "2026-11-22T07:00:00+01:00", "true"];
-    let Ok(Arguments { command: Command::Run(RunArgs { task }), .. }) = parse(&line) else { panic!("it parses") };
+    let Ok(Arguments { command: Command::Run(RunArgs { task, .. }), .. }) = parse(&line) else { panic!("it parses") };
     assert_eq!((task.retries, task.retry_backoff), (Some(3), Some((Duration::from_secs(1), Duration::from_secs(60)))));
     assert_eq!((task.retry_on, task.at.map(|at| at.to_string())), (vec![1, 75], Some("2026-11-22T06:00:00Z".to_owned())));
     assert_eq!(backoff("2s"), Ok((Duration::from_secs(2), Duration::from_secs(2))));
@@ -152,6 +152,6 @@ fn an_option_that_is_misspelt_is_no_command() {
         panic!("it parses")
     };
     assert_eq!(task.command, ["true", "-x"]);
-    let Ok(Arguments { command: Command::Run(RunArgs { task }), .. }) = parse(&["run", "--", "-x"]) else { panic!("it parses") };
+    let Ok(Arguments { command: Command::Run(RunArgs { task, .. }), .. }) = parse(&["run", "--", "-x"]) else { panic!("it parses") };
     assert_eq!(task.command, ["-x"]);
 }

@@ -3,6 +3,7 @@
 use std::num::NonZeroU32;
 use std::time::Duration;
 
+use bellwether_core::protocol::array::{ARRAY_COUNT_MAX, Span};
 use bellwether_core::protocol::record::{RESOURCE_MAX, SLOTS_MAX};
 use jiff::Timestamp;
 
@@ -66,6 +67,27 @@ pub(crate) fn resource(text: &str) -> Result<(String, NonZeroU32), String> {
     Ok((name, number(&count, RESOURCE_MAX)?))
 }
 
+/// How many elements an array has.
+pub(crate) fn count(text: &str) -> Result<u32, String> {
+    number(text, ARRAY_COUNT_MAX).map(NonZeroU32::get)
+}
+
+/// `from-to`, or one number.
+pub(crate) fn span(text: &str) -> Result<Span, String> {
+    let spelled = || format!("{text:?} is no range of elements, as 0-9999, or 5");
+    let plain = |digits: &str| digits.bytes().all(|byte| byte.is_ascii_digit()).then(|| digits.parse().ok()).flatten();
+    if text.contains([':', ',']) {
+        return Err("one range is taken, without steps: 0-9999; let the command pass over what it does not want".to_owned());
+    }
+    let (from, to) = text.split_once('-').unwrap_or((text, text));
+    let span = Span { from: plain(from).ok_or_else(spelled)?, to: plain(to).ok_or_else(spelled)? };
+    match span.len() {
+        0 => Err(format!("{} does not come before {}", span.from, span.to)),
+        count if count > ARRAY_COUNT_MAX => Err(format!("{count} elements are too many, at most {ARRAY_COUNT_MAX} are taken")),
+        _ => Ok(span),
+    }
+}
+
 fn number(text: &str, most: u32) -> Result<NonZeroU32, String> {
     let number = text.parse().ok().filter(|number: &NonZeroU32| number.get() <= most);
     number.ok_or_else(|| format!("{text:?} is not a whole number between 1 and {most}"))
@@ -75,5 +97,44 @@ pub(crate) fn variable(text: &str) -> Result<(String, String), String> {
     match text.split_once('=') {
         Some((name, value)) if !name.is_empty() => Ok((name.to_owned(), value.to_owned())),
         _ => Err("must look as NAME=value".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn what_is_no_range_says_why() {
+        for (text, says) in [
+            ("", "is no range"),
+            ("-1", "is no range"),
+            ("1-", "is no range"),
+            ("a-b", "is no range"),
+            ("+1-2", "is no range"),
+            ("1-2-3", "is no range"),
+            ("4294967296", "is no range"),
+            ("9-1", "does not come before"),
+            ("0-99:2", "without steps"),
+            ("1,3", "without steps"),
+            ("0-10000000", "too many"),
+            ("0-4294967295", "too many"),
+        ] {
+            let why = span(text).expect_err(text);
+            assert!(why.contains(says), "{text}: {why}");
+        }
+        assert!(count("0").is_err() && count("-1").is_err() && count("10000001").is_err() && count("10000000").is_ok());
+    }
+
+    proptest! {
+        #[test]
+        fn a_range_reads_as_it_is_written(from in 0_u32..4_000_000_000, more in 0..ARRAY_COUNT_MAX) {
+            let to = from + more;
+            prop_assert_eq!(span(&format!("{from}-{to}")), Ok(Span { from, to }));
+            prop_assert_eq!(span(&from.to_string()), Ok(Span::one(from)));
+            prop_assert_eq!(span(&format!("{from}-{to}")).map(|span| span.len()), Ok(more + 1));
+        }
     }
 }

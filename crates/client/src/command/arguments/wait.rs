@@ -16,3 +16,13 @@ pub(crate) struct WaitArgs {
     #[arg(long)]
     pub(crate) progress: bool,
 }
+
+/// Whose results.
+#[derive(Debug, Args)]
+pub(crate) struct ResultArgs {
+    #[command(flatten)]
+    pub(crate) select: SelectorArgs,
+    /// Only of what failed: of an array each element that ended otherwise than well
+    #[arg(long)]
+    pub(crate) failed: bool,
+}

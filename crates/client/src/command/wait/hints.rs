@@ -109,6 +109,8 @@ mod tests {
             after: Vec::new(),
             retry_of: None,
             group: None,
+            array: None,
+            array_of: None,
             key: None,
             dead_letter: false,
             cancelling: false,
