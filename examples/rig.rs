@@ -104,7 +104,10 @@ async fn do_as_told() -> Outcome {
         ["client", connect, count] => count_to(connect, count.parse()?).await,
         ["noop", connect, count, batch] => nothing(connect, count.parse()?, batch.parse()?).await,
         ["array", connect, count] => array_of(connect, count.parse()?).await,
-        _ => Err("usage: rig worker|shell CONNECT NAME SLOTS SESSION_MS | rig client|array CONNECT COUNT | rig noop CONNECT COUNT BATCH".into()),
+        _ => {
+            Err("usage: rig worker|shell CONNECT NAME SLOTS SESSION_MS | rig client|array CONNECT COUNT | rig noop CONNECT COUNT BATCH"
+                .into())
+        }
     }
 }
 
