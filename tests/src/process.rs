@@ -87,9 +87,9 @@ impl Process {
         self.leash.signal(signal);
     }
 
-    /// SIGSTOP.
+    /// SIGSTOP; it stands still then.
     pub fn pause(&self) {
-        self.signal(Signal::SIGSTOP);
+        self.leash.pause();
     }
 
     /// SIGCONT.

@@ -109,6 +109,25 @@ impl Leash {
         }
     }
 
+    /// SIGSTOP, and waits until it stands still: the kernel stops one thread after the other, and one that still ran could answer once
+    /// more. Not for longer than a second: a thread that waits for a disk stops when that has answered.
+    pub fn pause(&self) {
+        self.signal(Signal::SIGSTOP);
+        let begun = Instant::now();
+        while self.exit_code().is_none() && !self.stands_still() && begun.elapsed() < Duration::from_secs(1) {
+            std::thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    fn stands_still(&self) -> bool {
+        let Ok(threads) = std::fs::read_dir(format!("/proc/{}/task", self.pid)) else { return true };
+        let stopped = |stat: &str| stat.rsplit(')').next().is_some_and(|rest| rest.trim_start().starts_with('T'));
+        // A thread that is gone stands still, too.
+        threads
+            .flatten()
+            .all(|thread| std::fs::read_to_string(thread.path().join("stat")).is_ok_and(|stat| stopped(&stat)) || !thread.path().exists())
+    }
+
     /// Its exit code, or 128 + the signal that ended it; `None` while it runs.
     #[must_use]
     pub fn exit_code(&self) -> Option<i32> {
@@ -249,7 +268,8 @@ mod tests {
         let dir = tempfile::tempdir().expect("a directory");
         let leash = Leash::spawn(&shell("exec sleep 60"), &Streams::log(&dir.path().join("log"))).expect("started");
         let pid = leash.pid();
-        leash.signal(Signal::SIGSTOP);
+        leash.pause();
+        assert!(leash.stands_still());
         assert!(alive(pid));
         drop(leash);
         assert!(!alive(pid));

@@ -181,7 +181,7 @@ impl LocalZookeeper {
 
     /// SIGSTOP: it keeps its connections and answers nothing.
     pub fn pause(&self, i: usize) {
-        self.servers[i].signal(Signal::SIGSTOP);
+        self.servers[i].pause();
     }
 
     /// SIGCONT.

@@ -147,6 +147,12 @@ impl Server {
         }
     }
 
+    pub(super) fn pause(&self) {
+        if let Some(process) = &self.process {
+            process.pause();
+        }
+    }
+
     pub(super) fn wait_until_serving(&self, deadline: Instant) -> Result<(), Error> {
         let begun = Instant::now();
         loop {
