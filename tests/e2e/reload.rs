@@ -49,6 +49,8 @@ fn a_bad_configuration_under_load_changes_nothing_and_is_seen() {
     let services = [cluster.coordinator("c1"), cluster.worker("w1", 4)];
     let tasks = cluster.put_many("load-", (0..200).map(|_| "true".to_owned()));
     for service in &services {
+        // It has read its file once it listens.
+        let _ = service.http();
         reconfigure(service, |text| text.replace("[zookeeper]", "[zookeeper]\nsesion_timeout = \"1s\"") + "\n[log.level]\nx = 1\n");
         eventually(SOON, "it is seen", || is(last_reload(service), &0.0));
         assert!(service.log().contains("configuration not reloaded, the old one stays"), "{}", service.log());
