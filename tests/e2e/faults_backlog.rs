@@ -3,13 +3,12 @@
 
 use std::time::{Duration, Instant};
 
-use bellwether_core::protocol::Multi;
-use bellwether_core::protocol::record::{WorkerRecord, encode};
+use bellwether_tests::dummy::dummy;
 use bellwether_tests::faults::sized;
 use bellwether_tests::history::{History, Step};
 use bellwether_tests::proxy::Operation;
 use bellwether_tests::tasks::SOON;
-use bellwether_tests::{Cluster, Process, Proxy, Scenario, Tree, Zookeeper, eventually, is, proc};
+use bellwether_tests::{Cluster, Process, Proxy, Scenario, Zookeeper, eventually, is, proc};
 
 use crate::faults::{becomes, coordinator, metric};
 
@@ -126,30 +125,6 @@ fn a_master_takes_over_a_backlog() {
     }
     let [large, small] = [large.cpu_ms, small.cpu_ms];
     assert!(large[0] < small[0] * 2.0, "{:.2} ms of the master per task with {backlog} waiting, {:.2} with 1000", large[0], small[0]);
-}
-
-/// A worker that only stands there, with so many slots, in a session of its own; it says that it has a task for at most so long.
-pub(crate) fn dummy(cluster: &Cluster, name: &str, slots: u32, patience_ms: Option<u64>) -> Tree {
-    let tree = cluster.zookeeper().tree(cluster.root());
-    let record = WorkerRecord {
-        bellwether: bellwether_core::protocol::PROTOCOL_VERSION,
-        name: name.to_owned(),
-        host: "nowhere".to_owned(),
-        pid: 1,
-        slots,
-        labels: Default::default(),
-        resources: Default::default(),
-        kinds: Default::default(),
-        commands: true,
-        http: String::new(),
-        version: String::new(),
-        patience_ms,
-        replaces: None,
-        since: None,
-    };
-    let me = format!("{name}-{:016x}", tree.session());
-    tree.commit(&Multi::new().create(format!("/assign/{me}"), "").create_ephemeral(format!("/workers/{me}"), encode(&record)));
-    tree
 }
 
 fn assigned(cluster: &Cluster) -> usize {

@@ -1,10 +1,9 @@
 //! A worker whose session lives and which says nothing: what should be over long ago is ended by the master, whoever rules, and what may
 //! take as long as it likes is left alone.
 
+use bellwether_tests::dummy::dummy;
 use bellwether_tests::tasks::SOON;
 use bellwether_tests::{Cluster, eventually};
-
-use crate::faults_backlog::dummy;
 
 #[test]
 fn what_a_silent_worker_should_have_ended_ends_as_timed_out() {

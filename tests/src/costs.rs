@@ -3,9 +3,7 @@
 
 use std::time::Duration;
 
-use bellwether_core::protocol::record::{WorkerRecord, encode};
-use bellwether_core::protocol::{Multi, PROTOCOL_VERSION};
-
+use crate::dummy::dummy;
 use crate::proxy::{Operation, Proxy};
 use crate::tasks::SOON;
 use crate::{Cluster, Process, Tree, Zookeeper, proc};
@@ -50,7 +48,7 @@ impl Counted {
         let proxies = [cluster.proxy(), cluster.proxy(), cluster.proxy()];
         let master = cluster.coordinator_with("c1", &[("zookeeper.connect", &cluster.through(&proxies[1]))]);
         let _ = cluster.ruler();
-        let crowd = (0..crowd).map(|i| bystander(&cluster, &format!("bystander{i}"))).collect();
+        let crowd = (0..crowd).map(|i| dummy(&cluster, &format!("bystander{i}"), 0, None)).collect();
         let through = cluster.through(&proxies[2]);
         let workers = ["w1", "w2"].map(|name| cluster.worker_with(name, 4, &[("zookeeper.connect", &through)]));
         let _ = (cluster.registered("w1"), cluster.registered("w2"));
@@ -89,30 +87,6 @@ impl Counted {
 #[expect(clippy::cast_precision_loss, reason = "nobody counts to 2^52")]
 fn per_task(requests: u64, tasks: usize) -> f64 {
     requests as f64 / tasks as f64
-}
-
-/// A worker that is registered and has no slot.
-fn bystander(cluster: &Cluster, name: &str) -> Tree {
-    let tree = cluster.zookeeper().tree(cluster.root());
-    let record = WorkerRecord {
-        bellwether: PROTOCOL_VERSION,
-        name: name.to_owned(),
-        host: "nowhere".to_owned(),
-        pid: 1,
-        slots: 0,
-        labels: Default::default(),
-        resources: Default::default(),
-        kinds: Default::default(),
-        commands: true,
-        http: String::new(),
-        version: String::new(),
-        replaces: None,
-        since: None,
-        patience_ms: None,
-    };
-    let me = format!("{name}-{:016x}", tree.session());
-    tree.commit(&Multi::new().create(format!("/assign/{me}"), "").create_ephemeral(format!("/workers/{me}"), encode(&record)));
-    tree
 }
 
 /// Prints requests and milliseconds of a processor per task, tasks submitted singly and many at a time.

@@ -13,6 +13,7 @@ pub mod cluster;
 pub mod costs;
 pub mod dashboard;
 pub mod detour;
+pub mod dummy;
 pub mod faults;
 pub mod fuzz;
 pub mod history;

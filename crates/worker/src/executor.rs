@@ -198,12 +198,7 @@ impl Executor {
     }
 
     fn begin(&self, run: Run) {
-        let marker = Marker::of_run(&run.env);
-        let call = match &run.program {
-            Program::Typed(call) => Some(call.clone()),
-            Program::Argv(_) | Program::Shell(_) | Program::Noop => None,
-        };
-        let control = Arc::new(if call.is_some() { Control::of_handler(marker) } else { Control::new(marker) });
+        let (control, call) = control_of(&run);
         let mut runs = locked(&self.runs);
         if runs.contains_key(&run.id) {
             drop(runs);
@@ -231,6 +226,15 @@ impl Executor {
         }
         FAMILY.join(serial, Arc::clone(&control));
         self.runtime.spawn(serve(Arc::clone(&self.shop), run, control, serial, report));
+    }
+}
+
+/// By what a run is stopped, and what of it is called if it is a handler's.
+fn control_of(run: &Run) -> (Arc<Control>, Option<TypedCall>) {
+    let marker = Marker::of_run(&run.env);
+    match &run.program {
+        Program::Typed(call) => (Arc::new(Control::of_handler(marker)), Some(call.clone())),
+        Program::Argv(_) | Program::Shell(_) | Program::Noop => (Arc::new(Control::new(marker)), None),
     }
 }
 

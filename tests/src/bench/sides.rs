@@ -238,7 +238,8 @@ fn idle() -> Measured {
     let (master, standby, worker) = (cluster.coordinator("c1"), cluster.coordinator("c2"), cluster.worker("w1", 2));
     let _ = (cluster.ruler(), cluster.registered("w1"));
     let services = [("the master", &master), ("a standby", &standby), ("a worker", &worker)];
-    // What comes once, soon after the start, is over.
+    // Two real durations: nothing happens that could be waited for. In the first, what comes once soon after the start goes by; in the second
+    // it is counted what services do while nothing happens.
     std::thread::sleep(Duration::from_secs(3));
     let before = services.map(|(_, service)| proc::cpu(service.pid()));
     let requests = counted(&cluster, "zk_packets_received");

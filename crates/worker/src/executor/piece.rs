@@ -16,7 +16,7 @@ use jiff::Timestamp;
 use super::control::{Control, FAMILY};
 use super::serve::{Workshop, serve};
 use super::stray::Marker;
-use super::{Ending, Executor, Program, Report, Run, RunEnded, RunId, Runs, locked, typed};
+use super::{Ending, Executor, Program, Report, Run, RunEnded, RunId, Runs, control_of, locked, typed};
 use crate::order;
 
 /// The lines of a piece's elements, in order; `None`: they could not be read, and somebody else may try.
@@ -134,12 +134,7 @@ impl Elements {
     /// `None`: it was stopped before it was begun.
     async fn element(&self, element: u32, line: Option<&str>) -> Option<Ended> {
         let run = (self.make)(element, line);
-        let marker = Marker::of_run(&run.env);
-        let call = match &run.program {
-            Program::Typed(call) => Some(call.clone()),
-            Program::Argv(_) | Program::Shell(_) | Program::Noop => None,
-        };
-        let control = Arc::new(if call.is_some() { Control::of_handler(marker) } else { Control::new(marker) });
+        let (control, call) = control_of(&run);
         {
             let mut runs = locked(&self.runs);
             // An order that came between two elements is for the next one.
