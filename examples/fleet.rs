@@ -3,10 +3,24 @@
 //! `fleet WORKERS SLOTS`
 
 use bellwether_examples::{Outcome, connect_string};
-use bellwether_worker::Worker;
+use bellwether_worker::{Task, TaskContext, TaskError, Worker};
+use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
+
+/// What `bellwether bench --kind noop` submits.
+#[derive(Debug, Serialize, Deserialize)]
+struct Noop;
+
+impl Task for Noop {
+    const KIND: &'static str = "noop";
+    type Output = ();
+}
+
+async fn noop(_: TaskContext, _: Noop) -> Result<(), TaskError> {
+    Ok(())
+}
 
 #[tokio::main]
 async fn main() -> Outcome {
@@ -23,7 +37,7 @@ async fn main() -> Outcome {
             // Whoever could say so is gone: that is an order, too.
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        fleet.spawn(Worker::builder(&connect).name(format!("fleet{index}")).slots(slots).run_until(until));
+        fleet.spawn(Worker::builder(&connect).name(format!("fleet{index}")).slots(slots).handler(noop).run_until(until));
     }
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {

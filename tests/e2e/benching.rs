@@ -42,5 +42,5 @@ fn what_is_measured_of_takeovers_and_backlogs_is_there() {
         assert!(markdown.contains(figure), "{markdown}");
     }
     let unknown = bench::run(&Plan { groups: vec!["nonsense".to_owned()], ..plan }).expect_err("there is no such group");
-    assert!(unknown.to_string().contains("there are: noop true latency"), "{unknown}");
+    assert!(unknown.to_string().contains("there are: noop true arrays latency"), "{unknown}");
 }

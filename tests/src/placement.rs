@@ -3,6 +3,7 @@
 //! Simulated with the planner itself, to the second and the same each time, and measured on a real cluster.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use bellwether_core::planner::{self, Amount, Holder, Offer, Queue, Requirement, Skills, Ticket};
@@ -74,7 +75,7 @@ pub fn simulate(lengths: &[u64], lookahead: u32, recall: bool) -> Quality {
     let mut queue = Queue::default();
     let ticket = |task: &TaskName, czxid| Ticket::new(0, 0, czxid, Entry::pending(task.clone()));
     let mut tickets: BTreeMap<TaskName, Ticket> = of.keys().enumerate().map(|(i, task)| (task.clone(), ticket(task, i as i64))).collect();
-    tickets.values().for_each(|ticket| queue.insert(&Requirement::default(), ticket.clone()));
+    tickets.values().for_each(|ticket| drop(queue.insert(Requirement::default(), ticket.clone())));
     let (mut now, mut makespan, mut back) = (0, 0, of.len() as i64);
     loop {
         for placement in planner::solve(&queue, offers(&sites, lookahead), usize::MAX) {
@@ -94,7 +95,7 @@ pub fn simulate(lengths: &[u64], lookahead: u32, recall: bool) -> Quality {
             && give_back(&mut sites, lookahead, &mut |task| {
                 back += 1;
                 tickets.insert(task.clone(), ticket(&task, back));
-                queue.insert(&Requirement::default(), tickets[&task].clone());
+                queue.insert(Requirement::default(), tickets[&task].clone());
             })
         {
             continue;
@@ -126,7 +127,7 @@ impl Site {
     }
 
     fn holder(&self) -> Holder<'_> {
-        let tasks = self.waiting.iter().map(|task| (task, Requirement::default())).collect();
+        let tasks = self.waiting.iter().map(|task| (task, Arc::default())).collect();
         Holder { worker: &self.worker, excess: self.tasks().saturating_sub(self.slots), tasks }
     }
 }

@@ -28,6 +28,8 @@ pub enum Part {
     Latency,
     /// Many tasks, submitted one by one and many at a time.
     Tasks,
+    /// As many elements of a single array.
+    Array,
 }
 
 /// How much is measured, and with what.
@@ -112,6 +114,7 @@ impl Client {
                 tasks::latency(self, load, &trips).await
             }
             Part::Tasks => tasks::throughput(self, load).await,
+            Part::Array => tasks::array(self, load).await,
         }
     }
 }

@@ -51,19 +51,24 @@ pub enum Awaited {
 pub struct Waiter {
     answers: mpsc::UnboundedReceiver<(TaskName, Awaited)>,
     actor: Addr<Waiting>,
+    tasks: Vec<TaskName>,
+    /// How many answers were not taken.
+    left: usize,
 }
 
 impl Waiter {
     pub(crate) fn new(tasks: Vec<TaskName>, actor: Addr<Waiting>) -> Self {
         // One answer per task and no more.
         let (answer, answers) = mpsc::unbounded_channel();
-        actor.do_send(Want { tasks, answer });
-        Self { answers, actor }
+        actor.do_send(Want { tasks: tasks.clone(), answer });
+        Self { answers, actor, left: tasks.len(), tasks }
     }
 
     /// The next one that ended; `None` after the last.
     pub async fn next(&mut self) -> Option<(TaskName, Awaited)> {
-        self.answers.recv().await
+        let answer = self.answers.recv().await;
+        self.left = self.left.saturating_sub(1);
+        answer
     }
 }
 
@@ -71,15 +76,19 @@ impl Stream for Waiter {
     type Item = (TaskName, Awaited);
 
     fn poll_next(mut self: Pin<&mut Self>, context: &mut TaskContext<'_>) -> Poll<Option<Self::Item>> {
-        self.answers.poll_recv(context)
+        let answer = self.answers.poll_recv(context);
+        self.left = self.left.saturating_sub(usize::from(answer.is_ready()));
+        answer
     }
 }
 
 impl Drop for Waiter {
     fn drop(&mut self) {
         self.answers.close();
-        // Once per waiter.
-        self.actor.do_send(Left);
+        if self.left > 0 {
+            // Once per waiter.
+            self.actor.do_send(Left(std::mem::take(&mut self.tasks)));
+        }
     }
 }
 
@@ -107,8 +116,8 @@ impl Message for Submitted {
     type Result = ();
 }
 
-/// Somebody waits no more.
-struct Left;
+/// Somebody waits for these no more.
+struct Left(Vec<TaskName>);
 
 impl Message for Left {
     type Result = ();
@@ -131,6 +140,16 @@ struct Read {
 }
 
 impl Message for Read {
+    type Result = ();
+}
+
+/// What was found where many were read together.
+struct Swept {
+    round: u64,
+    answers: Vec<(TaskName, Result<Option<Node>, ReadError>)>,
+}
+
+impl Message for Swept {
     type Result = ();
 }
 
@@ -217,6 +236,8 @@ impl Waiting {
             Effect::Renew(named) => self.register(named, true, ctx),
             Effect::Unregister => self.unregister(),
             Effect::Look(task) => self.look(task, ctx),
+            Effect::Read(tasks) => self.read_all(&tasks, ctx),
+            Effect::ReadAt(at) => drop(ctx.run_later(clock::until(at), |actor, ctx| actor.feed(Event::ReadDue, ctx))),
             Effect::Locate(task) => self.locate(task, ctx),
             Effect::Arm(at) => {
                 ctx.run_later(clock::until(at), |actor, ctx| actor.feed(Event::Rang, ctx));
@@ -281,6 +302,19 @@ impl Waiting {
                 let answers = answers.await.into_iter().map(|(_, answer)| answer);
                 // One for each request, and those are few.
                 actor.do_send(Read { round, answers: tasks.into_iter().zip(answers).collect() });
+            });
+        }
+    }
+
+    fn read_all(&self, tasks: &[TaskName], ctx: &Context<Self>) {
+        let Some(store) = self.store.clone() else { return };
+        for tasks in tasks.chunks(READ_TOGETHER).map(<[TaskName]>::to_vec) {
+            let answers = reader::read_together(&store, tasks.iter().map(path::status).collect());
+            let (actor, round) = (ctx.address(), self.round);
+            zk_runtime::spawn(async move {
+                let answers = answers.await.into_iter().map(|(_, answer)| answer);
+                // As few as core reads at a time, a handful.
+                actor.do_send(Swept { round, answers: tasks.into_iter().zip(answers).collect() });
             });
         }
     }
@@ -430,17 +464,16 @@ impl Handler<Expect> for Waiting {
 impl Handler<Left> for Waiting {
     type Result = ();
 
-    fn handle(&mut self, _: Left, ctx: &mut Self::Context) {
+    fn handle(&mut self, Left(tasks): Left, ctx: &mut Self::Context) {
         let mut unwanted = Vec::new();
-        self.waiters.retain(|task, waiters| {
+        for task in tasks {
+            let Some(waiters) = self.waiters.get_mut(&task) else { continue };
             waiters.retain(|waiter| !waiter.is_closed());
             if waiters.is_empty() {
-                unwanted.push(task.clone());
+                self.waiters.remove(&task);
+                self.looks.remove(&task);
+                unwanted.push(task);
             }
-            !waiters.is_empty()
-        });
-        for task in &unwanted {
-            self.looks.remove(task);
         }
         if !unwanted.is_empty() {
             self.feed(Event::Unwanted(unwanted), ctx);
@@ -526,6 +559,29 @@ impl Handler<Read> for Waiting {
             }
         }
         self.read_stirred(ctx);
+    }
+}
+
+impl Handler<Swept> for Waiting {
+    type Result = ();
+
+    fn handle(&mut self, Swept { round, answers }: Swept, ctx: &mut Self::Context) {
+        if round != self.round {
+            return;
+        }
+        let mut found = Vec::with_capacity(answers.len());
+        for (task, answer) in answers {
+            match answer {
+                Ok(node) => found.push((task, node.map(|node| node.data))),
+                // The next round asks again, or the next connection.
+                Err(ReadError::Interrupted) => found.push((task, None)),
+                Err(error) => {
+                    found.push((task.clone(), None));
+                    ctx.notify(Unreadable { task, error: error.into() });
+                }
+            }
+        }
+        self.feed(Event::Read(found), ctx);
     }
 }
 

@@ -60,11 +60,11 @@ impl Requirement {
         Self { kind: envelope.kind.clone(), labels: envelope.require.clone(), alone, amount: Amount::of(envelope), limited: None }
     }
 
-    /// What it asks of its worker, and nothing about its own labels.
+    /// Whether it asks for a slot of any worker that runs commands, and for nothing else.
     #[must_use]
-    pub fn of_worker(mut self) -> Self {
-        self.limited = None;
-        self
+    pub fn is_plain(&self) -> bool {
+        let Self { kind, labels, alone, amount, limited: _ } = self;
+        kind.is_none() && labels.is_empty() && !alone && amount.is_one()
     }
 }
 
@@ -96,23 +96,19 @@ impl Ticket {
 /// All waiting tasks that are understood.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Queue {
-    queues: BTreeMap<Requirement, BTreeSet<Ticket>>,
+    queues: BTreeMap<Arc<Requirement>, BTreeSet<Ticket>>,
     /// All of them by age.
     ages: BTreeSet<(i64, Entry)>,
 }
 
 impl Queue {
-    /// Adds a task.
-    pub fn insert(&mut self, requirement: &Requirement, ticket: Ticket) {
+    /// Adds a task. What it asks for is handed back as all others in its queue have it.
+    pub fn insert(&mut self, requirement: impl Into<Arc<Requirement>>, ticket: Ticket) -> Arc<Requirement> {
+        let requirement = requirement.into();
         self.ages.insert((ticket.czxid, ticket.entry.clone()));
-        match self.queues.get_mut(requirement) {
-            Some(queue) => {
-                queue.insert(ticket);
-            }
-            None => {
-                self.queues.insert(requirement.clone(), BTreeSet::from([ticket]));
-            }
-        }
+        let shared = self.queues.get_key_value(&requirement).map_or(requirement, |(shared, _)| Arc::clone(shared));
+        self.queues.entry(Arc::clone(&shared)).or_default().insert(ticket);
+        shared
     }
 
     /// Removes a task; says whether it was there.

@@ -3,6 +3,7 @@
 //! Nothing here decides; [`crate::master`] does. Beliefs come from ZooKeeper alone and are rebuilt from it at every takeover.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 use std::time::Duration;
 
 mod load;
@@ -73,16 +74,16 @@ pub enum Waiting {
     /// It may not be placed before this monotonic time.
     Resting {
         /// What it will be then.
-        ready: Ready,
+        ready: Box<Ready>,
         /// When.
         due: Duration,
     },
     /// It may be placed.
-    Ready(Ready),
+    Ready(Box<Ready>),
     /// A transaction that moves or ends it is in flight.
     Moving {
         /// What it was before, for when the transaction is refused.
-        ready: Ready,
+        ready: Box<Ready>,
         /// Whether the task appeared anew meanwhile: given back before we heard that it had been assigned.
         again: bool,
         /// Whether its end was told meanwhile: by our transaction, or by somebody else before it.
@@ -95,14 +96,14 @@ pub enum Waiting {
 /// A waiting task whose payload was read.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub struct Ready {
-    /// What it asks of a worker.
-    pub requirement: Requirement,
+    /// What it asks of a worker. There may be hundreds of thousands that ask the same: those in the queue share it.
+    pub requirement: Arc<Requirement>,
     /// Its place in the queue.
     pub ticket: Ticket,
     /// The version that was read.
     pub version: i32,
     /// The payload, byte for byte; given up when too much is waiting, and read again when its turn comes.
-    pub payload: Option<Vec<u8>>,
+    pub payload: Option<Box<[u8]>>,
     /// When this master first saw it, on the monotonic clock.
     pub seen: Duration,
     /// When its node was created, by ZooKeeper's clock, if it may run since then: what has rested may run since it was seen.
@@ -115,7 +116,12 @@ impl Ready {
     /// A ready task that may run since it was seen.
     #[must_use]
     pub fn new(requirement: Requirement, ticket: Ticket, version: i32, payload: Vec<u8>, seen: Duration) -> Self {
-        Self { requirement, ticket, version, payload: Some(payload), seen, created_ms: None, expires: None }
+        let (requirement, payload) = (Arc::new(requirement), Some(payload.into_boxed_slice()));
+        Self { requirement, ticket, version, payload, seen, created_ms: None, expires: None }
+    }
+
+    fn payload_bytes(&self) -> usize {
+        self.payload.as_ref().map_or(0, |payload| payload.len())
     }
 }
 
@@ -340,10 +346,10 @@ impl View {
         let ready = self.within(ready, payload_budget);
         let entry = ready.ticket.entry.clone();
         self.forget(&entry);
-        self.payload_bytes += ready.payload.as_ref().map_or(0, Vec::len);
-        self.queue.insert(&ready.requirement, ready.ticket.clone());
+        self.payload_bytes += ready.payload_bytes();
+        let requirement = self.queue.insert(Arc::clone(&ready.requirement), ready.ticket.clone());
         self.expiring.extend(ready.expires.map(|at| (at, entry.clone())));
-        self.put(entry, Waiting::Ready(ready));
+        self.put(entry, Waiting::Ready(Box::new(Ready { requirement, ..ready })));
     }
 
     /// Files a task that was read, and may not be placed before `due`.
@@ -351,9 +357,9 @@ impl View {
         let ready = self.within(ready, payload_budget);
         let entry = ready.ticket.entry.clone();
         self.forget(&entry);
-        self.payload_bytes += ready.payload.as_ref().map_or(0, Vec::len);
+        self.payload_bytes += ready.payload_bytes();
         self.resting.insert((due, entry.clone()));
-        self.put(entry, Waiting::Resting { ready, due });
+        self.put(entry, Waiting::Resting { ready: Box::new(ready), due });
     }
 
     fn within(&self, mut ready: Ready, payload_budget: usize) -> Ready {
@@ -373,8 +379,8 @@ impl View {
     pub fn release(&mut self, entry: &Entry, due: Option<Duration>, now: Duration) {
         let Some(Waiting::Resting { ready, .. }) = self.forget(entry) else { return };
         match due.filter(|due| *due > now) {
-            Some(due) => self.rest(ready, due, usize::MAX),
-            None => self.file(Ready { seen: now, created_ms: None, ..ready }, usize::MAX),
+            Some(due) => self.rest(*ready, due, usize::MAX),
+            None => self.file(Ready { seen: now, created_ms: None, ..*ready }, usize::MAX),
         }
     }
 
@@ -413,7 +419,7 @@ impl View {
         while let Some((_, entry)) = self.resting.first().filter(|(due, _)| *due <= now).cloned() {
             if let Some(Waiting::Resting { ready, .. }) = self.forget(&entry) {
                 // From now on it waits for its turn.
-                self.file(Ready { seen: now, created_ms: None, ..ready }, usize::MAX);
+                self.file(Ready { seen: now, created_ms: None, ..*ready }, usize::MAX);
             }
         }
     }
@@ -435,14 +441,14 @@ impl View {
         }
         match &waiting {
             Some(Waiting::Ready(ready)) => {
-                self.payload_bytes -= ready.payload.as_ref().map_or(0, Vec::len);
+                self.payload_bytes -= ready.payload_bytes();
                 self.queue.remove(&ready.requirement, &ready.ticket);
                 if let Some(at) = ready.expires {
                     self.expiring.remove(&(at, entry.clone()));
                 }
             }
             Some(Waiting::Resting { ready, due }) => {
-                self.payload_bytes -= ready.payload.as_ref().map_or(0, Vec::len);
+                self.payload_bytes -= ready.payload_bytes();
                 self.resting.remove(&(*due, entry.clone()));
             }
             Some(Waiting::Unread(_) | Waiting::Moving { .. } | Waiting::Stuck) | None => {}
@@ -490,15 +496,17 @@ impl View {
         let mut offers = Vec::with_capacity(self.workers.len());
         for (worker, known) in &self.workers {
             let (Registration::Known(terms), Boxed::Listed) = (&known.registration, &known.boxed) else { continue };
+            let taken = known.load.taken();
+            let excess = taken.slots.saturating_sub(terms.has.slots);
             offers.push(Offer {
                 worker,
                 skills: &terms.skills,
                 labels: &terms.labels,
                 has: terms.has.clone(),
-                taken: known.load.taken(),
+                taken,
                 tasks: u32::try_from(known.load.len()).unwrap_or(u32::MAX),
                 // One of the book does not say how many it takes: what it is given is a limit of ours already.
-                lookahead: terms.version.map_or(0, |_| known.pace.ahead(lookahead, now)),
+                lookahead: terms.version.map_or(0, |_| known.pace.room(lookahead, excess, now)),
                 reserved: known.load.values().any(|slot| slot.is_alone()),
                 draining: self.drains(worker),
             });

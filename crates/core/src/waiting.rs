@@ -1,5 +1,6 @@
 //! How a client waits for results: one-shot watches on statuses, never more than a fixed number armed, and a task that is nowhere
-//! is said to be nowhere instead of being waited for for ever.
+//! is said to be nowhere instead of being waited for for ever. While many end at a time they are read instead, many by one request
+//! (`sweep`).
 //!
 //! Whoever waits says so first, by an ephemeral node under `/bellwether/waiters`: what ends after its creation is not removed, nor is
 //! what it names. It is made anew now and then, so that somebody who always waits for something does not keep everything.
@@ -9,6 +10,9 @@ use std::time::Duration;
 
 use crate::Time;
 use crate::protocol::TaskName;
+use sweep::Sweep;
+
+mod sweep;
 
 /// What happened, as a client's shell reports it.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -36,6 +40,10 @@ pub enum Event {
     },
     /// The watch went off.
     Stirred(TaskName),
+    /// What was found by [`Effect::Read`], of some of those that were to be read or of all: the data of what is there.
+    Read(Vec<(TaskName, Option<Vec<u8>>)>),
+    /// It is the time of [`Effect::ReadAt`].
+    ReadDue,
     /// A read was cut off; it is asked again after [`Event::Connected`].
     Interrupted(TaskName),
     /// Where a task is was looked for, behind a `sync`.
@@ -60,6 +68,10 @@ pub enum Effect {
     Unregister,
     /// Look for a status and watch for it; then [`Event::Looked`], and [`Event::Stirred`] when the watch goes off.
     Look(TaskName),
+    /// Read these statuses, many by one request and without watches; then [`Event::Read`], until each was answered for.
+    Read(Vec<TaskName>),
+    /// Say [`Event::ReadDue`] at this monotonic time.
+    ReadAt(Duration),
     /// Look for a task everywhere, behind a `sync`; then [`Event::Located`].
     Locate(TaskName),
     /// Ring once, at this monotonic time.
@@ -74,7 +86,7 @@ pub enum Effect {
 pub const WATCHES_MAX: usize = 2000;
 
 /// Of how many tasks that were submitted, and that nobody waits for yet, it is remembered that they are somewhere.
-const SUBMITTED_MAX: usize = 10_000;
+const SUBMITTED_MAX: usize = 100_000;
 /// Most tasks that the node names: what is beyond that is kept because it ends later.
 const NAMED_MAX: usize = 1000;
 /// How old the node may be before it is made anew: what ended before is not kept any longer for those who have come since.
@@ -105,6 +117,17 @@ enum Stage {
     Looking,
     /// Its watch is armed.
     Armed,
+    /// It is read, without a watch.
+    Reading,
+}
+
+impl Stage {
+    fn has_watch(&self) -> bool {
+        match self {
+            Stage::Looking | Stage::Armed => true,
+            Stage::Idle | Stage::Reading => false,
+        }
+    }
 }
 
 #[derive(Debug, Clone, PartialEq, Hash, Eq, Default)]
@@ -112,6 +135,8 @@ struct Wish {
     stage: Stage,
     misses: u8,
     located: bool,
+    /// How often it was read in vain.
+    vain: u8,
 }
 
 /// All that one client waits for.
@@ -121,7 +146,9 @@ pub struct Waiting {
     idle: BTreeSet<TaskName>,
     /// Those that were submitted in this connection, and that nobody waits for yet.
     submitted: BTreeSet<TaskName>,
+    /// How many watches are armed, or about to be.
     busy: usize,
+    sweep: Sweep,
     connected: bool,
     said: Said,
     /// Whether somebody will come.
@@ -142,6 +169,7 @@ impl Waiting {
             idle: BTreeSet::new(),
             submitted: BTreeSet::new(),
             busy: 0,
+            sweep: Sweep::default(),
             connected: false,
             said: Said::No,
             expecting: false,
@@ -178,13 +206,16 @@ impl Waiting {
             }
             Event::Registered if self.said == Said::Asked => self.said = Said::Since(now.mono),
             Event::Registered => {}
-            Event::Looked { task, found: Some(status) } => self.end(task, |task| Effect::Ended(task, status), &mut effects),
+            Event::Looked { task, found: Some(status) } => self.ended(task, status, now, &mut effects),
             Event::Looked { task, found: None } => self.on_looked_in_vain(task, &mut effects),
             Event::Stirred(task) | Event::Interrupted(task) => self.look_later(&task),
+            Event::Read(answers) => self.on_read(answers, now, &mut effects),
+            Event::ReadDue => self.sweep.on_due(now),
             Event::Located { task, somewhere } => self.on_located(task, somewhere),
             Event::Rang => self.on_rang(now, &mut effects),
         }
         self.say(&mut effects);
+        self.read(now, &mut effects);
         self.look(&mut effects);
         effects
     }
@@ -235,6 +266,7 @@ impl Waiting {
                 self.idle.insert(task);
             }
         }
+        self.begin_sweep_if_many();
     }
 
     /// Of too many, the first are forgotten: then they are looked for, as if somebody else had submitted them.
@@ -252,8 +284,9 @@ impl Waiting {
 
     fn forget(&mut self, task: &TaskName) {
         if let Some(wish) = self.wishes.remove(task) {
-            self.busy -= usize::from(wish.stage != Stage::Idle);
+            self.busy -= usize::from(wish.stage.has_watch());
             self.idle.remove(task);
+            self.sweep.forget(task);
         }
     }
 
@@ -262,6 +295,7 @@ impl Waiting {
         // It went with the session, or is asked for once more.
         self.said = Said::No;
         self.busy = 0;
+        self.sweep = Sweep::default();
         // It may have been reset under us.
         self.submitted.clear();
         for (task, wish) in &mut self.wishes {
@@ -269,8 +303,15 @@ impl Waiting {
             wish.located = false;
             // Another server may lag behind the one that was asked before.
             wish.misses = 0;
+            wish.vain = 0;
             self.idle.insert(task.clone());
         }
+        self.begin_sweep_if_many();
+    }
+
+    fn ended(&mut self, task: TaskName, status: Vec<u8>, now: Time, effects: &mut Vec<Effect>) {
+        self.count_end(now);
+        self.end(task, |task| Effect::Ended(task, status), effects);
     }
 
     fn end(&mut self, task: TaskName, effect: impl FnOnce(TaskName) -> Effect, effects: &mut Vec<Effect>) {
@@ -292,7 +333,7 @@ impl Waiting {
     }
 
     fn look_later(&mut self, task: &TaskName) {
-        let Some(wish) = self.wishes.get_mut(task).filter(|wish| wish.stage != Stage::Idle) else { return };
+        let Some(wish) = self.wishes.get_mut(task).filter(|wish| wish.stage.has_watch()) else { return };
         wish.stage = Stage::Idle;
         self.busy -= 1;
         self.idle.insert(task.clone());
@@ -325,169 +366,27 @@ impl Waiting {
     }
 
     fn look(&mut self, effects: &mut Vec<Effect>) {
-        while self.connected && matches!(self.said, Said::Since(_)) && self.busy < WATCHES_MAX {
+        while self.may_ask() && !self.sweep.is_on() && self.busy < WATCHES_MAX {
             let Some(task) = self.idle.pop_first() else { return };
-            if let Some(wish) = self.wishes.get_mut(&task) {
-                wish.stage = Stage::Looking;
-                self.busy += 1;
-                effects.push(Effect::Look(task));
-            }
+            self.watch(task, effects);
         }
+    }
+
+    fn watch(&mut self, task: TaskName, effects: &mut Vec<Effect>) {
+        if let Some(wish) = self.wishes.get_mut(&task) {
+            wish.stage = Stage::Looking;
+            self.busy += 1;
+            effects.push(Effect::Look(task));
+        }
+    }
+
+    /// Nothing is looked for before it is said that we wait.
+    fn may_ask(&self) -> bool {
+        self.connected && self.is_registered()
     }
 }
 
 const LOCATED_AT_A_TIME: usize = 16;
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn task(name: &str) -> TaskName {
-        TaskName::listed(name)
-    }
-
-    fn now() -> Time {
-        Time::at(Duration::ZERO)
-    }
-
-    fn waiting_for(name: &str) -> Waiting {
-        let mut waiting = Waiting::new(Duration::from_secs(60));
-        waiting.on(Event::Connected, now());
-        let effects = waiting.on(Event::Wanted(vec![task(name)]), now());
-        assert_eq!(effects, [Effect::Arm(Duration::from_secs(60)), Effect::Register(vec![task(name)])], "first of all");
-        assert_eq!(waiting.on(Event::Registered, now()), [Effect::Look(task(name))]);
-        waiting
-    }
-
-    fn nothing_yet(waiting: &mut Waiting, name: &str) -> Vec<Effect> {
-        waiting.on(Event::Looked { task: task(name), found: None }, now())
-    }
-
-    #[test]
-    fn a_result_that_comes_later_is_heard_of() {
-        let mut waiting = waiting_for("t");
-        assert_eq!(nothing_yet(&mut waiting, "t"), [Effect::Locate(task("t"))]);
-        assert_eq!(waiting.on(Event::Located { task: task("t"), somewhere: true }, now()), []);
-        assert_eq!(waiting.on(Event::Stirred(task("t")), now()), [Effect::Look(task("t"))]);
-        let looked = Event::Looked { task: task("t"), found: Some(b"done".to_vec()) };
-        assert_eq!(waiting.on(looked, now()), [Effect::Ended(task("t"), b"done".to_vec())]);
-        assert!(waiting.is_empty());
-    }
-
-    #[test]
-    fn what_was_submitted_just_now_is_not_looked_for_unless_the_connection_broke() {
-        for (first, second) in [(Event::Submitted(vec![task("t")]), None), (Event::Submitted(vec![task("t")]), Some(Event::Connected))] {
-            let mut waiting = Waiting::new(Duration::from_secs(60));
-            waiting.on(Event::Connected, now());
-            waiting.on(first, now());
-            let broke = second.is_some();
-            second.into_iter().for_each(|event| drop(waiting.on(event, now())));
-            waiting.on(Event::Wanted(vec![task("t")]), now());
-            waiting.on(Event::Registered, now());
-            assert_eq!(nothing_yet(&mut waiting, "t").is_empty(), !broke);
-        }
-        let mut waiting = waiting_for("t");
-        waiting.on(Event::Submitted(vec![task("t")]), now());
-        assert_eq!(nothing_yet(&mut waiting, "t"), [], "also if it was wanted before");
-        waiting.on(Event::Submitted((0..SUBMITTED_MAX + 5).map(|i| task(&format!("s{i:06}"))).collect()), now());
-        assert_eq!(waiting.submitted.len(), SUBMITTED_MAX);
-        assert!(!waiting.submitted.contains(&task("s000004")) && waiting.submitted.contains(&task("s000005")));
-    }
-
-    #[test]
-    fn a_task_that_is_nowhere_twice_is_nowhere() {
-        let mut waiting = waiting_for("t");
-        nothing_yet(&mut waiting, "t");
-        let missing = || Event::Located { task: task("t"), somewhere: false };
-        assert_eq!(waiting.on(missing(), now()), [Effect::Look(task("t"))], "its status may have appeared meanwhile");
-        assert_eq!(nothing_yet(&mut waiting, "t"), [Effect::Locate(task("t"))]);
-        assert_eq!(waiting.on(missing(), now()), [Effect::Look(task("t"))], "and even now");
-        assert_eq!(nothing_yet(&mut waiting, "t"), [Effect::Nowhere(task("t"))]);
-        assert!(waiting.is_empty());
-    }
-
-    #[test]
-    fn a_task_that_was_tried_again_and_ended_while_it_was_looked_for_is_not_nowhere() {
-        let mut waiting = waiting_for("t");
-        let missing = || Event::Located { task: task("t"), somewhere: false };
-        // Each time it was where it had just been looked for: held and assigned by turns, and then it ended.
-        nothing_yet(&mut waiting, "t");
-        waiting.on(missing(), now());
-        nothing_yet(&mut waiting, "t");
-        assert_eq!(waiting.on(missing(), now()), [Effect::Look(task("t"))]);
-        let looked = Event::Looked { task: task("t"), found: Some(b"done".to_vec()) };
-        assert_eq!(waiting.on(looked, now()), [Effect::Ended(task("t"), b"done".to_vec())]);
-    }
-
-    #[test]
-    fn after_an_outage_everything_is_looked_for_again() {
-        let mut waiting = waiting_for("t");
-        nothing_yet(&mut waiting, "t");
-        waiting.on(Event::Disconnected, now());
-        assert_eq!(waiting.on(Event::Connected, now()), [Effect::Register(vec![task("t")])]);
-        assert_eq!(waiting.on(Event::Registered, now()), [Effect::Look(task("t"))]);
-    }
-
-    #[test]
-    fn it_is_said_that_somebody_waits_until_nobody_does() {
-        let mut waiting = waiting_for("t");
-        waiting.on(Event::Looked { task: task("t"), found: Some(vec![]) }, now());
-        let soon = Time::at(Duration::from_secs(1));
-        assert_eq!(waiting.on(Event::Wanted(vec![task("u")]), soon), [Effect::Look(task("u"))], "it still is");
-        waiting.on(Event::Looked { task: task("u"), found: Some(vec![]) }, soon);
-        assert_eq!(waiting.on(Event::Rang, Time::at(Duration::from_secs(60))), [Effect::Unregister]);
-        assert_eq!(waiting.on(Event::Rang, Time::at(Duration::from_secs(60))), []);
-        assert!(waiting.on(Event::Wanted(vec![task("v")]), soon).contains(&Effect::Register(vec![task("v")])));
-    }
-
-    #[test]
-    fn whoever_waits_for_long_says_so_anew_and_names_what_is_left() {
-        let mut waiting = waiting_for("t");
-        nothing_yet(&mut waiting, "t");
-        let mut effects = Vec::new();
-        for minute in 1..=10 {
-            effects = waiting.on(Event::Rang, Time::at(Duration::from_secs(60 * minute)));
-            assert_eq!(effects.contains(&Effect::Renew(vec![task("t")])), minute == 10, "{effects:?}");
-        }
-        assert!(!effects.contains(&Effect::Look(task("t"))), "its watch is armed");
-    }
-
-    #[test]
-    fn who_is_expected_is_told_of_before_he_comes() {
-        let mut waiting = Waiting::new(Duration::from_secs(60));
-        waiting.on(Event::Connected, now());
-        assert_eq!(waiting.on(Event::Expected, now()), [Effect::Arm(Duration::from_secs(60)), Effect::Register(vec![])]);
-        waiting.on(Event::Registered, now());
-        assert!(!waiting.on(Event::Rang, now()).contains(&Effect::Unregister), "he may come");
-        assert_eq!(waiting.on(Event::Wanted(vec![task("t")]), now()), [Effect::Look(task("t"))]);
-    }
-
-    #[test]
-    fn one_timer_ticks_and_in_time_every_task_is_looked_for_everywhere() {
-        let mut waiting = waiting_for("t00");
-        waiting.on(Event::Unwanted(vec![task("t00")]), now());
-        let all: Vec<TaskName> = (0..20).map(|i| task(&format!("t{i:02}"))).collect();
-        assert!(!waiting.on(Event::Wanted(all), now()).iter().any(|effect| matches!(effect, Effect::Arm(_))), "one ticks already");
-        for i in 0..20 {
-            nothing_yet(&mut waiting, &format!("t{i:02}"));
-        }
-        let located = |effects: Vec<Effect>| effects.into_iter().filter(|effect| matches!(effect, Effect::Locate(_))).collect::<Vec<_>>();
-        let (first, second) = (located(waiting.on(Event::Rang, now())), located(waiting.on(Event::Rang, now())));
-        assert_eq!((first.len(), second.len()), (16, 16));
-        assert_eq!(second[..4], ["t16", "t17", "t18", "t19"].map(|name| Effect::Locate(task(name))));
-        waiting.on(Event::Unwanted((0..20).map(|i| task(&format!("t{i:02}"))).collect()), now());
-        assert_eq!(waiting.on(Event::Rang, now()), [Effect::Unregister], "nothing to wait for, nothing to tick for");
-    }
-
-    #[test]
-    fn no_more_than_the_limit_is_armed_and_the_others_get_their_turn() {
-        let mut waiting = Waiting::new(Duration::from_secs(60));
-        waiting.on(Event::Connected, now());
-        let all: Vec<TaskName> = (0..WATCHES_MAX + 10).map(|i| task(&format!("t{i:05}"))).collect();
-        waiting.on(Event::Wanted(all), now());
-        let looks = waiting.on(Event::Registered, now()).into_iter().filter(|e| matches!(e, Effect::Look(_))).count();
-        assert_eq!(looks, WATCHES_MAX);
-        let effects = waiting.on(Event::Looked { task: task("t00000"), found: Some(vec![]) }, now());
-        assert_eq!(effects, [Effect::Ended(task("t00000"), vec![]), Effect::Look(task(&format!("t{WATCHES_MAX:05}")))]);
-    }
-}
+mod tests;

@@ -47,8 +47,12 @@ pub(super) fn goals(figures: &[Figure]) -> Vec<Goal> {
     push("the same over ZooKeeper's own bound: a fifth of the nodes created 32 in a transaction", share, Unit::Ratio, true, 0.35);
     push("the same over Celery", over(noop, find("noop", "Celery", &["warm"])), Unit::Ratio, true, 12.0);
     let commands = ours("true", &["at a time", "warm"]);
+    let elements = median(ours("arrays", &["elements", "warm"]));
+    push("elements of an array that do nothing", elements, Unit::PerSecond, true, 100_000.0);
     push("/bin/true over xargs -P2", over(commands, find("true", "xargs", &["warm"])), Unit::Ratio, true, 1.1);
     push("/bin/true over HyperQueue", over(commands, find("true", "HyperQueue", &["warm"])), Unit::Ratio, true, 3.0);
+    let elements = find("true", "An array", &["warm"]);
+    push("/bin/true as elements of an array over xargs -P2", over(elements, find("true", "xargs", &["warm"])), Unit::Ratio, true, 1.1);
     push(
         "idle, submit until result, over the sum of its round trips",
         median(ours("latency", &["over their sum", "warm"])),
@@ -69,6 +73,8 @@ pub(super) fn goals(figures: &[Figure]) -> Vec<Goal> {
     push("bytes per task with the most waiting over those with 1,000", over(last("bytes to"), first("bytes to")), Unit::Ratio, false, 1.1);
     push("throughput with the most waiting over that with 1,000", over(last("tasks until"), first("tasks until")), Unit::Ratio, true, 0.85);
     push("the master's memory per waiting task", median(last("per waiting task")), Unit::Bytes, false, 400.0);
+    let memory = figures.iter().rfind(|figure| figure.group == "backlog" && figure.what == "the master's memory");
+    push("the master's memory with 100,000 waiting", median(memory), Unit::Mebibytes, false, 100.0);
     push("takeover: session's end until the next master", median(ours("takeover", &["next master"])), Unit::Milliseconds, false, 100.0);
     push(
         "takeover: election until the first assignment",

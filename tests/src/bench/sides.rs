@@ -42,7 +42,15 @@ pub(super) fn groups(plan: &Plan) -> Vec<Group> {
             let ours = Side::new("Bellwether", &format!("{CONFIGURATION}; one slot each; {commands} tasks"), move || {
                 rates(&["tasks"], commands, &["--", "/bin/true"], 1)
             });
-            [vec![ours], peers::commands(plan.divisor)].concat_sides()
+            let array = Side::new("An array of Bellwether's", &format!("the same; one array of {commands} elements"), move || {
+                rates(&["array"], commands, &["--", "/bin/true"], 1)
+            });
+            [vec![ours, array], peers::commands(plan.divisor)].concat_sides()
+        }),
+        group("arrays", "elements of one array that do nothing", {
+            let elements = few(200_000);
+            let configuration = format!("{CONFIGURATION}; 4 slots each; one array of {elements} elements for the handler noop");
+            vec![Side::new("Bellwether", &configuration, move || rates(&["array"], elements, &["--kind", "noop"], 4))]
         }),
         group("latency", "one task after another, nothing else to do: submit until result", {
             let ours = Side::new("Bellwether", &format!("{CONFIGURATION}; tasks for the handler noop"), || {
@@ -100,6 +108,8 @@ fn servers(count: usize) -> Cluster {
         options.force_sync = true;
         options.ensemble = count;
         options.heap = "3g".to_owned();
+        // Both compilers, as Java has them by itself: the tests' servers are flagged for a quick start.
+        options.java_options.push("-XX:TieredStopAtLevel=4".to_owned());
     });
     Cluster::builder().zookeeper(zookeeper).unsampled().as_installed().start()
 }
@@ -221,8 +231,9 @@ fn fleet(workers: usize, tasks: usize) -> Side {
         let cluster = servers(1);
         let _coordinator = cluster.coordinator("c1");
         let _ = cluster.ruler();
-        let _fleet = cluster.example("fleet", &[&workers.to_string(), "4"]);
-        eventually(LIMIT, "all of them", || cluster.tree().children("/workers").len() == workers);
+        let fleet = cluster.example("fleet", &[&workers.to_string(), "4"]);
+        eventually(LIMIT, "all of them", || !fleet.is_running() || cluster.tree().children("/workers").len() == workers);
+        anyhow::ensure!(fleet.is_running(), "the fleet has ended: {}", fleet.log());
         let count = tasks.to_string();
         let said = cluster.cli_start(&["bench", "tasks", "--rounds", "2", "--yes", "-o", "json", "--count", &count, "--kind", "noop"]);
         let said = said.finish(LIMIT);

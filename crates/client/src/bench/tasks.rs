@@ -9,6 +9,7 @@ use futures::stream::{self, TryStreamExt as _};
 
 use super::store::Trips;
 use super::{BenchError, Load, Measured, Part, per_second, percentile};
+use crate::arrays::NewArray;
 use crate::client::Client;
 use crate::error::Error;
 use crate::waiting::Awaited;
@@ -60,6 +61,18 @@ pub(super) async fn throughput(client: &Client, load: &Load) -> Result<Vec<Measu
         forget(client, names).await?;
     }
     Ok(all)
+}
+
+/// The elements of one array.
+pub(super) async fn array(client: &Client, load: &Load) -> Result<Vec<Measured>, BenchError> {
+    let count = u32::try_from(load.count).unwrap_or(u32::MAX);
+    let begun = Instant::now();
+    client.expect().await;
+    let name = client.submit_array(NewArray::count(load.task.clone(), count)).await?;
+    ended(client, vec![name.clone()], 1).await?;
+    let measured = per_second(Part::Array, "elements of one array, until its result", load.count, begun.elapsed());
+    forget(client, vec![name]).await?;
+    Ok(vec![measured])
 }
 
 /// Submits them and waits for all, a lot at a time: while the last are submitted the first are waited for.

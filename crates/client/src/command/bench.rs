@@ -89,7 +89,7 @@ pub(crate) async fn run(ctx: &Context, args: BenchArgs) -> Result<u8, Failure> {
 fn wanted(parts: &[BenchPart]) -> Vec<Part> {
     let mut parts: Vec<Part> = parts.iter().copied().map(Part::from).collect();
     if parts.is_empty() {
-        parts = vec![Part::Store, Part::Latency, Part::Tasks];
+        parts = vec![Part::Store, Part::Latency, Part::Tasks, Part::Array];
     }
     parts.sort_unstable();
     parts.dedup();

@@ -48,7 +48,7 @@ impl<'a> Contest<'a> {
         let mut contest = Self { view, overview, around, rates, queue: Queue::default() };
         let mut queue = Queue::default();
         for waiting in around.waiting.iter().filter(|waiting| waiting.task == view.task || contest.may_run(waiting)) {
-            queue.insert(&contest.requirement(waiting), ticket(waiting));
+            queue.insert(contest.requirement(waiting), ticket(waiting));
         }
         contest.queue = queue;
         contest

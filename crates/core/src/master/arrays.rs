@@ -17,6 +17,7 @@ mod steps;
 mod taking;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use super::items::Item;
 use super::{Effect, Fact, Master, Reading};
@@ -318,12 +319,12 @@ impl Master {
         let budget = self.settings.max_worker_losses;
         let Some(array) = self.arrays.known.get(name) else { return };
         let Some(known) = array.known() else { return };
-        let requirement = Requirement { alone: false, ..known.requirement(budget) };
+        let requirement = Arc::new(Requirement { alone: false, ..known.requirement(budget) });
         for (piece, out) in &array.out {
             let assignment = piece.assignment(name);
             let load = self.view.workers.get_mut(&out.worker).map(|worker| &mut worker.load);
             if let Some((load, slot)) = load.and_then(|load| load.get(&assignment).copied().map(|slot| (load, slot))) {
-                load.place(&assignment, slot, requirement.clone());
+                load.place(&assignment, slot, Arc::clone(&requirement));
             }
         }
     }

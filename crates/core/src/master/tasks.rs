@@ -2,6 +2,7 @@
 //!
 //! A task under `/tasks` and one under `/bellwether/held` differ only in that the latter may not run before its time.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::ground::Sweep;
@@ -286,10 +287,10 @@ impl Master {
             return Some(item);
         }
         let ready = self.view.start_moving(entry)?;
-        let (requirement, version, payload) = (ready.requirement.clone(), ready.version, ready.payload.clone()?);
+        let (requirement, version, payload) = (Arc::clone(&ready.requirement), ready.version, ready.payload.clone()?.into_vec());
         let slot = Slot::Placing { alone: requirement.alone };
         let known = self.view.workers.get_mut(worker)?;
-        known.load.place(&entry.task, slot, requirement.of_worker());
+        known.load.place(&entry.task, slot, requirement);
         known.asked = false;
         Some(Item::Assign { entry: entry.clone(), version, payload, worker: worker.clone(), worker_version })
     }

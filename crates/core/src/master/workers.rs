@@ -1,6 +1,7 @@
 //! Workers: what they offer while they live, and what they leave behind.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::items::{Item, Place};
 use super::{Effect, Fact, Master, Reading};
@@ -254,7 +255,7 @@ impl Master {
         let of = |envelope: &payload::Envelope| Requirement::of(envelope, lifecycle::runs_alone(envelope, losses));
         let requirement = envelope.as_ref().map(of).unwrap_or_default();
         if let Some(known) = self.view.workers.get_mut(worker) {
-            known.load.place(task, Slot::Placed { alone: requirement.alone }, requirement);
+            known.load.place(task, Slot::Placed { alone: requirement.alone }, Arc::new(requirement));
         }
         if self.is_silent(worker, task, node, envelope.as_ref(), now) {
             self.end_silent(worker, task, node, now);

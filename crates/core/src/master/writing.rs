@@ -256,7 +256,7 @@ impl Master {
         match self.view.get_mut(entry) {
             Some(Waiting::Moving { ready, again: false, gone: false }) => {
                 let ready = ready.clone();
-                self.view.file(ready, usize::MAX);
+                self.view.file(*ready, usize::MAX);
             }
             // It is gone, or appeared anew: what was read is of an earlier life.
             Some(Waiting::Moving { .. }) => self.want_payload(entry.clone()),

@@ -26,7 +26,7 @@ impl Queue {
     /// One cursor per kind of requirement that the allowances let go, each at its best task.
     pub(super) fn cursors(&self, allowances: &Allowances) -> Vec<Cursor<'_>> {
         let permitted = self.queues.iter().filter(|(requirement, _)| allowances.permit(requirement));
-        permitted.map(|(requirement, tickets)| (requirement, tickets.iter().peekable())).collect()
+        permitted.map(|(requirement, tickets)| (&**requirement, tickets.iter().peekable())).collect()
     }
 
     /// How many tasks with this label go before the one with this ticket.

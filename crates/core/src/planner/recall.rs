@@ -1,6 +1,7 @@
 //! Work that waits at a worker while another is idle: who is asked to give it back.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
 use super::{Cursor, Offer, Queue, Requirement, keep_room};
 use crate::protocol::{TaskName, WorkerId};
@@ -13,7 +14,7 @@ pub struct Holder<'a> {
     /// For how many slots more than it has.
     pub excess: u32,
     /// What it has: only it knows which of them it has started.
-    pub tasks: Vec<(&'a TaskName, Requirement)>,
+    pub tasks: Vec<(&'a TaskName, Arc<Requirement>)>,
 }
 
 /// Whom to ask.
@@ -32,7 +33,8 @@ pub struct Recall {
 /// were asked for and are not back yet.
 #[must_use]
 pub fn recalls(queue: &Queue, mut offers: Vec<Offer<'_>>, mut holders: Vec<Holder<'_>>, outstanding: u32) -> Vec<Recall> {
-    let mut cursors: Vec<Cursor<'_>> = queue.queues.iter().map(|(requirement, tickets)| (requirement, tickets.iter().peekable())).collect();
+    let mut cursors: Vec<Cursor<'_>> =
+        queue.queues.iter().map(|(requirement, tickets)| (&**requirement, tickets.iter().peekable())).collect();
     keep_room(&mut cursors, &mut offers);
     let mut left = free(&offers).saturating_sub(outstanding);
     let mut asked: Vec<Recall> = Vec::new();
@@ -98,8 +100,8 @@ mod tests {
         let plain = Requirement::default;
         let holders = || {
             vec![
-                Holder { worker: &a, excess: 1, tasks: vec![(&t, plain()), (&u, zoned.clone())] },
-                Holder { worker: &b, excess: 2, tasks: vec![(&v, plain())] },
+                Holder { worker: &a, excess: 1, tasks: vec![(&t, plain().into()), (&u, zoned.clone().into())] },
+                Holder { worker: &b, excess: 2, tasks: vec![(&v, plain().into())] },
             ]
         };
         let nobody = Queue::default();
@@ -119,8 +121,8 @@ mod tests {
         let (t, none) = (TaskName::listed("t"), BTreeMap::new());
         let mut queue = Queue::default();
         let wide = Requirement { amount: Amount { slots: 2, ..Amount::default() }, ..Requirement::default() };
-        queue.insert(&wide, Ticket::new(0, 0, 1, Entry::pending(TaskName::listed("wide"))));
-        let holders = vec![Holder { worker: &a, excess: 1, tasks: vec![(&t, Requirement::default())] }];
+        queue.insert(wide, Ticket::new(0, 0, 1, Entry::pending(TaskName::listed("wide"))));
+        let holders = vec![Holder { worker: &a, excess: 1, tasks: vec![(&t, Arc::default())] }];
         assert_eq!(recalls(&queue, vec![offer(&c, &none, 2, 1)], holders, 0), []);
     }
 }

@@ -28,7 +28,7 @@ fn higher_priority_first_then_age_and_the_least_loaded_worker() {
     let (a, b, none) = (WorkerId::listed("a"), WorkerId::listed("b"), BTreeMap::new());
     let mut queue = Queue::default();
     for ticket in [ticket(0, 1), ticket(5, 2), ticket(0, 3)] {
-        queue.insert(&Requirement::default(), ticket);
+        queue.insert(Requirement::default(), ticket);
     }
     let plan = solve(&queue, vec![offer(&a, &none, 4, 2), offer(&b, &none, 4, 1)], 10);
     assert_eq!(placed(&plan), [("t2", "b"), ("t1", "a"), ("t3", "b")].map(|(t, w)| (t.to_owned(), w.to_owned())));
@@ -39,8 +39,8 @@ fn what_nobody_can_take_holds_up_nothing_else() {
     let (a, gpu) = (WorkerId::listed("a"), labels(&[("gpu", "yes")]));
     let none = BTreeMap::new();
     let mut queue = Queue::default();
-    queue.insert(&Requirement { labels: gpu, ..Requirement::default() }, ticket(9, 1));
-    queue.insert(&Requirement::default(), ticket(0, 2));
+    queue.insert(Requirement { labels: gpu, ..Requirement::default() }, ticket(9, 1));
+    queue.insert(Requirement::default(), ticket(0, 2));
     let plan = solve(&queue, vec![offer(&a, &none, 1, 0)], 10);
     assert_eq!(placed(&plan), [("t2".to_owned(), "a".to_owned())]);
 }
@@ -51,9 +51,9 @@ fn what_a_rate_holds_back_holds_up_nothing_else() {
     let blue = Label::parse("team=blue").expect("a label");
     let mut queue = Queue::default();
     let limited = Requirement { limited: Some(vec![blue.clone()].into()), ..Requirement::default() };
-    (1..4).for_each(|czxid| queue.insert(&limited, ticket(9, czxid)));
-    queue.insert(&Requirement { limited: limited.limited, ..wide(8, &[]) }, ticket(10, 9));
-    queue.insert(&Requirement::default(), ticket(0, 4));
+    (1..4).for_each(|czxid| drop(queue.insert(limited.clone(), ticket(9, czxid))));
+    queue.insert(Requirement { limited: limited.limited, ..wide(8, &[]) }, ticket(10, 9));
+    queue.insert(Requirement::default(), ticket(0, 4));
     let plan = |most| {
         let mut allowances = Allowances::default();
         allowances.allow(blue.clone(), most);
@@ -69,8 +69,8 @@ fn what_a_rate_holds_back_holds_up_nothing_else() {
 fn a_task_that_must_be_alone_gets_an_idle_worker_for_itself() {
     let (a, b, none) = (WorkerId::listed("a"), WorkerId::listed("b"), BTreeMap::new());
     let mut queue = Queue::default();
-    queue.insert(&Requirement { alone: true, ..Requirement::default() }, ticket(0, 1));
-    queue.insert(&Requirement::default(), ticket(0, 2));
+    queue.insert(Requirement { alone: true, ..Requirement::default() }, ticket(0, 1));
+    queue.insert(Requirement::default(), ticket(0, 2));
     let plan = solve(&queue, vec![offer(&a, &none, 8, 1), offer(&b, &none, 8, 0)], 10);
     assert_eq!(placed(&plan), [("t1", "b"), ("t2", "a")].map(|(t, w)| (t.to_owned(), w.to_owned())));
 }
@@ -79,9 +79,9 @@ fn a_task_that_must_be_alone_gets_an_idle_worker_for_itself() {
 fn a_worker_is_kept_free_for_the_oldest_task_if_that_must_be_alone() {
     let (a, b, none) = (WorkerId::listed("a"), WorkerId::listed("b"), BTreeMap::new());
     let mut queue = Queue::default();
-    queue.insert(&Requirement { alone: true, ..Requirement::default() }, ticket(0, 1));
+    queue.insert(Requirement { alone: true, ..Requirement::default() }, ticket(0, 1));
     for czxid in 2..9 {
-        queue.insert(&Requirement::default(), ticket(0, czxid));
+        queue.insert(Requirement::default(), ticket(0, czxid));
     }
     let plan = solve(&queue, vec![offer(&a, &none, 4, 1), offer(&b, &none, 4, 2)], 10);
     assert_eq!(placed(&plan), [("t2", "b"), ("t3", "b")].map(|(t, w)| (t.to_owned(), w.to_owned())), "a is left to become idle");
@@ -94,9 +94,9 @@ fn the_oldest_is_found_behind_younger_ones_of_higher_priority() {
     let mut queue = Queue::default();
     assert_eq!(queue.oldest(), None);
     for ticket in [ticket(9, 50), ticket(9, 60), ticket(3, 20), ticket(3, 30), ticket(i32::MIN, 7), ticket(i32::MIN, 8)] {
-        queue.insert(&Requirement::default(), ticket);
+        queue.insert(Requirement::default(), ticket);
     }
-    queue.insert(&Requirement { labels: labels(&[("gpu", "yes")]), ..Requirement::default() }, ticket(0, 10));
+    queue.insert(Requirement { labels: labels(&[("gpu", "yes")]), ..Requirement::default() }, ticket(0, 10));
     assert_eq!(queue.oldest(), Some(&ticket(0, 7).entry));
     queue.remove(&Requirement::default(), &ticket(i32::MIN, 7));
     queue.remove(&Requirement::default(), &ticket(i32::MIN, 8));
@@ -107,8 +107,8 @@ fn the_oldest_is_found_behind_younger_ones_of_higher_priority() {
 fn who_waits_behind_kept_room_is_told_for_whom_it_is_kept() {
     let (a, b, none) = (WorkerId::listed("a"), WorkerId::listed("b"), BTreeMap::new());
     let mut queue = Queue::default();
-    queue.insert(&wide(4, &[]), ticket(0, 1));
-    queue.insert(&Requirement::default(), ticket(0, 2));
+    queue.insert(wide(4, &[]), ticket(0, 1));
+    queue.insert(Requirement::default(), ticket(0, 2));
     let offers = [offer(&a, &none, 4, 2), offer(&b, &none, 1, 1)];
     let told = |requirement: &Requirement, ticket: Option<&Ticket>, allowances: &Allowances| -> Vec<Vec<&str>> {
         let all = prospects(&queue, &offers, allowances, requirement, ticket);
@@ -125,7 +125,7 @@ fn who_waits_behind_kept_room_is_told_for_whom_it_is_kept() {
     let blue = Label::parse("team=blue").expect("a label");
     let mut queue = Queue::default();
     let limited = Requirement { limited: Some(vec![blue.clone()].into()), ..wide(4, &[]) };
-    queue.insert(&limited, ticket(0, 1));
+    queue.insert(limited, ticket(0, 1));
     let mut none_left = Allowances::default();
     none_left.allow(blue.clone(), 0);
     assert_eq!(prospects(&queue, &offers, &none_left, &Requirement::default(), None)[0], []);
@@ -141,7 +141,7 @@ proptest! {
         let zone = |n: u8| if n == 0 { BTreeMap::new() } else { labels(&[("zone", &n.to_string())]) };
         let mut queue = Queue::default();
         for (czxid, (priority, wants)) in waiting.iter().enumerate() {
-            queue.insert(&Requirement { labels: zone(*wants), ..Requirement::default() }, ticket(*priority, czxid as i64));
+            queue.insert(Requirement { labels: zone(*wants), ..Requirement::default() }, ticket(*priority, czxid as i64));
         }
         let named: Vec<_> = workers.iter().enumerate().map(|(i, (c, l, z))| (WorkerId::listed(&format!("w{i}")), zone(*z), *c, *l)).collect();
         let offers = named.iter().map(|(w, z, c, l)| offer(w, z, *c, *l)).collect();
@@ -173,10 +173,10 @@ fn pairs(plan: &[Placement]) -> Vec<String> {
 fn a_task_takes_its_slots_and_its_resources() {
     let (a, b, none) = (WorkerId::listed("a"), WorkerId::listed("b"), BTreeMap::new());
     let mut queue = Queue::default();
-    queue.insert(&wide(2, &[("gpu", 1)]), ticket(0, 1));
-    queue.insert(&wide(2, &[("gpu", 1)]), ticket(0, 2));
-    queue.insert(&wide(3, &[]), ticket(0, 3));
-    queue.insert(&Requirement::default(), ticket(0, 4));
+    queue.insert(wide(2, &[("gpu", 1)]), ticket(0, 1));
+    queue.insert(wide(2, &[("gpu", 1)]), ticket(0, 2));
+    queue.insert(wide(3, &[]), ticket(0, 3));
+    queue.insert(Requirement::default(), ticket(0, 4));
     let mut with_gpu = offer(&b, &none, 4, 0);
     with_gpu.has.resources.insert("gpu".to_owned(), 1);
     assert_eq!(pairs(&solve(&queue, vec![offer(&a, &none, 4, 0), with_gpu], 10)), ["t1 b", "t3 a", "t4 b"], "one gpu, one task");
@@ -186,9 +186,9 @@ fn a_task_takes_its_slots_and_its_resources() {
 fn room_is_kept_for_a_wide_task_where_the_least_is_missing() {
     let (a, b, none) = (WorkerId::listed("a"), WorkerId::listed("b"), BTreeMap::new());
     let mut queue = Queue::default();
-    queue.insert(&wide(5, &[]), ticket(9, 1));
-    queue.insert(&wide(4, &[]), ticket(0, 2));
-    (3..9).for_each(|czxid| queue.insert(&Requirement::default(), ticket(0, czxid)));
+    queue.insert(wide(5, &[]), ticket(9, 1));
+    queue.insert(wide(4, &[]), ticket(0, 2));
+    (3..9).for_each(|czxid| drop(queue.insert(Requirement::default(), ticket(0, czxid))));
     let plan = solve(&queue, vec![offer(&a, &none, 4, 3), offer(&b, &none, 4, 2)], 10);
     assert_eq!(pairs(&plan), ["t3 a"], "b is left to become free; that nobody can ever run the first is no reason to keep anything");
     let plan = solve(&queue, vec![offer(&a, &none, 4, 4), offer(&b, &none, 4, 0)], 10);
@@ -199,8 +199,8 @@ fn room_is_kept_for_a_wide_task_where_the_least_is_missing() {
 fn what_waits_for_a_resource_keeps_nobody_from_slots_that_it_does_not_need() {
     let (a, none) = (WorkerId::listed("a"), BTreeMap::new());
     let mut queue = Queue::default();
-    queue.insert(&wide(1, &[("gpu", 1)]), ticket(0, 1));
-    (2..9).for_each(|czxid| queue.insert(&Requirement::default(), ticket(0, czxid)));
+    queue.insert(wide(1, &[("gpu", 1)]), ticket(0, 1));
+    (2..9).for_each(|czxid| drop(queue.insert(Requirement::default(), ticket(0, czxid))));
     let mut busy = offer(&a, &none, 4, 1);
     busy.has.resources.insert("gpu".to_owned(), 1);
     busy.taken.resources.insert("gpu".to_owned(), 1);
@@ -212,10 +212,10 @@ fn only_what_takes_one_slot_waits_at_a_worker_and_only_where_nobody_starts_it() 
     let (a, b, none) = (WorkerId::listed("a"), WorkerId::listed("b"), BTreeMap::new());
     let ahead = |worker, load| Offer { lookahead: 1, ..offer(worker, &none, 2, load) };
     let mut queue = Queue::default();
-    (1..9).for_each(|czxid| queue.insert(&Requirement::default(), ticket(0, czxid)));
+    (1..9).for_each(|czxid| drop(queue.insert(Requirement::default(), ticket(0, czxid))));
     assert_eq!(pairs(&solve(&queue, vec![ahead(&a, 1), ahead(&b, 0)], 10)), ["t1 b", "t2 a", "t3 b", "t4 a", "t5 b"]);
     let mut queue = Queue::default();
-    queue.insert(&wide(2, &[]), ticket(0, 1));
+    queue.insert(wide(2, &[]), ticket(0, 1));
     assert_eq!(pairs(&solve(&queue, vec![ahead(&a, 2)], 10)), [""; 0]);
 }
 
@@ -254,11 +254,11 @@ fn a_task_for_a_handler_goes_where_there_is_one_and_a_command_where_commands_are
     let offers = || vec![offer(&a, &none, 1, 0), Offer { skills: &skills, ..offer(&b, &none, 4, 0) }];
     let typed = |kind: &str| Requirement { kind: Some(kind.to_owned()), ..Requirement::default() };
     let mut queue = Queue::default();
-    queue.insert(&typed("crawl"), ticket(0, 1));
-    queue.insert(&typed("resize"), ticket(0, 2));
-    queue.insert(&Requirement::default(), ticket(0, 3));
-    queue.insert(&typed("resize"), ticket(0, 4));
-    queue.insert(&Requirement::default(), ticket(0, 5));
+    queue.insert(typed("crawl"), ticket(0, 1));
+    queue.insert(typed("resize"), ticket(0, 2));
+    queue.insert(Requirement::default(), ticket(0, 3));
+    queue.insert(typed("resize"), ticket(0, 4));
+    queue.insert(Requirement::default(), ticket(0, 5));
     assert_eq!(placed(&solve(&queue, offers(), 10)), [("t2", "b"), ("t3", "a"), ("t4", "b")].map(|(t, w)| (t.to_owned(), w.to_owned())));
 }
 
@@ -271,7 +271,7 @@ fn overtaken(priorities: &[i32], arrivals: usize, slots: u32) -> Vec<(i64, i32, 
         for twice in 0..2 {
             let (czxid, priority) = (minute_half * 2 + twice, priorities[(minute_half as usize * 2 + twice as usize) % priorities.len()]);
             let entry = Entry::pending(TaskName::listed(&format!("{priority} {minute_half}")));
-            queue.insert(&Requirement::default(), Ticket::new(priority, minute_half * 30_000, czxid, entry));
+            queue.insert(Requirement::default(), Ticket::new(priority, minute_half * 30_000, czxid, entry));
         }
         running = u32::min(running, slots - 1);
         for placement in solve(&queue, vec![offer(&a, &none, slots, running)], 1) {

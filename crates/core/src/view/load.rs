@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::collections::btree_map;
+use std::sync::Arc;
 
 use super::Slot;
 use crate::planner::{Amount, Requirement};
@@ -12,7 +13,7 @@ use crate::protocol::TaskName;
 pub struct Load {
     slots: BTreeMap<TaskName, Slot>,
     /// What those of them ask for that ask for more than a slot.
-    requirements: BTreeMap<TaskName, Requirement>,
+    requirements: BTreeMap<TaskName, Arc<Requirement>>,
 }
 
 impl Load {
@@ -41,9 +42,9 @@ impl Load {
     }
 
     /// The same of a task of which it is known what it asks for.
-    pub fn place(&mut self, task: &TaskName, slot: Slot, requirement: Requirement) {
+    pub fn place(&mut self, task: &TaskName, slot: Slot, requirement: Arc<Requirement>) {
         self.slots.insert(task.clone(), slot);
-        match requirement == Requirement::default() {
+        match requirement.is_plain() {
             true => self.requirements.remove(task),
             false => self.requirements.insert(task.clone(), requirement),
         };
@@ -95,7 +96,7 @@ impl Load {
 
     /// What a task asks for, as far as that is known.
     #[must_use]
-    pub fn requirement(&self, task: &TaskName) -> Requirement {
+    pub fn requirement(&self, task: &TaskName) -> Arc<Requirement> {
         self.requirements.get(task).cloned().unwrap_or_default()
     }
 

@@ -47,6 +47,14 @@ impl Pace {
         // Who wants nothing to wait at a worker means it.
         if least > 0 && measured { least.max(self.ahead) } else { least }
     }
+
+    /// The same for a worker that has been given `excess` more than it has slots for: a store that is still more than half full is not
+    /// filled up one by one, but when it is down to half, by one transaction.
+    #[must_use]
+    pub fn room(&self, least: u32, excess: u32, now: Duration) -> u32 {
+        let ahead = self.ahead(least, now);
+        if ahead > least && excess > ahead.div_ceil(2) { excess.min(ahead) } else { ahead }
+    }
 }
 
 #[cfg(test)]
@@ -69,6 +77,15 @@ mod tests {
             let given = pace.ahead(1, now);
             assert!(given.abs_diff(expected) <= 1, "{given} ahead of tasks of {micros} µs, not {expected}");
         }
+    }
+
+    #[test]
+    fn a_store_is_filled_up_when_it_is_half_empty() {
+        let (pace, now) = ahead(1000, Duration::from_millis(1));
+        let all = pace.ahead(1, now);
+        let rooms: Vec<u32> = [0, all / 2, all.div_ceil(2) + 1, all, all + 5].map(|excess| pace.room(1, excess, now)).into();
+        assert_eq!(rooms, [all, all, all.div_ceil(2) + 1, all, all], "nothing is given beyond what waits there, nor beyond what may");
+        assert_eq!(Pace::default().room(8, 5, now), 8, "what is configured is always filled up");
     }
 
     #[test]

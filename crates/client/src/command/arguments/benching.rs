@@ -38,6 +38,8 @@ pub(crate) enum BenchPart {
     Latency,
     /// Many tasks, submitted one by one and many at a time
     Tasks,
+    /// As many elements of a single array
+    Array,
 }
 
 impl From<BenchPart> for Part {
@@ -46,6 +48,7 @@ impl From<BenchPart> for Part {
             BenchPart::Store => Self::Store,
             BenchPart::Latency => Self::Latency,
             BenchPart::Tasks => Self::Tasks,
+            BenchPart::Array => Self::Array,
         }
     }
 }

@@ -1,5 +1,7 @@
 //! Pieces for workers: how large they are, and whose turn it is.
 
+use std::sync::Arc;
+
 use super::{Given, Known, Out};
 use crate::Time;
 use crate::master::Master;
@@ -82,7 +84,7 @@ impl Master {
         array.out.insert(piece, Out { worker: worker.clone(), waiting: taken });
         let slot = Slot::Placing { alone: requirement.alone };
         if let Some(known) = self.view.workers.get_mut(worker) {
-            known.load.place(&piece.assignment(name), slot, requirement.of_worker());
+            known.load.place(&piece.assignment(name), slot, Arc::new(requirement));
             known.asked = false;
         }
         self.arrays.touched.insert(name.clone());

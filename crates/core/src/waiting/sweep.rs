@@ -1,0 +1,186 @@
+//! Reading instead of watching, while many that are waited for end at a time.
+//!
+//! A watch costs a request, its answer and an event for each task; a hundred statuses that are read together cost little more than one.
+//! So as long as results come in quickly, nothing more is watched: every fiftieth of a second those whose turn it is, by name and so by
+//! age, are read, about as many as have ended since the last time. What is read in vain several times is watched after all: it takes
+//! longer than others. When nothing has ended for a while, everything is watched again, as far as it may be.
+
+use std::collections::BTreeSet;
+use std::time::Duration;
+
+use super::{Effect, Stage, WATCHES_MAX, Waiting};
+use crate::Time;
+use crate::protocol::TaskName;
+
+/// Fewer are always watched: who waits for a few wants to hear at once.
+const MANY: usize = 512;
+/// With fewer left than this, they are watched again.
+const FEW: usize = 64;
+/// How often is read.
+const EVERY: Duration = Duration::from_millis(20);
+/// Fewest and most that are read at a time.
+const REACH: (usize, usize) = (16, 2048);
+/// So many times nothing must have ended for everything to be watched again.
+const QUIET_ROUNDS: u32 = 5;
+/// So many must end within so long for reading to begin.
+const QUICK: (u32, Duration) = (64, Duration::from_millis(100));
+/// What was read in vain so often is watched.
+const VAIN_MAX: u8 = 3;
+
+/// Whether is read, and how far it has come.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
+pub(super) struct Sweep {
+    /// `None`: everything is watched.
+    round: Option<Round>,
+    /// How many have ended since: in a span of time while everything is watched, in a round otherwise.
+    ended: u32,
+    since: Duration,
+    /// What was read in vain and cannot be watched, because too many are: it is read again when all others were.
+    tired: BTreeSet<TaskName>,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+struct Round {
+    /// How many are read next.
+    reach: usize,
+    /// How many were asked for, how many of those are not answered, and how many had ended.
+    asked: usize,
+    open: usize,
+    found: usize,
+    /// How many rounds ago the last one ended.
+    quiet: u32,
+    /// When the next one begins. `None`: as soon as it can.
+    due: Option<Duration>,
+}
+
+impl Sweep {
+    pub(super) fn is_on(&self) -> bool {
+        self.round.is_some()
+    }
+
+    pub(super) fn forget(&mut self, task: &TaskName) {
+        self.tired.remove(task);
+    }
+
+    /// A timer of an earlier connection means nothing.
+    pub(super) fn on_due(&mut self, now: Time) {
+        if let Some(round) = &mut self.round {
+            round.due = round.due.filter(|due| *due > now.mono);
+        }
+    }
+
+    fn begin(&mut self) {
+        let round = Round { reach: REACH.0, asked: 0, open: 0, found: 0, quiet: 0, due: None };
+        self.round.get_or_insert(round);
+        self.ended = 0;
+    }
+}
+
+impl Waiting {
+    /// So many at once: most of them have ended, or will end one soon after the other. If not, that shows quickly.
+    pub(super) fn begin_sweep_if_many(&mut self) {
+        if self.idle.len() > MANY {
+            self.sweep.begin();
+        }
+    }
+
+    pub(super) fn count_end(&mut self, now: Time) {
+        let (many, span) = QUICK;
+        if !self.sweep.is_on() && now.since(self.sweep.since) > span {
+            (self.sweep.since, self.sweep.ended) = (now.mono, 0);
+        }
+        self.sweep.ended += 1;
+        if self.sweep.ended >= many && self.wishes.len() > MANY {
+            self.sweep.begin();
+        }
+    }
+
+    /// Reads those whose turn it is, if it is time.
+    pub(super) fn read(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        if !self.may_ask() {
+            return;
+        }
+        let Some(round) = self.sweep.round.as_mut().filter(|round| round.open == 0 && round.due.is_none()) else { return };
+        if self.idle.is_empty() {
+            self.idle.append(&mut self.sweep.tired);
+        }
+        if self.wishes.len() < FEW {
+            return self.end_sweep();
+        }
+        let mut tasks = Vec::with_capacity(round.reach.min(self.idle.len()));
+        while tasks.len() < round.reach
+            && let Some(task) = self.idle.pop_first()
+        {
+            if let Some(wish) = self.wishes.get_mut(&task) {
+                wish.stage = Stage::Reading;
+                tasks.push(task);
+            }
+        }
+        (round.asked, round.open, round.found) = (tasks.len(), tasks.len(), 0);
+        match tasks.is_empty() {
+            true => self.rest(now, effects),
+            false => effects.push(Effect::Read(tasks)),
+        }
+    }
+
+    pub(super) fn on_read(&mut self, answers: Vec<(TaskName, Option<Vec<u8>>)>, now: Time, effects: &mut Vec<Effect>) {
+        let count = answers.len();
+        let mut found = 0;
+        for (task, status) in answers {
+            match status {
+                Some(status) => {
+                    found += 1;
+                    self.ended(task, status, now, effects);
+                }
+                None => self.on_read_in_vain(task, effects),
+            }
+        }
+        let Some(round) = &mut self.sweep.round else { return };
+        round.open = round.open.saturating_sub(count);
+        round.found += found;
+        if round.open == 0 {
+            self.rest(now, effects);
+        }
+    }
+
+    fn on_read_in_vain(&mut self, task: TaskName, effects: &mut Vec<Effect>) {
+        let Some(wish) = self.wishes.get_mut(&task).filter(|wish| wish.stage == Stage::Reading) else { return };
+        wish.stage = Stage::Idle;
+        wish.vain = wish.vain.saturating_add(1);
+        // Of what may be nowhere, that is found out behind a watch.
+        if wish.located && wish.vain < VAIN_MAX {
+            self.idle.insert(task);
+        } else if self.busy < WATCHES_MAX {
+            self.watch(task, effects);
+        } else {
+            wish.vain = 0;
+            self.sweep.tired.insert(task);
+        }
+    }
+
+    /// A round is over: when the next one begins, and how far it reaches.
+    fn rest(&mut self, now: Time, effects: &mut Vec<Effect>) {
+        let ended = std::mem::take(&mut self.sweep.ended);
+        let Some(round) = &mut self.sweep.round else { return };
+        let all = round.asked > 0 && round.found == round.asked;
+        let (least, most) = REACH;
+        let next = if all { round.reach * 2 } else { round.found + round.found / 4 + least };
+        round.reach = next.clamp(least, most);
+        round.quiet = if ended == 0 { round.quiet + 1 } else { 0 };
+        if round.quiet >= QUIET_ROUNDS {
+            return self.end_sweep();
+        }
+        // Whoever finds nothing but results has fallen behind.
+        if all {
+            return self.read(now, effects);
+        }
+        let due = now.mono + EVERY;
+        round.due = Some(due);
+        effects.push(Effect::ReadAt(due));
+    }
+
+    fn end_sweep(&mut self) {
+        self.idle.append(&mut self.sweep.tired);
+        self.sweep = Sweep::default();
+    }
+}
