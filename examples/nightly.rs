@@ -106,7 +106,7 @@ async fn main() -> Outcome {
 async fn tonight_and_now(client: &Client) -> Outcome {
     let nightly: NewTask = client.task(Batch { parts: 3 }).into_new()?;
     let name = client.new_schedule_name();
-    let record = ScheduleRecord { cron: Some("30 2 * * *".to_owned()), ..ScheduleRecord::new(nightly.envelope.clone()) };
+    let record = ScheduleRecord::cron("30 2 * * *");
     client.make_schedule(&name, nightly, record).await?;
     let schedule = client.schedule(&name).await?;
     println!("scheduled at {} UTC: {}", schedule.cron.unwrap_or_default(), schedule.command.unwrap_or_default());

@@ -1,15 +1,15 @@
 //! Handlers that misbehave, and a client that counts: what the end-to-end tests of the library run. Nothing to learn from here.
 //!
 //! `rig worker|shell CONNECT NAME SLOTS SESSION_MS`, `rig client CONNECT COUNT`, `rig noop CONNECT COUNT BATCH`,
-//! `rig array CONNECT COUNT`
+//! `rig array CONNECT COUNT`, `rig configured FILE FILE`, `rig ask FILE FILE`
 
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-use bellwether_client::{Awaited, Client, NewTask, Task};
+use bellwether_client::{Awaited, Client, ClientSettings, NewTask, Task};
 use bellwether_examples::Outcome;
 use bellwether_worker::layers::ObserveLayer;
-use bellwether_worker::{TaskContext, TaskError, Worker, guardian};
+use bellwether_worker::{TaskContext, TaskError, Worker, WorkerBuilder, guardian};
 use futures::{StreamExt, TryStreamExt, stream};
 use serde::{Deserialize, Serialize};
 use tokio::signal::unix::{SignalKind, signal};
@@ -101,27 +101,40 @@ async fn do_as_told() -> Outcome {
         [how @ ("worker" | "shell"), connect, name, slots, session_ms] => {
             work(connect, name, slots.parse()?, session_ms.parse()?, how == "shell").await
         }
+        ["configured", base, own] => serve(Worker::configured([base, own])?.shell()).await,
+        ["ask", base, own] => ask(ClientSettings::configured([base, own])?).await,
         ["client", connect, count] => count_to(connect, count.parse()?).await,
         ["noop", connect, count, batch] => nothing(connect, count.parse()?, batch.parse()?).await,
         ["array", connect, count] => array_of(connect, count.parse()?).await,
-        _ => {
-            Err("usage: rig worker|shell CONNECT NAME SLOTS SESSION_MS | rig client|array CONNECT COUNT | rig noop CONNECT COUNT BATCH"
-                .into())
-        }
+        _ => Err("usage: rig worker|shell CONNECT NAME SLOTS SESSION_MS | rig client|array CONNECT COUNT | rig noop CONNECT COUNT BATCH \
+                 | rig configured|ask FILE FILE"
+            .into()),
     }
 }
 
 async fn work(connect: &str, name: &str, slots: u32, session_ms: u64, commands: bool) -> Outcome {
+    let observed = ObserveLayer::new(|seen| println!("observed {} {}", seen.kind, seen.succeeded));
+    let worker = Worker::builder(connect).name(name).slots(slots).session_timeout(Duration::from_millis(session_ms));
+    let worker = worker.kill_grace(Duration::from_millis(200)).drain_timeout(Duration::from_secs(1)).layer(observed);
+    serve(if commands { worker.shell() } else { worker }).await
+}
+
+/// Until SIGTERM.
+async fn serve(worker: WorkerBuilder) -> Outcome {
     tracing_subscriber::fmt().with_ansi(false).init();
     let mut terminate = signal(SignalKind::terminate())?;
     let stop = async move {
         terminate.recv().await;
     };
-    let observed = ObserveLayer::new(|seen| println!("observed {} {}", seen.kind, seen.succeeded));
-    let worker = Worker::builder(connect).name(name).slots(slots).session_timeout(Duration::from_millis(session_ms));
-    let worker = worker.kill_grace(Duration::from_millis(200)).drain_timeout(Duration::from_secs(1)).layer(observed);
-    let worker = if commands { worker.shell() } else { worker };
     Ok(worker.handler(double).handler(fail).handler(linger).handler(block).run_until(stop).await?)
+}
+
+/// Has one number doubled.
+async fn ask(settings: ClientSettings) -> Outcome {
+    let client = Client::connect(settings).await?;
+    println!("{}", client.task(Double(21)).submit().await?.wait().await?);
+    client.close().await;
+    Ok(())
 }
 
 /// Submits so many tasks as a stream, says so, waits for all of them, and prints the sum.

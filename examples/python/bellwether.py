@@ -54,8 +54,9 @@ def new_name():
 
 
 class Bellwether:
-    def __init__(self, connect, timeout=10.0):
-        self.zk = KazooClient(hosts=connect, timeout=timeout)
+    def __init__(self, connect, timeout=10.0, **options):
+        # In a secured cluster: auth_data=[("digest", "client:…")], and default_acl as the row /tasks/* of its table has it.
+        self.zk = KazooClient(hosts=connect, timeout=timeout, **options)
         self.zk.start(timeout=30)
         self.guards = uuid.uuid4().hex
         self.count = 0

@@ -38,3 +38,8 @@ pub async fn beside<T>(worker: WorkerBuilder, work: impl Future<Output = Outcome
         }
     }
 }
+
+/// The programs of the guide: compiled, so that they stay what the libraries are.
+#[cfg(doctest)]
+#[doc = include_str!("../../docs/library.md")]
+pub struct Guide;

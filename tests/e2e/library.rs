@@ -5,7 +5,9 @@
 use std::fs;
 use std::time::Duration;
 
+use bellwether_core::protocol::acl::Role;
 use bellwether_core::protocol::result::{TaskResult, decode_result};
+use bellwether_tests::secured::Secured;
 use bellwether_tests::tasks::SOON;
 use bellwether_tests::{Cluster, Process, eventually, is};
 use serde_json::{Value, json};
@@ -260,4 +262,34 @@ fn an_embedded_worker_whose_zookeeper_is_nowhere_says_so_within_its_time() {
     let rig = cluster.example("rig", &["worker", "not a connect string", "rig", "1", "6000"]);
     assert_eq!(rig.exit_code(Duration::from_secs(30)), 1);
     assert!(rig.log().contains("connect"), "{}", rig.log());
+}
+
+/// Told by files, as the services are: its password, its identities, and whose signatures it trusts.
+#[test]
+fn programs_work_in_a_secured_cluster_and_run_what_is_signed() {
+    let secured = Secured::start(Cluster::builder());
+    let cluster = &secured.cluster;
+    let _coordinator = secured.coordinator("c1");
+    let file = |name: &str| cluster.dir().join(name).display().to_string();
+    let public = cluster.cli(&["key", "new", &file("key")]).success().lines()[0].to_owned();
+    let connect = format!("[zookeeper]\nconnect = {:?}\n", cluster.connect_string());
+    let worker = format!(
+        "{connect}session_timeout = \"6s\"\n[worker]\nname = \"rig\"\nslots = 2\nrequire_signature = true\ntrusted_keys = [{public:?}]\noutput_dir = {:?}\n",
+        file("kept")
+    );
+    fs::write(file("worker.toml"), worker).expect("written");
+    fs::write(file("client.toml"), &connect).expect("written");
+    fs::write(file("signing.toml"), format!("{connect}[client]\nsign_key = {:?}\n", file("key"))).expect("written");
+    let rig = cluster.example("rig", &["configured", &file("worker-command.toml"), &file("worker.toml")]);
+    eventually(SOON, "it has registered", || rig.log().contains(" registered ").then_some(()));
+    let asks = |own: &str| {
+        let asking = cluster.example("rig", &["ask", &file("client-command.toml"), &file(own)]);
+        (asking.exit_code(SOON), asking.log())
+    };
+    assert_eq!(asks("signing.toml"), (0, "42\n".to_owned()));
+    let (code, said) = asks("client.toml");
+    assert!(code == 1 && said.contains("unsigned"), "{code}: {said}");
+    let run = |options: &[&str]| secured.cli_as(Role::Client, &[&["run"][..], options, &["--", "echo", "here"]].concat());
+    assert_eq!(run(&["--sign-key", &file("key")]).success().stdout, "here\n");
+    assert!(run(&[]).code(125).stderr.contains("unsigned"));
 }

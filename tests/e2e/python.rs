@@ -3,7 +3,9 @@
 use std::path::Path;
 use std::process::{Command, Output};
 
+use bellwether_core::protocol::acl::Role;
 use bellwether_tests::proxy::{Fault, Operation, Rule};
+use bellwether_tests::secured::{Secured, identity_of, secret_of};
 use bellwether_tests::tasks::SOON;
 use bellwether_tests::{Cluster, eventually};
 
@@ -63,4 +65,38 @@ fn the_python_client_submits_once_when_the_answer_is_lost() {
     assert_eq!(ran.status.code(), Some(0), "{}", text(&ran.stderr));
     lost.strikes(1);
     assert_eq!(std::fs::read_to_string(marker).expect("it ran"), "ran\n", "it ran once");
+}
+
+#[test]
+fn the_python_client_works_in_a_secured_cluster_and_leaves_nothing_open() {
+    let secured = Secured::start(Cluster::builder());
+    let (_coordinator, worker) = (secured.coordinator("c1"), secured.worker("w1", 1));
+    eventually(SOON, "it has registered", || worker.log().contains(" registered ").then_some(()));
+    let place = Path::new(env!("CARGO_MANIFEST_DIR")).join("../examples/python");
+    let who = |role| identity_of(role).replacen("digest:", "", 1);
+    let readers = [Role::Coordinator, Role::Worker, Role::Client].map(who);
+    let program = format!(
+        r#"
+import sys
+sys.path.insert(0, {:?})
+from kazoo.security import ACL, Id, Permissions
+from bellwether import Bellwether, output
+readers = [ACL(Permissions.READ, Id("digest", who)) for who in {readers:?}]
+admin = ACL(Permissions.ALL, Id("digest", {:?}))
+with Bellwether({:?}, auth_data=[("digest", {:?})], default_acl=[*readers, admin]) as bellwether:
+    task = bellwether.submit(["echo", "hello"])
+    print(output(bellwether.wait(task), "stdout").decode().strip())
+    waits = bellwether.submit(["true"], delay_ms=3600_000)
+    bellwether.cancel(waits)
+    print(bellwether.wait(waits)["outcome"])
+    bellwether.submit(["true"], delay_ms=3600_000)
+"#,
+        place.display().to_string(),
+        who(Role::Admin),
+        secured.cluster.connect_string(),
+        secret_of(Role::Client),
+    );
+    let ran = Command::new("/usr/bin/python3").args(["-B", "-c", &program]).output().expect("Debian's python3 runs");
+    assert_eq!(text(&ran.stdout), "hello\ncancelled", "{}", text(&ran.stderr));
+    drop(secured.cli_as(Role::Admin, &["acl", "check"]).success());
 }

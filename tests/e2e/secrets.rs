@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use bellwether_tests::tasks::SOON;
 use bellwether_tests::{Cluster, Process, eventually};
+use serde_json::json;
 use zookeeper_client::{Acls, Client, CreateMode};
 
 /// What must not be seen.
@@ -96,6 +97,48 @@ fn no_secret_is_in_a_log_an_argument_a_page_a_task_a_metric_or_a_znode() {
             assert!(!text.contains(secret), "a secret is in the {place}");
         }
         assert!(!written.iter().any(|bytes| contains(bytes, secret.as_bytes())), "a secret is in ZooKeeper's transaction log");
+    }
+}
+
+/// Payloads and results lie in ZooKeeper, for whoever may read there; nobody else is told of them.
+#[test]
+fn no_page_and_no_log_tells_what_a_task_was_given_or_said() {
+    const WORD: &str = "pink-canary-5513";
+    let cluster = Cluster::builder().variable("RUST_LOG", "trace").setting("log.level", "\"trace\"").start();
+    let token = cluster.dir().join("token");
+    fs::write(&token, format!("{TOKEN}\n")).expect("written");
+    fs::set_permissions(&token, Permissions::from_mode(0o400)).expect("a mode");
+    let listed = [("worker.exec", "\"allowlist\""), ("worker.allow.say", "\"/bin/echo {int:1..2}\""), ("worker.labels.listed", "\"yes\"")];
+    let services = [
+        cluster.coordinator("c1"),
+        cluster.worker_with("w1", 2, &[("http.token_file", &quoted(&token)), ("worker.labels.listed", "\"no\"")]),
+        cluster.worker_with("w2", 1, &listed),
+    ];
+    let (own, input) = (format!("OWN={WORD}"), cluster.dir().join("input"));
+    fs::write(&input, WORD).expect("written");
+    let given = ["--require", "listed=no", "--env", &own, "--stdin", &input.display().to_string()];
+    let submit = |command: &[&str]| {
+        cluster.cli(&[&["submit"][..], &given, &["--retries", "1", "--retry-backoff", "10ms", "--"], command].concat()).success().lines()[0]
+            .to_owned()
+    };
+    for (command, outcome) in
+        [(&["sh", "-c", "cat; env", WORD][..], "succeeded"), (&["sh", "-c", "cat >&2; exit 3", WORD], "failed"), (&[WORD], "failed")]
+    {
+        let status = cluster.status_of(&submit(command));
+        assert!(status.contains(WORD) && status.contains(outcome), "it is where it belongs: {status}");
+    }
+    let refused = cluster.cli(&["submit", "--require", "listed=yes", "--", "say", WORD]).success().lines()[0].to_owned();
+    assert!(cluster.status_of(&refused).contains("not-allowed"));
+    let plain = cluster.status_of(&cluster.put(&format!("echo {WORD}")));
+    assert!(["done", "failed rejected: not-allowed"].contains(&plain.as_str()), "{plain}");
+    assert_eq!(cluster.status_of(&cluster.put(&json!([WORD, 5]).to_string())), "failed rejected: not-argv");
+    for service in &services {
+        for page in ["/metrics", "/health/ready", "/health/live", "/v1/tasks"] {
+            assert!(!service.get(page).expect("a page").1.contains(WORD), "{page} of {}", service.name());
+        }
+        assert_eq!(service.terminate(SOON), 0);
+        let (name, log) = (service.name(), service.log());
+        assert!(!log.contains(WORD), "{name}: {:?}", log.lines().find(|line| line.contains(WORD)));
     }
 }
 

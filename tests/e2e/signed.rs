@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use bellwether_tests::history::Promise;
 use bellwether_tests::tasks::SOON;
 use bellwether_tests::{Builder, Cluster, Process, eventually};
-use serde_json::Value;
+use serde_json::{Value, json};
 
 /// A cluster with one key that its worker trusts, and one that nobody does.
 struct World {
@@ -120,6 +120,60 @@ fn what_is_altered_renamed_or_replayed_by_a_writer_of_zookeeper_is_not_run() {
     assert!(world.end_of(&task).starts_with("rejected: replayed"), "more attempts than were signed");
     assert_eq!(lines(&ran), 1, "it ran once");
     drop(worker);
+}
+
+#[test]
+fn arrays_are_run_as_they_were_signed_with_their_lines_and_each_element_once() {
+    let world = World::new(Cluster::builder().unaudited(&[Promise::P1, Promise::P2, Promise::P3, Promise::P4, Promise::P5, Promise::P7]));
+    let (cluster, ran) = (&world.cluster, world.ledger("ran"));
+    let tally = |array: &str, how: &str| {
+        let result: Value = serde_json::from_str(&cluster.status_of(array)).expect("a JSON result");
+        result["array"][how].as_u64().unwrap_or_default()
+    };
+    let signed = ["--sign-key", &world.key];
+    let line = format!("echo $BELLWETHER_TASK >> {}", ran.display());
+    let counted = world.submit(&[&signed[..], &["--count", "20", "--shell"]].concat(), &[&line]);
+    assert_eq!((tally(&counted, "succeeded"), lines(&ran)), (20, 20));
+    let unsigned = world.submit(&["--count", "3", "--shell"], &[&line]);
+    assert_eq!((tally(&unsigned, "rejected"), lines(&ran)), (3, 20));
+
+    // Lines, as they were signed and then as somebody else would have them.
+    let file = cluster.dir().join("lines");
+    std::fs::write(&file, "a\nb\nc\n").expect("written");
+    let lined = |pause: bool| {
+        let command = format!("echo $BELLWETHER_LINE >> {}", ran.display());
+        let options = [&signed[..], &["--each-line", file.to_str().expect("text"), "--shell"]].concat();
+        let master = |order: &str| drop(cluster.cli(&["master", order]).success());
+        if pause {
+            master("pause");
+        }
+        let array = world.submit(&options, &[&command]);
+        if pause {
+            let chunk = format!("/bellwether/arrays/{array}/lines/0");
+            assert_eq!(cluster.tree().text(&chunk).as_deref(), Some(r#"["a","b","c"]"#));
+            cluster.tree().set(&chunk, r#"["a","evil","c"]"#);
+            master("resume");
+        }
+        array
+    };
+    assert_eq!((tally(&lined(false), "succeeded"), lines(&ran)), (3, 23));
+    assert_eq!((tally(&lined(true), "rejected"), lines(&ran)), (3, 23));
+
+    // Whoever can write gives the elements out once more: those that ran, and others than were signed.
+    let node = format!("/bellwether/arrays/{counted}");
+    let czxid = cluster.tree().stat(&node).expect("it is kept for a while").czxid;
+    let again = |(number, from, to, failures): (u32, u32, u32, u32)| {
+        let piece = format!("{from}-{to}.{number}");
+        let order = json!({"array": counted, "czxid": czxid, "from": from, "to": to, "number": number, "failures": failures});
+        let me = cluster.registered("w1");
+        cluster.tree().create(&format!("/assign/{me}/{counted}.{piece}"), json!({"bellwether": 1, "piece": order}).to_string());
+        let record = eventually(SOON, "its record", || cluster.tree().text(&format!("{node}/{piece}")));
+        serde_json::from_str::<Value>(&record).expect("JSON")["runs"].clone()
+    };
+    for (number, from, to, failures) in [(91, 0, 19, 0), (92, 7, 7, 0), (93, 18, 25, 1), (94, 0, 4, 7)] {
+        assert_eq!(again((number, from, to, failures)), json!([["rejected", to - from + 1]]), "{from}-{to}");
+    }
+    assert_eq!(lines(&ran), 23, "none of it ran");
 }
 
 #[test]

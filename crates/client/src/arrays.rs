@@ -6,6 +6,19 @@ use crate::error::SubmitError;
 use crate::task::NewTask;
 
 /// One task of many elements: submitted, waited for and cancelled as one. Its command is run once for each of them.
+///
+/// ```no_run
+/// use bellwether_client::{Client, NewArray, NewTask, SubmitError};
+///
+/// # async fn example(client: Client) -> Result<(), SubmitError> {
+/// let frames = NewArray::numbered(NewTask::shell("render --frame $BELLWETHER_ELEMENT"), 1, 2400).max_fails(10);
+/// let film = client.submit_array(frames).await?;
+/// let hosts = NewArray::lines(NewTask::shell("ping -c 1 \"$BELLWETHER_LINE\""), ["a.example", "b.example"]);
+/// let pings = client.submit_array(hosts).await?;
+/// client.wait(vec![film, pings]).await;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct NewArray {
     /// What is run, and how; `BELLWETHER_ELEMENT` tells the command which element it is.
@@ -72,7 +85,7 @@ impl NewArray {
             }
             check(lines, lines_max)?;
             written = chunks(first, lines);
-            request.lines = Some(Lines { chunks: written.iter().map(|chunk| chunk.from).collect() });
+            request.lines = Some(Lines { chunks: written.iter().map(|chunk| chunk.from).collect(), digests: Vec::new() });
         }
         request.check().map_err(SubmitError::Rejected)?;
         task.envelope.array = Some(request);
@@ -193,7 +206,7 @@ mod tests {
             let line = |(index, length): (usize, &usize)| format!("{index}\"{}", "y".repeat(*length));
             let lines: Vec<String> = lengths.iter().enumerate().map(line).collect();
             let chunks = chunks(first, &lines);
-            let place = Lines { chunks: chunks.iter().map(|chunk| chunk.from).collect() };
+            let place = Lines { chunks: chunks.iter().map(|chunk| chunk.from).collect(), digests: Vec::new() };
             for (element, line) in (first..).zip(&lines) {
                 let from = place.chunk_of(element).expect("a chunk");
                 let chunk = chunks.iter().find(|chunk| chunk.from == from).expect("it is there");

@@ -11,6 +11,18 @@ use crate::error::SubmitError;
 use crate::task::NewTask;
 
 /// Tasks that are submitted together, waited for as one, and cancelled as one.
+///
+/// ```no_run
+/// use bellwether_client::{Client, NewElement, NewGroup, NewTask, SubmitError};
+///
+/// # async fn example(client: Client) -> Result<(), SubmitError> {
+/// let build = NewTask::argv(["make", "build"]).into();
+/// let test = NewElement { task: NewTask::argv(["make", "test"]).retries(2), after: vec![0] };
+/// let group = client.submit_group(NewGroup { tasks: vec![build, test], max_fails: Some(0), name: None }).await?;
+/// client.cancel_group(&group, Some("not needed")).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
 pub struct NewGroup {
     /// Its elements, in order.

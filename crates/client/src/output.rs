@@ -58,6 +58,25 @@ pub enum OutputError {
 }
 
 /// Reads outputs from workers.
+///
+/// ```no_run
+/// use bellwether_client::{Client, OutputId, OutputReader, ReadFrom, Secret, StreamName, TaskName};
+///
+/// # async fn example(client: Client, task: TaskName) -> Result<(), Box<dyn std::error::Error>> {
+/// let reader = OutputReader::new(Some(Secret::new(std::fs::read("/etc/bellwether/http-token")?.trim_ascii().to_vec())));
+/// let view = client.status(&task).await?;
+/// if let Some(worker) = view.worker
+///     && let Some(address) = client.pages_of(&worker).await?
+/// {
+///     let output = OutputId { task, attempt: view.attempt, stream: StreamName::Stdout };
+///     let mut open = reader.open(&address, &output, ReadFrom::Offset(0), true).await?;
+///     while let Some(bytes) = open.next().await? {
+///         print!("{}", String::from_utf8_lossy(bytes));
+///     }
+/// }
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone, Default)]
 pub struct OutputReader {
     token: Option<Secret>,

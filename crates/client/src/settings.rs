@@ -1,14 +1,31 @@
 //! What a client is told at its start.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
-use bellwether_common::config::Settings;
+use bellwether_common::config::{Settings, Sources};
 use bellwether_common::session::{Needs, SessionSettings};
 use bellwether_core::protocol::payload::PAYLOAD_BYTES_MAX;
 
+use crate::error::ClosedBecause;
 use crate::signing::Signer;
 
+/// For how long programs go on trying.
+const PATIENCE: Duration = Duration::from_secs(30);
+
 /// What a client is told at its start. [`ClientSettings::new`] has what suits most.
+///
+/// ```no_run
+/// use std::time::Duration;
+/// use bellwether_client::{Client, ClientSettings};
+///
+/// # async fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let mut settings = ClientSettings::configured(["/etc/bellwether/client.toml"])?; // or new("zk1:2181/prod")
+/// settings.request_timeout = Duration::from_secs(5);
+/// let client = Client::connect(settings).await?;
+/// # Ok(())
+/// # }
+/// ```
 #[derive(Debug, Clone)]
 pub struct ClientSettings {
     /// Where and how to open sessions. A client without a session for `give_up_after` gives up for good.
@@ -31,7 +48,18 @@ impl ClientSettings {
     /// Connects to `connect`, `host:port,host:port/root`, and goes on trying for 30 seconds.
     #[must_use]
     pub fn new(connect: &str) -> Self {
-        Self::of(&Settings::default(), Duration::from_secs(30)).connecting_to(connect)
+        Self::of(&Settings::default(), PATIENCE).connecting_to(connect)
+    }
+
+    /// As files for the command `bellwether` say, later ones over earlier ones, and the environment (`BELLWETHER__SECTION__KEY`) over
+    /// both: so a program finds a cluster that is secured or reached by TLS, and signs what it submits.
+    ///
+    /// # Errors
+    /// [`ClosedBecause::BadSettings`], with all that is wrong.
+    pub fn configured<P: Into<PathBuf>>(files: impl IntoIterator<Item = P>) -> Result<Self, ClosedBecause> {
+        let sources = Sources { files: files.into_iter().map(Into::into).collect(), ..Sources::default() };
+        let settings = Settings::load(&sources).map_err(|error| ClosedBecause::BadSettings(error.to_string()))?;
+        Ok(Self::of(&settings, PATIENCE))
     }
 
     /// As configured; `request_timeout` bounds requests and times without a session alike.
@@ -84,5 +112,17 @@ mod tests {
         let settings = ClientSettings::from("a:1,b:2/prod");
         assert_eq!((settings.address().as_str(), settings.session.needs), ("a:1,b:2/prod", Needs::Client));
         assert!(settings.submitter.contains('@'));
+    }
+
+    #[test]
+    fn a_program_is_told_by_files_what_the_command_is() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("client.toml");
+        std::fs::write(&file, "[zookeeper]\nconnect = \"a:1/prod\"\n[client]\nsubmit_window = 7\n").expect("written");
+        let settings = ClientSettings::configured([&file]).expect("read");
+        assert_eq!((settings.address().as_str(), settings.submit_window), ("a:1/prod", 7));
+        std::fs::write(&file, "[client]\nsign_key = \"/no/such/file\"\n").expect("written");
+        let refused = ClientSettings::configured([&file]).expect_err("no such key").to_string();
+        assert!(refused.contains("client.sign_key"), "{refused}");
     }
 }

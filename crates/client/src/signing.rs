@@ -16,6 +16,20 @@ use crate::error::SubmitError;
 const LOSSES: u32 = 3;
 
 /// The key that signs, and for how long a signature is good.
+///
+/// ```
+/// use std::time::Duration;
+/// use bellwether_client::{ClientSettings, SecretKey, Signer};
+///
+/// # fn example() -> Result<(), Box<dyn std::error::Error>> {
+/// let key = SecretKey::generate("ann")?; // or SecretKey::parse of a file that `bellwether key new` has made
+/// println!("for worker.trusted_keys: {}", key.public());
+/// let mut settings = ClientSettings::new("zk1:2181/prod");
+/// settings.signer = Some(Signer::new(key, Duration::from_secs(24 * 3600)));
+/// # Ok(())
+/// # }
+/// # example().unwrap();
+/// ```
 #[derive(Debug, Clone)]
 pub struct Signer {
     key: Arc<SecretKey>,

@@ -18,6 +18,7 @@ use bellwether_core::protocol::TaskName;
 use bellwether_core::protocol::payload::{Command, Envelope};
 use bellwether_core::protocol::signature::{Signature, canonical};
 use ed25519_dalek::{Signer, SigningKey, VerifyingKey};
+use sha2::{Digest, Sha256};
 
 /// What the line of a secret key begins with.
 const SECRET: &str = "ed25519-secret";
@@ -41,6 +42,12 @@ pub enum BadKey {
     /// A secret one in the place of a public one.
     #[error("this is a secret key, which belongs on the machine of who submits; name the public one: bellwether key show FILE")]
     SecretForPublic,
+}
+
+/// What a signature covers of bytes that lie elsewhere: their SHA-256, in hexadecimal digits.
+#[must_use]
+pub fn digest(bytes: &[u8]) -> String {
+    hex(&Sha256::digest(bytes))
 }
 
 /// A key that signs.

@@ -132,6 +132,20 @@ impl Progress {
         self.details.push(details);
     }
 
+    /// Which elements it is of.
+    #[must_use]
+    pub fn order(&self) -> &PieceOrder {
+        &self.order
+    }
+
+    /// What was not run, if anything.
+    #[must_use]
+    pub fn rest(&self) -> Option<Span> {
+        let done: u32 = self.runs.iter().map(|(_, count)| *count).sum();
+        let from = self.order.from.saturating_add(done);
+        (done < self.order.span().len()).then_some(Span { from, to: self.order.to })
+    }
+
     /// What is recorded. `at`: of a piece of which nothing ran.
     #[must_use]
     pub fn record(
@@ -142,8 +156,7 @@ impl Progress {
         defaults: &RetryDefaults,
         at: Timestamp,
     ) -> PieceRecord {
-        let done: u32 = self.runs.iter().map(|(_, count)| *count).sum();
-        let rest = Span { from: self.order.from.saturating_add(done), to: self.order.to };
+        let rest = self.rest();
         let delay = task.filter(|_| !self.again.is_empty()).map(|task| {
             let mut envelope = task.envelope.clone();
             envelope.failures = self.order.failures.saturating_add(1);
@@ -152,7 +165,7 @@ impl Progress {
         PieceRecord {
             bellwether: PROTOCOL_VERSION,
             from: self.order.from,
-            rest: (done < self.order.span().len()).then_some(rest),
+            rest,
             runs: self.runs,
             again: self.again,
             delay_ms: delay.map_or(0, |delay| u64::try_from(delay.as_millis()).unwrap_or(u64::MAX)),

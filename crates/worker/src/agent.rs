@@ -23,7 +23,6 @@ use bellwether_core::lifecycle::{Ending, RetryDefaults, RunId};
 use bellwether_core::planner::Skills;
 use bellwether_core::protocol::PROTOCOL_VERSION;
 use bellwether_core::protocol::array::PieceOrder;
-use bellwether_core::protocol::payload::Rejection;
 use bellwether_core::protocol::record::WorkerRecord;
 use tracing::{debug, warn};
 
@@ -164,7 +163,7 @@ impl AgentActor {
         if let Some(piece) = &order.piece {
             return self.start_piece(order, piece);
         }
-        let now = u64::try_from(clock::wall().as_second()).unwrap_or(u64::MAX);
+        let now = seconds();
         if let Some(Err(why)) = self.trust.as_mut().map(|trust| trust.admit(order, now)) {
             // Behind the effects that are being run. Bounded by the slots.
             return context.notify(order::refused(order, why));
@@ -173,7 +172,7 @@ impl AgentActor {
         self.executor.do_send(Start(order::run_of(order, self.task_timeout)));
     }
 
-    fn start_piece(&self, order: &Order, piece: &PieceOrder) {
+    fn start_piece(&mut self, order: &Order, piece: &PieceOrder) {
         let mut start = StartPiece {
             id: order.id.clone(),
             piece: piece.clone(),
@@ -188,11 +187,7 @@ impl AgentActor {
             let read = self.live.as_ref().map(|live| read_lines(live.store.clone(), piece.clone(), lines.clone()));
             start.lines = Some(read.unwrap_or_else(|| Box::pin(async { None })));
         }
-        if self.trust.is_some() {
-            // Each element would have to be remembered as started. Nobody has asked for that yet.
-            start.refused =
-                Some(Rejection::NotAllowed("arrays are not run where signatures are asked for (worker.require_signature)".to_owned()));
-        }
+        start.refused = self.trust.as_mut().and_then(|trust| trust.admit_piece(order, piece, seconds()).err());
         // Bounded by the slots.
         self.executor.do_send(start);
     }
@@ -253,6 +248,11 @@ impl AgentActor {
     fn of(&mut self, serial: u64) -> Option<&mut Live> {
         self.live.as_mut().filter(|live| live.store.serial() == serial)
     }
+}
+
+/// By this machine's wall clock, since 1970.
+fn seconds() -> u64 {
+    u64::try_from(clock::wall().as_second()).unwrap_or(u64::MAX)
 }
 
 fn settings(context: &boot::Context, skills: Skills) -> core::Settings {
@@ -361,7 +361,13 @@ impl Handler<Report> for AgentActor {
     fn handle(&mut self, report: Report, context: &mut Context<Self>) {
         match report {
             Report::Started(started) => debug!(task = %started.id.task, pid = started.pid, "task started"),
-            Report::PieceEnded(id, ran) => self.feed(Event::PieceEnded(id, ran), context),
+            Report::PieceEnded(id, ran) => {
+                if let Some(trust) = &mut self.trust {
+                    // Before it is given back. All elements of one that was refused have ended by that.
+                    trust.forget_rest(&ran.progress);
+                }
+                self.feed(Event::PieceEnded(id, ran), context);
+            }
             Report::Ended(ended) => {
                 if let Some(trust) = self.trust.as_mut().filter(|_| ended.how == Ending::Killed) {
                     // Before it is given back.

@@ -27,6 +27,8 @@ mod supervisor;
 mod trust;
 mod worker;
 
+pub use bellwether_core::protocol::trace::TraceParent;
+pub use bellwether_core::protocol::{TaskName, WorkerId};
 pub use bellwether_core::typed::Task;
 pub use handlers::{BoxError, TaskContext, TaskError, TaskRequest, TaskService, layers};
 pub use supervisor::run;

@@ -131,7 +131,9 @@ impl Observer {
             Ending::Exited(_) | Ending::Signalled(_) | Ending::NotStarted { .. } | Ending::Errored { .. } => "failed",
             Ending::TimedOut | Ending::Stuck => "timed-out",
             // It did not run, so that its time says nothing.
-            Ending::Rejected(why) => return warn!(task = %ended.id.task, %why, "a task was not run"),
+            Ending::Rejected(why) => {
+                return warn!(task = %ended.id.task, why = why.word(), "a task was not run; its result says more");
+            }
             // It has no result.
             Ending::Killed => {
                 if kind.is_some() {
@@ -263,12 +265,14 @@ pub(crate) fn purpose(multi: &Multi) -> &'static str {
     }
 }
 
-/// What a handler returns or says is no affair of the log's.
+/// What a task was given, and what its handler returns or says, is no affair of the log's.
 fn shown(how: &Ending) -> String {
     match how {
         Ending::Returned(_) => "Returned".to_owned(),
+        Ending::NotStarted { exit, .. } => format!("NotStarted(exit {exit})"),
         Ending::Errored { exit, fatal, .. } => format!("Errored(exit {exit}, fatal {fatal})"),
-        other => format!("{other:?}"),
+        Ending::Rejected(why) => format!("Rejected({})", why.word()),
+        plain @ (Ending::Exited(_) | Ending::Signalled(_) | Ending::TimedOut | Ending::Stuck | Ending::Killed) => format!("{plain:?}"),
     }
 }
 

@@ -6,20 +6,25 @@
 //!
 //! Until when a signature is good is judged by this machine's wall clock: nobody else's word is worth anything here.
 
+mod started;
+
 use std::collections::{BTreeMap, HashMap};
-use std::fs::{self, File, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
-use std::path::{Path, PathBuf};
+use std::fs;
+use std::io;
+use std::path::PathBuf;
 
 use bellwether_common::config::Settings;
 use bellwether_common::signing::PublicKey;
 use bellwether_core::agent::Order;
 use bellwether_core::lifecycle::RunId;
+use bellwether_core::piece::Progress;
 use bellwether_core::protocol::TaskName;
-use bellwether_core::protocol::payload::{Envelope, Rejection};
-use serde_json::{Value, json};
-use tracing::{error, warn};
+use bellwether_core::protocol::array::{Lines, PieceOrder};
+use bellwether_core::protocol::payload::Rejection;
+use bellwether_core::protocol::signature::Signature;
+use tracing::warn;
+
+use self::started::{Mark, Started};
 
 /// How many workers a task may cost that does not say so; signed ones of our client do.
 const LOSSES_MAX: u32 = 1000;
@@ -45,6 +50,8 @@ impl Trust {
             return Ok(None);
         }
         let keys = trusted(&settings.worker.trusted_keys);
+        // That of a program that embeds a worker, and says nothing of outputs, is made by nobody else.
+        fs::create_dir_all(settings.output_dir()).map_err(|error| (settings.output_dir(), error))?;
         let file = settings.output_dir().join(format!(".started-{}", settings.worker_name()));
         let started = Started::open(&file, now).map_err(|error| (file, error))?;
         Ok(Some(Self { keys, labels: settings.worker.labels.clone(), retries: settings.task.retries, started }))
@@ -67,6 +74,31 @@ impl Trust {
     /// Why not: it ends with that.
     pub(crate) fn admit(&mut self, order: &Order, now: u64) -> Result<(), Rejection> {
         let (name, envelope) = (&order.id.task, &order.task.envelope);
+        let not_after = self.vouched(order, name, now)?.not_after;
+        self.is_within_its_budget(order, envelope.failures, envelope.losses)?;
+        let mark = Mark { task: name.clone(), attempt: envelope.attempt() };
+        self.started.start(mark, order.id.czxid, not_after, now)
+    }
+
+    /// As [`admit`](Self::admit), these elements of an array. What was signed is the array: its envelope under its name.
+    ///
+    /// # Errors
+    /// Why not: each of them ends with that.
+    pub(crate) fn admit_piece(&mut self, order: &Order, piece: &PieceOrder, now: u64) -> Result<(), Rejection> {
+        let not_after = self.vouched(order, &piece.array, now)?.not_after;
+        let array = order.task.envelope.array.as_ref().filter(|array| array.span().covers(piece.span()));
+        // Lines are covered by their digests alone.
+        let covered = |lines: &Lines| !lines.chunks.is_empty() && lines.chunks.len() == lines.digests.len();
+        if !array.is_some_and(|array| array.lines.as_ref().is_none_or(covered)) {
+            return Err(Rejection::BadSignature);
+        }
+        self.is_within_its_budget(order, piece.failures, piece.losses)?;
+        self.started.start_elements(mark_of(piece), piece.span(), not_after, now)
+    }
+
+    /// The signature, if a trusted key has signed this, it is not too old, and it is for a worker like this one.
+    fn vouched<'a>(&self, order: &'a Order, name: &TaskName, now: u64) -> Result<&'a Signature, Rejection> {
+        let envelope = &order.task.envelope;
         let signature = envelope.signature.as_ref().ok_or(Rejection::Unsigned)?;
         let key = self.keys.get(&signature.key).ok_or_else(|| Rejection::UnknownKey(shown(&signature.key)))?;
         if !signature.is_for(name) || !key.vouches(name, &order.task.command, envelope, signature) {
@@ -75,27 +107,35 @@ impl Trust {
         if now > signature.not_after {
             return Err(Rejection::Expired(signature.not_after));
         }
-        if let Some((label, value)) = envelope.require.iter().find(|(label, value)| self.labels.get(*label) != Some(value)) {
-            return Err(Rejection::NotAllowed(format!("it is for workers with {label}={value}")));
+        match envelope.require.iter().find(|(label, value)| self.labels.get(*label) != Some(value)) {
+            Some((label, value)) => Err(Rejection::NotAllowed(format!("it is for workers with {label}={value}"))),
+            None => Ok(signature),
         }
-        if !self.is_within_its_budget(envelope) {
-            return Err(Rejection::Replayed);
-        }
-        let mark = Mark { task: name.clone(), attempt: envelope.attempt() };
-        self.started.start(mark, order.id.czxid, signature.not_after, now)
     }
 
     /// Counts are not signed, because masters and workers raise them; what they may come to is.
-    fn is_within_its_budget(&self, envelope: &Envelope) -> bool {
+    fn is_within_its_budget(&self, order: &Order, failures: u32, losses: u32) -> Result<(), Rejection> {
+        let envelope = &order.task.envelope;
         let retries = envelope.retries.unwrap_or(self.retries);
-        let losses = envelope.max_worker_losses.unwrap_or(LOSSES_MAX).max(1);
-        envelope.failures <= retries && envelope.losses < losses
+        let most = envelope.max_worker_losses.unwrap_or(LOSSES_MAX).max(1);
+        if failures <= retries && losses < most { Ok(()) } else { Err(Rejection::Replayed) }
     }
 
     /// It was killed by order and has no result: it may be started again.
     pub(crate) fn forget(&mut self, run: &RunId) {
         self.started.forget(run);
     }
+
+    /// A piece that was admitted is over: what of it was not run, or was killed by order, may be started again.
+    pub(crate) fn forget_rest(&mut self, progress: &Progress) {
+        if let Some(rest) = progress.rest() {
+            self.started.forget_elements(&mark_of(progress.order()), rest);
+        }
+    }
+}
+
+fn mark_of(piece: &PieceOrder) -> Mark {
+    Mark { task: piece.array.clone(), attempt: piece.attempt() }
 }
 
 /// By their names. What is no key was refused with the configuration.
@@ -106,105 +146,6 @@ fn trusted(lines: &[String]) -> HashMap<String, PublicKey> {
 /// A word of somebody else's, shortened for messages.
 fn shown(key: &str) -> String {
     key.chars().filter(char::is_ascii_hexdigit).take(16).collect()
-}
-
-/// One attempt of one task.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-struct Mark {
-    task: TaskName,
-    attempt: u32,
-}
-
-/// How many are remembered at least before those are looked for that need not be any more.
-const PRUNE_FROM: usize = 4096;
-
-/// What was started, under which assignment, and until when that must be remembered.
-#[derive(Debug)]
-struct Started {
-    marks: HashMap<Mark, (i64, u64)>,
-    path: PathBuf,
-    file: File,
-    /// How many lead to another look: twice as many as were left at the last one, so that looking costs little.
-    prune_at: usize,
-}
-
-impl Started {
-    /// Reads what an earlier process remembered, and leaves out what is too old.
-    fn open(path: &Path, now: u64) -> io::Result<Self> {
-        let mut marks = HashMap::new();
-        match fs::read_to_string(path) {
-            Ok(text) => text.lines().for_each(|line| read(line, &mut marks)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-            Err(error) => return Err(error),
-        }
-        let file = rewritten(path, &mut marks, now)?;
-        let prune_at = (marks.len() * 2).max(PRUNE_FROM);
-        Ok(Self { marks, path: path.to_owned(), file, prune_at })
-    }
-
-    /// Forgets what is too old by now, if that may be much.
-    fn prune(&mut self, now: u64) -> io::Result<()> {
-        if self.marks.len() >= self.prune_at {
-            self.file = rewritten(&self.path, &mut self.marks, now)?;
-            self.prune_at = (self.marks.len() * 2).max(PRUNE_FROM);
-        }
-        Ok(())
-    }
-
-    fn start(&mut self, mark: Mark, czxid: i64, not_after: u64, now: u64) -> Result<(), Rejection> {
-        if self.marks.contains_key(&mark) {
-            return Err(Rejection::Replayed);
-        }
-        if let Err(error) = self.prune(now).and_then(|()| self.file.write_all(&line(&mark, czxid, not_after))) {
-            // Better not run than run twice: it says why, and another worker may do better.
-            error!(%error, task = %mark.task, "what is started cannot be remembered on disk, and is not started");
-            return Err(Rejection::NotAllowed("it cannot remember what it has started; see its log".to_owned()));
-        }
-        self.marks.insert(mark, (czxid, not_after));
-        Ok(())
-    }
-
-    fn forget(&mut self, run: &RunId) {
-        let found = self.marks.iter().find(|(mark, (czxid, _))| mark.task == run.task && *czxid == run.czxid);
-        let Some(mark) = found.map(|(mark, _)| mark.clone()) else { return };
-        self.marks.remove(&mark);
-        if let Err(error) = self.file.write_all(&line(&mark, run.czxid, 0)) {
-            error!(%error, task = %mark.task, "what was killed stays remembered on disk");
-        }
-    }
-}
-
-/// The file with what must be remembered still, and nothing else; and the marks likewise. One that cannot be written is left as it was.
-fn rewritten(path: &Path, marks: &mut HashMap<Mark, (i64, u64)>, now: u64) -> io::Result<File> {
-    marks.retain(|_, (_, not_after)| *not_after >= now);
-    // Not another extension: the name of a worker may have a dot in it.
-    let fresh = PathBuf::from(format!("{}.new", path.display()));
-    let mut file = OpenOptions::new().write(true).create(true).truncate(true).mode(0o600).open(&fresh)?;
-    let lines: Vec<u8> = marks.iter().flat_map(|(mark, (czxid, not_after))| line(mark, *czxid, *not_after)).collect();
-    file.write_all(&lines)?;
-    file.sync_all()?;
-    fs::rename(&fresh, path)?;
-    OpenOptions::new().append(true).open(path)
-}
-
-/// A line of the file: a time of 0 takes back what was said before.
-fn line(mark: &Mark, czxid: i64, not_after: u64) -> Vec<u8> {
-    format!("{}\n", json!([not_after, mark.attempt, czxid, mark.task.as_str()])).into_bytes()
-}
-
-/// What was cut off by a crash says nothing.
-fn read(line: &str, marks: &mut HashMap<Mark, (i64, u64)>) {
-    let Ok(Value::Array(parts)) = serde_json::from_str(line) else { return };
-    let [not_after, attempt, czxid, task] = parts.as_slice() else { return };
-    let number = attempt.as_u64().and_then(|attempt| u32::try_from(attempt).ok());
-    let (Some(not_after), Some(attempt), Some(czxid), Some(task)) = (not_after.as_u64(), number, czxid.as_i64(), task.as_str()) else {
-        return;
-    };
-    let mark = Mark { task: TaskName::listed(task), attempt };
-    match not_after {
-        0 => marks.remove(&mark),
-        _ => marks.insert(mark, (czxid, not_after)),
-    };
 }
 
 #[cfg(test)]
@@ -308,22 +249,6 @@ mod tests {
     }
 
     #[test]
-    fn what_is_too_old_is_forgotten_while_the_worker_goes_on() {
-        let dir = tempfile::tempdir().expect("a directory");
-        let path = dir.path().join(".started-w.eu");
-        let mark = |index: usize| Mark { task: TaskName::listed(&format!("t{index}")), attempt: 1 };
-        let mut started = Started::open(&path, 0).expect("a file");
-        for index in 0..PRUNE_FROM {
-            assert_eq!(started.start(mark(index), 1, if index < 10 { 100 } else { 50 }, 40), Ok(()));
-        }
-        assert_eq!(started.start(mark(PRUNE_FROM), 1, 100, 60), Ok(()));
-        assert_eq!(started.marks.len(), 11, "those that are good still");
-        assert_eq!(fs::read_to_string(&path).expect("there").lines().count(), 11);
-        assert_eq!(started.start(mark(3), 2, 100, 60), Err(Rejection::Replayed));
-        assert_eq!(Started::open(&path, 60).expect("read again").marks.len(), 11);
-    }
-
-    #[test]
     fn a_signed_task_runs_only_where_its_labels_are() {
         let mut world = World::new();
         let order = world.order("t", 1, r#"{"bellwether":1,"argv":["a"],"require":{"zone":"eu"}}"#);
@@ -345,5 +270,49 @@ mod tests {
             let order = attempt(&world, failures, losses);
             assert_eq!(world.trust.admit(&order, 50).is_ok(), admitted, "{failures} failures, {losses} losses");
         }
+    }
+
+    /// A piece of an array that our key has signed with this request, under this name.
+    fn piece(world: &World, signed_as: &str, request: &str, (from, to): (u32, u32), (failures, losses): (u32, u32)) -> (Order, PieceOrder) {
+        let json = format!(r#"{{"bellwether":1,"argv":["a"],"retries":1,"max_worker_losses":2,"array":{request}}}"#);
+        let mut order = world.order(signed_as, 1, &json);
+        let piece = PieceOrder { array: TaskName::listed("a"), czxid: 1, from, to, number: 1, failures, losses };
+        (order.id.task, order.piece) = (piece.name().assignment(&piece.array), Some(piece.clone()));
+        (order, piece)
+    }
+
+    #[test]
+    fn elements_are_run_as_they_were_signed_and_once_in_an_attempt() {
+        let mut world = World::new();
+        let (own, some) = (r#"{"count":10,"first":5}"#, r#"{"count":10,"first":5,"lines":{"chunks":[5]}}"#);
+        let covered = r#"{"count":10,"first":5,"lines":{"chunks":[5,9],"digests":["a","b"]}}"#;
+        let admit = |world: &mut World, (order, piece): (Order, PieceOrder)| world.trust.admit_piece(&order, &piece, 50);
+        let new = |world: &World, request, span| piece(world, "a", request, span, (0, 0));
+        for (signed_as, request, span) in [("b", own, (5, 6)), ("a", own, (4, 6)), ("a", own, (14, 15)), ("a", some, (5, 6))] {
+            let piece = piece(&world, signed_as, request, span, (0, 0));
+            assert_eq!(admit(&mut world, piece), Err(Rejection::BadSignature), "{signed_as} {request} {span:?}");
+        }
+        let (mut larger, span) = new(&world, own, (5, 6));
+        larger.task.envelope.array.as_mut().expect("an array").count = 11;
+        assert_eq!(admit(&mut world, (larger, span)), Err(Rejection::BadSignature));
+        let (mut plain, span) = new(&world, own, (5, 6));
+        plain.task.envelope.signature = None;
+        assert_eq!(admit(&mut world, (plain, span)), Err(Rejection::Unsigned));
+        for counts in [(2, 0), (0, 2)] {
+            let piece = piece(&world, "a", own, (5, 6), counts);
+            assert_eq!(admit(&mut world, piece), Err(Rejection::Replayed), "{counts:?}");
+        }
+        let first = new(&world, covered, (5, 6));
+        assert_eq!(admit(&mut world, first), Ok(()), "nothing of this was remembered");
+        world.restart();
+        let again = new(&world, covered, (6, 7));
+        assert_eq!(admit(&mut world, again), Err(Rejection::Replayed));
+        let retried = piece(&world, "a", covered, (5, 6), (1, 0));
+        assert_eq!(admit(&mut world, retried), Ok(()));
+        let (order, next) = new(&world, covered, (7, 14));
+        assert_eq!(world.trust.admit_piece(&order, &next, 50), Ok(()));
+        // Of this one nothing was run.
+        world.trust.forget_rest(&Progress::new(next.clone()));
+        assert_eq!(world.trust.admit_piece(&order, &next, 50), Ok(()));
     }
 }

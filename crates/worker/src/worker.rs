@@ -8,7 +8,7 @@ use std::thread;
 use std::time::Duration;
 
 use bellwether_common::boot::{self, Asker, EmbedError, Shutdown};
-use bellwether_common::config::{OnDoubt, Role, Settings};
+use bellwether_common::config::{OnDoubt, Role, Settings, Sources};
 use bellwether_common::exit::Exit;
 use bellwether_core::protocol::payload::check_kind;
 use bellwether_core::typed::Task;
@@ -21,6 +21,9 @@ use crate::guardian;
 use crate::handlers::{BoxError, Handlers, TaskContext, TaskError, TaskRequest, TaskService, wrap};
 use crate::order::NOOP;
 use crate::supervisor::{Ended, Equipment, run_equipped};
+
+/// The service's port is the service's.
+const ANY_PORT: &str = "127.0.0.1:0";
 
 /// A worker to be run by this program, beside whatever else it does. [`Worker::builder`] makes one.
 ///
@@ -97,10 +100,26 @@ impl Worker {
     pub fn builder(connect: impl Into<String>) -> WorkerBuilder {
         let mut settings = Settings::default();
         settings.zookeeper.connect = connect.into();
-        // The service's port is the service's.
-        settings.http.listen = "127.0.0.1:0".to_owned();
+        settings.http.listen = ANY_PORT.to_owned();
         let (handlers, layers, wrong) = (Handlers::default(), Vec::new(), Vec::new());
         WorkerBuilder { settings, handlers, layers, commands: false, output_dir: None, wrong }
+    }
+
+    /// A worker as files for `bellwether-worker` say, later ones over earlier ones, and the environment (`BELLWETHER__SECTION__KEY`) over
+    /// both: so it finds a cluster that is secured or reached by TLS, and what it lets commands do is decided by who operates it. The
+    /// builder's methods change what they name. It looks at the files once: there is no reload.
+    ///
+    /// # Errors
+    /// [`WorkerError::Settings`], with all that is wrong.
+    pub fn configured<P: Into<PathBuf>>(files: impl IntoIterator<Item = P>) -> Result<WorkerBuilder, WorkerError> {
+        let sources = Sources { files: files.into_iter().map(Into::into).collect(), ..Sources::default() };
+        let mut settings = Settings::load(&sources).map_err(|error| WorkerError::Settings(error.to_string()))?;
+        if settings.http.listen.is_empty() {
+            settings.http.listen = ANY_PORT.to_owned();
+        }
+        let output_dir = Some(&settings.worker.output_dir).filter(|directory| !directory.is_empty()).map(PathBuf::from);
+        let (handlers, layers, wrong) = (Handlers::default(), Vec::new(), Vec::new());
+        Ok(WorkerBuilder { settings, handlers, layers, commands: false, output_dir, wrong })
     }
 
     /// Runs until `shutdown` resolves, and then for as long as its tasks need, at most the drain timeout: it takes nothing more, gives
@@ -211,6 +230,17 @@ impl WorkerBuilder {
     #[must_use]
     pub fn allow_root(mut self) -> Self {
         self.settings.worker.allow_root = true;
+        self
+    }
+
+    /// Runs only what one of these keys has signed: commands and typed tasks alike, whoever may write to ZooKeeper. A key is a line of
+    /// `bellwether key show`. What was started is remembered in a file in `remembered_in`, which this user may write, so that no attempt
+    /// is started twice, also after a restart.
+    #[must_use]
+    pub fn require_signature<K: Into<String>>(mut self, keys: impl IntoIterator<Item = K>, remembered_in: impl Into<PathBuf>) -> Self {
+        self.settings.worker.require_signature = true;
+        self.settings.worker.trusted_keys = keys.into_iter().map(Into::into).collect();
+        self.settings.worker.output_dir = remembered_in.into().display().to_string();
         self
     }
 
@@ -384,6 +414,29 @@ mod tests {
         assert!(refused(Worker::builder("zk:1").handler(fine).handler(fine)).contains("two handlers of fine"));
         assert!(refused(Worker::builder("zk:1").handler(fine).label("Zone", "eu")).contains("label"));
         assert!(Worker::builder("zk:1").handler(fine).label("zone", "eu").build().is_ok());
+    }
+
+    #[test]
+    fn an_embedded_worker_is_told_by_files_what_a_service_is() {
+        let directory = tempfile::tempdir().expect("a directory");
+        let file = directory.path().join("worker.toml");
+        std::fs::write(&file, "[zookeeper]\nconnect = \"zk:1/prod\"\n[worker]\nname = \"w\"\nslots = 3\n").expect("written");
+        let worker = Worker::configured([&file]).expect("read").slots(5).handler(fine).build().expect("it makes sense");
+        let settings = &worker.settings;
+        assert_eq!((settings.zookeeper.connect.as_str(), settings.worker_name().as_str(), settings.worker.slots), ("zk:1/prod", "w", 5));
+        assert_eq!((settings.http.listen.as_str(), worker.equipment.output_dir), ("127.0.0.1:0", None), "not the service's");
+        std::fs::write(&file, "[worker]\nslot = 3\n").expect("written");
+        assert!(Worker::configured([&file]).expect_err("a wrong key").to_string().contains("worker.slot"));
+    }
+
+    #[test]
+    fn signatures_are_asked_for_with_keys_that_are_keys() {
+        let builder = |keys: &[&str]| Worker::builder("zk:1").handler(fine).require_signature(keys.iter().copied(), "/tmp");
+        let key = bellwether_common::signing::SecretKey::generate("me").expect("a key").public().to_string();
+        assert!(builder(&[&key]).build().is_ok());
+        for keys in [&[][..], &["ed25519 12"]] {
+            assert!(refused(builder(keys)).contains("worker.trusted_keys"), "{keys:?}");
+        }
     }
 
     #[test]

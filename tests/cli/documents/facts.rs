@@ -12,7 +12,7 @@ use super::{documents, repository};
 /// What Prometheus calls the parts of a histogram.
 const SUFFIXES: [&str; 3] = ["_bucket", "_sum", "_count"];
 /// What is called like a metric.
-const CRATES: [&str; 4] = ["bellwether_core", "bellwether_common", "bellwether_tests", "bellwether_worker"];
+const CRATES: [&str; 5] = ["bellwether_core", "bellwether_client", "bellwether_common", "bellwether_tests", "bellwether_worker"];
 
 /// Inline code, and the lines of fenced code.
 fn code(text: &str) -> Vec<String> {

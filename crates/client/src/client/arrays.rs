@@ -1,5 +1,6 @@
 //! Arrays: submitted, and looked at.
 
+use bellwether_common::signing;
 use bellwether_core::protocol::TaskName;
 use futures::Stream;
 
@@ -50,13 +51,13 @@ impl Client {
     }
 
     fn prepared(&self, array: NewArray) -> Result<(crate::task::NewTask, Vec<crate::arrays::Chunk>), SubmitError> {
-        let prepared = array.prepare(self.settings().lines_max)?;
-        match (&self.settings().signer, prepared.1.is_empty()) {
-            (Some(_), false) => Err(SubmitError::Contradictory(
-                "a signature does not cover the lines of an array: submit it without a key, or the lines as a file of tasks".to_owned(),
-            )),
-            (_, _) => Ok(prepared),
+        let (mut task, chunks) = array.prepare(self.settings().lines_max)?;
+        let lines = task.envelope.array.as_mut().and_then(|array| array.lines.as_mut());
+        if let (Some(_), Some(lines)) = (&self.settings().signer, lines) {
+            // What is signed is the envelope, and by these the lines.
+            lines.digests = chunks.iter().map(|chunk| signing::digest(&chunk.data)).collect();
         }
+        Ok((task, chunks))
     }
 
     /// The array of this id, how far it is, and who runs what of it; `None` if there is none.

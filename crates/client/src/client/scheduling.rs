@@ -18,6 +18,18 @@ impl Client {
 
     /// Makes a schedule: `record` says when, `task` what; the record's own task is not looked at.
     ///
+    /// ```no_run
+    /// # use bellwether_client::Client;
+    /// use bellwether_client::{NewTask, ScheduleName, ScheduleRecord};
+    ///
+    /// # async fn example(client: Client) -> Result<(), Box<dyn std::error::Error>> {
+    /// let mut nightly = ScheduleRecord::cron("30 2 * * *");
+    /// nightly.timezone = Some("Europe/Berlin".to_owned());
+    /// client.make_schedule(&ScheduleName::parse("backup")?, NewTask::argv(["/usr/local/bin/backup"]), nightly).await?;
+    /// # Ok(())
+    /// # }
+    /// ```
+    ///
     /// # Errors
     /// [`SubmitError`]: what is wrong with it; [`Error::ScheduleExists`] if there is another one of this name.
     pub async fn make_schedule(&self, name: &ScheduleName, task: NewTask, record: ScheduleRecord) -> Result<Scheduled, SubmitError> {

@@ -14,7 +14,7 @@ use crate::lifecycle::{AfterRun, Ending, Ran, RunId, Runner, after_run, rejectio
 use crate::master::Reading;
 use crate::planner::{Amount, Skills};
 use crate::protocol::array::PieceOrder;
-use crate::protocol::payload::Rejection;
+use crate::protocol::payload::{Rejection, Task};
 use crate::protocol::result::{record, rejected};
 use crate::protocol::{Change, Node, Stat, TaskName, Why, path, payload};
 use crate::view::Question;
@@ -151,16 +151,16 @@ impl Agent {
         }
         let Node { data, stat } = node;
         let stage = match payload::decode_assigned(&data) {
-            Ok(understood) if self.skills().cover(understood.envelope.kind.as_deref()) => Stage::Queued(Box::new(understood)),
-            // A master that asks what we can run does not give us this one.
-            Ok(other) => {
-                let why = Rejection::UnknownKind(other.envelope.kind.clone());
-                let mut result = rejected(task.clone(), &why, now.wall);
-                result.note_request(&other);
-                let recorded = record(&result, Some(&other));
-                self.outbox.record(task, stat.version, Box::new(result), recorded, None);
-                Stage::Over
-            }
+            Ok(understood) => match self.why_not(&understood) {
+                None => Stage::Queued(Box::new(understood)),
+                Some(why) => {
+                    let mut result = rejected(task.clone(), &why, now.wall);
+                    result.note_request(&understood);
+                    let recorded = record(&result, Some(&understood));
+                    self.outbox.record(task, stat.version, Box::new(result), recorded, None);
+                    Stage::Over
+                }
+            },
             Err(why) => {
                 let result = rejected(task.clone(), &why, now.wall);
                 self.outbox.record(task, stat.version, Box::new(result), rejection(task, &why, now.wall), None);
@@ -173,6 +173,17 @@ impl Agent {
         if (self.draining || self.drain().is_some()) && queued {
             self.give_back(task);
         }
+    }
+
+    /// Why it is not run here. None of it is given to us by a master of ours.
+    fn why_not(&self, task: &Task) -> Option<Rejection> {
+        if task.envelope.array.is_some() {
+            // Its command would be run as no element of it.
+            let why = "it is an array, and was assigned as one task: only a master that knows of arrays can give it out";
+            return Some(Rejection::NotAllowed(why.to_owned()));
+        }
+        let covered = self.skills().cover(task.envelope.kind.as_deref());
+        (!covered).then(|| Rejection::UnknownKind(task.envelope.kind.clone()))
     }
 
     pub(super) fn skills(&self) -> Skills {

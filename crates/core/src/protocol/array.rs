@@ -53,6 +53,9 @@ pub struct ArrayRequest {
 pub struct Lines {
     /// Those numbers, rising; the first of them is that of the first element.
     pub chunks: Vec<u32>,
+    /// The SHA-256 of each chunk as it was written, in hexadecimal digits: what a signature covers of the lines. None, or one for each.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub digests: Vec<String>,
 }
 
 fn is_zero(number: &u32) -> bool {
@@ -87,7 +90,10 @@ impl ArrayRequest {
         if self.first.checked_add(self.count).is_none() {
             return bad(format!("the numbers of elements end at {}", u32::MAX));
         }
-        let Some(Lines { chunks }) = &self.lines else { return Ok(()) };
+        let Some(Lines { chunks, digests }) = &self.lines else { return Ok(()) };
+        if !digests.is_empty() && digests.len() != chunks.len() {
+            return bad(format!("{} digests of {} chunks of lines; there is one for each, or none", digests.len(), chunks.len()));
+        }
         let rising = chunks.windows(2).all(|pair| pair[0] < pair[1]);
         let within = chunks.first() == Some(&self.first) && chunks.last().is_some_and(|last| *last <= self.span().to);
         if rising && within { Ok(()) } else { bad("chunks of lines begin with the first element and rise".to_owned()) }
@@ -95,6 +101,13 @@ impl ArrayRequest {
 }
 
 impl Lines {
+    /// The digest of the chunk that begins with this element, if there are digests.
+    #[must_use]
+    pub fn digest_of(&self, from: u32) -> Option<&str> {
+        let index = self.chunks.binary_search(&from).ok()?;
+        self.digests.get(index).map(String::as_str)
+    }
+
     /// The number of the chunk in which the line of this element is.
     #[must_use]
     pub fn chunk_of(&self, element: u32) -> Option<u32> {
@@ -156,6 +169,12 @@ impl Span {
         self.to < self.from
     }
 
+    /// Whether all of those are among these.
+    #[must_use]
+    pub fn covers(&self, other: Span) -> bool {
+        self.from <= other.from && other.to <= self.to
+    }
+
     /// Whether this element is one of them.
     #[must_use]
     pub fn has(&self, element: u32) -> bool {
@@ -196,7 +215,13 @@ mod tests {
         assert!(words(ArrayRequest::new(0)).contains("count is at least 1"));
         assert!(words(ArrayRequest::new(ARRAY_COUNT_MAX + 1)).contains("submit several arrays"));
         assert!(words(ArrayRequest { first: u32::MAX, ..ArrayRequest::new(1) }).contains("end at"));
-        let lines = |chunks: &[u32]| words(ArrayRequest { first: 2, lines: Some(Lines { chunks: chunks.into() }), ..ArrayRequest::new(3) });
+        let place = |chunks: &[u32], digests: &[&str]| {
+            let digests = digests.iter().map(|digest| (*digest).to_owned()).collect();
+            words(ArrayRequest { first: 2, lines: Some(Lines { chunks: chunks.into(), digests }), ..ArrayRequest::new(3) })
+        };
+        let lines = |chunks: &[u32]| place(chunks, &[]);
+        assert_eq!(place(&[2, 4], &["a", "b"]), "");
+        assert!(place(&[2, 4], &["a"]).contains("1 digests of 2 chunks"));
         assert_eq!((lines(&[2]).as_str(), lines(&[2, 3, 4]).as_str()), ("", ""));
         for bad in [&[][..], &[0], &[2, 2], &[2, 5], &[3]] {
             assert!(lines(bad).contains("chunks"), "{bad:?}");
@@ -205,7 +230,8 @@ mod tests {
 
     #[test]
     fn the_chunk_of_an_element_is_the_last_that_does_not_begin_behind_it() {
-        let lines = Lines { chunks: vec![5, 9, 20] };
+        let lines = Lines { chunks: vec![5, 9, 20], digests: ["a", "b", "c"].map(str::to_owned).into() };
+        assert_eq!((lines.digest_of(9), lines.digest_of(10)), (Some("b"), None));
         assert_eq!([5, 8, 9, 19, 20, 99].map(|element| lines.chunk_of(element).unwrap_or(0)), [5, 5, 9, 9, 20, 20]);
         assert_eq!(lines.chunk_of(4), None);
         let chunk = vec!["a \"b\"\n".to_owned(), String::new()];

@@ -5,6 +5,7 @@
 use std::fmt;
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;
+use std::time::Duration;
 
 use jiff::Timestamp;
 use jiff::tz::{TimeZone, TimeZoneDatabase};
@@ -12,7 +13,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::name::{self, BadName, NAME_BYTES_MAX};
-use super::payload::Envelope;
+use super::payload::{Command, Envelope};
 use super::{PROTOCOL_VERSION, TaskName};
 use crate::cron::{BadCron, Cron};
 
@@ -189,6 +190,22 @@ impl ScheduleRecord {
         }
     }
 
+    /// One that is due by these five fields of cron, and does nothing yet: whoever makes it says what.
+    #[must_use]
+    pub fn cron(fields: impl Into<String>) -> Self {
+        Self { cron: Some(fields.into()), ..Self::idle() }
+    }
+
+    /// One that is due again after each such time, in whole seconds, and does nothing yet: whoever makes it says what.
+    #[must_use]
+    pub fn every(time: Duration) -> Self {
+        Self { every_s: Some(time.as_secs()), ..Self::idle() }
+    }
+
+    fn idle() -> Self {
+        Self::new(Envelope::new(Command::Argv(Vec::new())))
+    }
+
     /// Reads it, and when it is due.
     ///
     /// # Errors
@@ -331,7 +348,6 @@ impl Rhythm {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::protocol::payload::Command;
 
     fn record(every_s: Option<u64>, cron: Option<&str>) -> ScheduleRecord {
         let task = Envelope::new(Command::Shell("true".into()));

@@ -8,7 +8,7 @@ use bellwether_common::pen::Pen;
 use bellwether_common::reader;
 use bellwether_common::store::{LayoutError, ReadError, Store};
 use bellwether_common::watch::Watch;
-use bellwether_common::{clock, zk_runtime};
+use bellwether_common::{clock, signing, zk_runtime};
 use bellwether_core::agent::Event;
 use bellwether_core::master::Reading;
 use bellwether_core::protocol::array::{Lines, PieceOrder};
@@ -209,7 +209,7 @@ pub(super) fn read_lines(store: Store, piece: PieceOrder, lines: Lines) -> Lines
             let from = lines.chunk_of(element)?;
             if chunk.as_ref().is_none_or(|(known, _)| *known != from) {
                 let node = reading(store.get(&path::array_lines_chunk(&piece.array, from)).await).ok()?;
-                let data = if let Reading::Found(node) = node { Lines::decode_chunk(&node.data) } else { None };
+                let data = if let Reading::Found(node) = node { as_submitted(&lines, from, &node.data) } else { None };
                 chunk = Some((from, data.unwrap_or_default()));
             }
             let index = usize::try_from(element - from).ok()?;
@@ -217,6 +217,12 @@ pub(super) fn read_lines(store: Store, piece: PieceOrder, lines: Lines) -> Lines
         }
         Some(read)
     })
+}
+
+/// The lines of a chunk; `None` if they are not those whose digest was submitted.
+fn as_submitted(lines: &Lines, from: u32, data: &[u8]) -> Option<Vec<String>> {
+    let genuine = lines.digest_of(from).is_none_or(|digest| signing::digest(data) == digest);
+    if genuine { Lines::decode_chunk(data) } else { None }
 }
 
 /// What people ask of this worker, and what the master asks of this incarnation.

@@ -100,7 +100,9 @@ impl Elements {
             let ended = match line {
                 _ if self.refused.is_some() => self.refused(element),
                 // Whoever submitted it did not write it.
-                Some(None) => self.refusal(element, Rejection::BadEnvelope("array: its line is not there".to_owned())),
+                Some(None) => {
+                    self.refusal(element, Rejection::BadEnvelope("array: its line is not there, or not as it was submitted".to_owned()))
+                }
                 Some(Some(line)) => self.element(element, Some(line)).await,
                 None => self.element(element, None).await,
             };

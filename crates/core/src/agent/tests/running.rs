@@ -56,6 +56,21 @@ fn what_this_worker_cannot_run_is_rejected_in_its_dialect() {
     world.expect(Event::AssignmentRead(world.asked, task("t"), found(data, 5)), &[write]);
 }
 
+/// As a master of the book would do, or whoever can write: its command would run without the number that tells it what to do.
+#[test]
+fn an_array_that_is_assigned_as_one_task_is_not_run() {
+    let data = br#"{"bellwether":1,"shell":"rm -r parts/$BELLWETHER_ELEMENT","array":{"count":3}}"#;
+    let mut world = World::registered(1);
+    let expected = [world.reads("t"), world.proves()];
+    world.expect(world.appeared("t"), &expected);
+    let why = "it is an array, and was assigned as one task: only a master that knows of arrays can give it out";
+    let mut result = rejected(task("t"), &Rejection::NotAllowed(why.into()), Timestamp::UNIX_EPOCH);
+    let understood = decode(data).unwrap();
+    result.note_request(&understood);
+    let write = world.records("t", &record(&result, Some(&understood)));
+    world.expect(Event::AssignmentRead(world.asked, task("t"), found(data, 5)), &[write]);
+}
+
 #[test]
 fn a_handler_that_is_stuck_ends_its_task_and_keeps_its_slot() {
     let mut world = World::registered(1);
