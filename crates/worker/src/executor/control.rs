@@ -263,3 +263,26 @@ impl Family {
         Portrait { known, markers, starting, oldest }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn who_hears_that_a_handler_is_dropped_finds_that_it_was_told() {
+        let control = Arc::new(Control::of_handler(Marker::of_run(&[])));
+        let (phase, dropping) = (control.phase().subscribe(), control.dropping());
+        // Nobody can say the second as long as this is looked at.
+        let unheard = dropping.borrow();
+        let dropper = Arc::clone(&control);
+        let drops = std::thread::spawn(move || dropper.drop_handler());
+        let until = Instant::now() + Duration::from_secs(10);
+        while *phase.borrow() != Phase::Dropped {
+            assert!(Instant::now() < until, "the handler was not told first");
+            std::thread::yield_now();
+        }
+        drop(unheard);
+        drops.join().expect("it ends");
+        assert!(*dropping.borrow());
+    }
+}
