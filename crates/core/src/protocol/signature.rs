@@ -151,6 +151,8 @@ mod tests {
             bytes("t", r#"{"bellwether":1,"argv":["a","b"],"env":{"A":"1"},"submitter":"me@here","retries":1}"#),
             bytes("t", r#"{"bellwether":1,"argv":["a","b"],"env":{"A":"1"},"submitter":"me@here","max_worker_losses":1}"#),
             bytes("t", r#"{"bellwether":1,"argv":["a","b"],"env":{"A":"1"},"submitter":"me@here","require":{"zone":"eu"}}"#),
+            bytes("t", r#"{"bellwether":1,"argv":["a","b"],"env":{"A":"1"},"submitter":"me@here","array":{"count":2}}"#),
+            bytes("t", r#"{"bellwether":1,"argv":["a","b"],"env":{"A":"1"},"submitter":"me@here","array":{"count":3}}"#),
         ];
         for (index, other) in others.iter().enumerate() {
             assert_ne!(plain, *other, "{index}");
