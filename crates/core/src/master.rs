@@ -44,7 +44,7 @@ use crate::protocol::admission::{Closure, Label};
 use crate::protocol::array::{PieceName, Tally};
 use crate::protocol::result::TaskOutcome;
 use crate::protocol::{Change, Multi, Node, Outcome, TaskName, Why, WorkerId};
-use crate::view::{Counts, Entry, Lane, Question, Ready, View};
+use crate::view::{Counts, Entry, Lane, Question, Since, View};
 pub use admitting::Board;
 pub use arrays::{ArrayFound, ArrayStep, ElementCounts, Given};
 pub use ground::{Aged, Ground};
@@ -425,13 +425,13 @@ impl Master {
     /// How old the oldest of all tasks is that wait for their turn, in ZooKeeper's time: for metrics.
     #[must_use]
     pub fn oldest_age(&self, now: Time) -> Duration {
-        self.view.oldest().map_or(Duration::ZERO, |ready| self.waited(ready, now))
+        self.view.oldest().map_or(Duration::ZERO, |since| self.waited(since, now))
     }
 
     /// For how long a task could have run and was not assigned.
-    fn waited(&self, ready: &Ready, now: Time) -> Duration {
-        let seen = now.since(ready.seen);
-        ready.created_ms.map_or(seen, |created| self.clock.age(created, now).max(seen))
+    fn waited(&self, since: Since, now: Time) -> Duration {
+        let seen = now.since(since.seen);
+        since.created_ms.map_or(seen, |created| self.clock.age(created, now).max(seen))
     }
 
     /// Takes one event in. Facts may come in any order and twice.

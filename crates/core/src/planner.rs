@@ -97,17 +97,15 @@ impl Ticket {
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
 pub struct Queue {
     queues: BTreeMap<Arc<Requirement>, BTreeSet<Ticket>>,
-    /// All of them by age.
-    ages: BTreeSet<(i64, Entry)>,
+    len: usize,
 }
 
 impl Queue {
     /// Adds a task. What it asks for is handed back as all others in its queue have it.
     pub fn insert(&mut self, requirement: impl Into<Arc<Requirement>>, ticket: Ticket) -> Arc<Requirement> {
         let requirement = requirement.into();
-        self.ages.insert((ticket.czxid, ticket.entry.clone()));
         let shared = self.queues.get_key_value(&requirement).map_or(requirement, |(shared, _)| Arc::clone(shared));
-        self.queues.entry(Arc::clone(&shared)).or_default().insert(ticket);
+        self.len += usize::from(self.queues.entry(Arc::clone(&shared)).or_default().insert(ticket));
         shared
     }
 
@@ -118,34 +116,26 @@ impl Queue {
         if queue.is_empty() {
             self.queues.remove(requirement);
         }
-        if was_there {
-            self.ages.remove(&(ticket.czxid, ticket.entry.clone()));
-        }
+        self.len -= usize::from(was_there);
         was_there
     }
 
     /// How many tasks wait.
     #[must_use]
     pub fn len(&self) -> usize {
-        self.ages.len()
+        self.len
     }
 
     /// Whether none waits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
-        self.ages.is_empty()
+        self.len == 0
     }
 
     /// Whether a task with this label waits.
     #[must_use]
     pub fn has(&self, label: &Label) -> bool {
         self.queues.keys().any(|requirement| Allowances::labels(requirement).any(|other| other == label))
-    }
-
-    /// The oldest task of all, whatever its priority.
-    #[must_use]
-    pub fn oldest(&self) -> Option<&Entry> {
-        self.ages.first().map(|(_, entry)| entry)
     }
 }
 

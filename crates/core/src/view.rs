@@ -6,6 +6,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::time::Duration;
 
+mod ages;
 mod load;
 mod pace;
 
@@ -13,6 +14,8 @@ use crate::planner::{Amount, Offer, Queue, Requirement, Skills, Ticket};
 use crate::protocol::admission::Label;
 use crate::protocol::record::WorkerRecord;
 use crate::protocol::{TaskName, WorkerId, path};
+use ages::Ages;
+pub use ages::Since;
 pub use load::Load;
 pub use pace::Pace;
 
@@ -286,6 +289,8 @@ pub struct View {
     pub arrays: BTreeMap<TaskName, Waiting>,
     /// The ready ones, in the order of their turn.
     pub queue: Queue,
+    /// The same by age.
+    ages: Ages,
     /// The resting ones, in the order in which they are due.
     resting: BTreeSet<(Duration, Entry)>,
     /// The ready ones that may not wait for ever, in the order in which their time is over.
@@ -348,6 +353,7 @@ impl View {
         self.forget(&entry);
         self.payload_bytes += ready.payload_bytes();
         let requirement = self.queue.insert(Arc::clone(&ready.requirement), ready.ticket.clone());
+        self.ages.insert(&ready);
         self.expiring.extend(ready.expires.map(|at| (at, entry.clone())));
         self.put(entry, Waiting::Ready(Box::new(Ready { requirement, ..ready })));
     }
@@ -443,6 +449,7 @@ impl View {
             Some(Waiting::Ready(ready)) => {
                 self.payload_bytes -= ready.payload_bytes();
                 self.queue.remove(&ready.requirement, &ready.ticket);
+                self.ages.remove(ready);
                 if let Some(at) = ready.expires {
                     self.expiring.remove(&(at, entry.clone()));
                 }
@@ -531,13 +538,10 @@ impl View {
         }
     }
 
-    /// Of all that wait for their turn, the one whose node is the oldest.
+    /// Since when the one waits for its turn whose node is the oldest.
     #[must_use]
-    pub fn oldest(&self) -> Option<&Ready> {
-        match self.get(self.queue.oldest()?) {
-            Some(Waiting::Ready(ready)) => Some(ready),
-            Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Moving { .. } | Waiting::Stuck) | None => None,
-        }
+    pub fn oldest(&self) -> Option<Since> {
+        self.ages.oldest()
     }
 
     /// Whether the view is consistent with itself.

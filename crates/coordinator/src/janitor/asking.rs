@@ -2,15 +2,17 @@
 
 use std::collections::HashSet;
 use std::hash::{BuildHasher, RandomState};
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use actix::{Addr, AsyncContext, Context};
-use bellwether_common::store::Store;
+use bellwether_common::reader;
+use bellwether_common::store::{ReadError, Store};
 use bellwether_common::zk_runtime;
 use bellwether_core::election;
 use bellwether_core::janitor::{Effect, Event, Measure, Needs, Place};
 use bellwether_core::protocol::record::WaiterRecord;
-use bellwether_core::protocol::{TaskName, path};
+use bellwether_core::protocol::{Stat, TaskName, path};
 use futures::stream::{self, StreamExt};
 
 use super::{Answer, JanitorActor};
@@ -20,8 +22,15 @@ use crate::office::Told;
 /// Most requests in flight: few enough to leave room for what is urgent.
 const WINDOW: usize = 32;
 
+/// Small nodes are looked at by reading so many with one request, and so many bytes at most by what they had so far: a request costs more
+/// than what is read for nothing.
+const TOGETHER: u64 = 64;
+const TOGETHER_BYTES_MAX: u64 = 128 * 1024;
+/// How large a node is taken to be of which nothing is known.
+const BYTES_GUESSED: u64 = 8 * 1024;
+
 /// Which results had details when they were listed last, so that nobody asks for those of the others. What came in between is not seen to
-/// have any: they are found as details without a status when that is gone.
+/// have any: they are found as details without a status when that is gone. And how large a node was on average.
 #[derive(Debug, Clone, Default)]
 pub(super) struct Details(Arc<Known>);
 
@@ -30,6 +39,8 @@ struct Known {
     hasher: RandomState,
     /// Hashes of names: of two that are alike, one is asked for in vain.
     listed: Mutex<Option<HashSet<u64>>>,
+    /// Zero: nothing is known.
+    bytes_each: AtomicU64,
 }
 
 impl Details {
@@ -41,6 +52,23 @@ impl Details {
     fn may_have(&self, task: &TaskName) -> bool {
         let listed = self.0.listed.lock().unwrap_or_else(PoisonError::into_inner);
         listed.as_ref().is_none_or(|listed| listed.contains(&self.0.hasher.hash_one(task)))
+    }
+
+    /// How many nodes are read by one request.
+    fn together(&self) -> usize {
+        let each = match self.0.bytes_each.load(Ordering::Relaxed) {
+            0 => BYTES_GUESSED,
+            known => known,
+        };
+        usize::try_from((TOGETHER_BYTES_MAX / each).clamp(1, TOGETHER)).unwrap_or(1)
+    }
+
+    /// The last ones tell more about the next than the first did.
+    fn note_bytes(&self, measured: &[Measure]) {
+        let Ok(count @ 1..) = u64::try_from(measured.len()) else { return };
+        let mean = measured.iter().map(|measure| measure.bytes).sum::<u64>() / count;
+        let before = self.0.bytes_each.load(Ordering::Relaxed);
+        self.0.bytes_each.store(if before == 0 { mean.max(1) } else { u64::midpoint(before, mean).max(1) }, Ordering::Relaxed);
     }
 }
 
@@ -85,26 +113,52 @@ async fn answer(store: &Store, master: &Addr<MasterActor>, known_details: &Detai
 }
 
 async fn measure(store: &Store, place: Place, names: Vec<TaskName>, details: &Details) -> Option<Vec<(TaskName, Option<Measure>)>> {
-    let looks = stream::iter(names).map(|name| {
-        let details = (place == Place::Results && details.may_have(&name)).then(|| store.stat(&path::plain_result(&name)));
-        let stat = store.stat(&place.path(&name));
-        async move {
-            let details = match details {
-                Some(details) => known(details.await)?,
-                None => None,
-            };
-            let bytes = |stat: &bellwether_core::protocol::Stat| u64::try_from(stat.bytes).unwrap_or(0);
-            let measure = known(stat.await)?.map(|stat| Measure {
-                czxid: stat.czxid,
-                created_ms: stat.ctime_ms,
-                bytes: bytes(&stat) + details.as_ref().map_or(0, bytes),
-                details: details.is_some(),
-            });
-            Some((name, measure))
-        }
-    });
-    let measured: Vec<Option<_>> = looks.buffered(WINDOW).collect().await;
-    measured.into_iter().collect()
+    let lots: Vec<Vec<TaskName>> = names.chunks(details.together()).map(<[TaskName]>::to_vec).collect();
+    let looks = stream::iter(lots).map(|lot| measure_lot(store, place, lot, details));
+    let measured: Vec<Option<Vec<_>>> = looks.buffered(WINDOW).collect().await;
+    let measured = measured.into_iter().collect::<Option<Vec<_>>>()?.concat();
+    details.note_bytes(&measured.iter().filter_map(|(_, measure)| *measure).collect::<Vec<_>>());
+    Some(measured)
+}
+
+async fn measure_lot(store: &Store, place: Place, lot: Vec<TaskName>, details: &Details) -> Option<Vec<(TaskName, Option<Measure>)>> {
+    let alone = lot.len() == 1;
+    let found = (!alone).then(|| reader::read_together(store, lot.iter().map(|name| place.path(name)).collect()));
+    let asked: Vec<_> = lot
+        .iter()
+        .map(|name| {
+            let details = (place == Place::Results && details.may_have(name)).then(|| store.stat(&path::plain_result(name)));
+            (details, alone.then(|| store.stat(&place.path(name))))
+        })
+        .collect();
+    let found = match found {
+        Some(found) => found.await,
+        None => Vec::new(),
+    };
+    let mut found = found.into_iter().map(|(_, found)| found);
+    let mut measured = Vec::with_capacity(lot.len());
+    for (name, (details, stat)) in lot.into_iter().zip(asked) {
+        let details = match details {
+            Some(details) => known(details.await)?,
+            None => None,
+        };
+        let stat = match (found.next(), stat) {
+            (Some(Ok(node)), _) => node.map(|node| node.stat),
+            (_, Some(stat)) => known(stat.await)?,
+            // The state of a node may be read by everybody, also where its data may not.
+            (Some(Err(ReadError::NoAuth { .. } | ReadError::BadPath { .. })), None) => known(store.stat(&place.path(&name)).await)?,
+            (Some(Err(ReadError::Interrupted)) | None, None) => return None,
+        };
+        let bytes = |stat: &Stat| u64::try_from(stat.bytes).unwrap_or(0);
+        let measure = stat.map(|stat| Measure {
+            czxid: stat.czxid,
+            created_ms: stat.ctime_ms,
+            bytes: bytes(&stat) + details.as_ref().map_or(0, bytes),
+            details: details.is_some(),
+        });
+        measured.push((name, measure));
+    }
+    Some(measured)
 }
 
 async fn verify(store: &Store, place: Place, names: Vec<TaskName>) -> Option<Vec<(TaskName, Option<i64>)>> {

@@ -12,7 +12,7 @@ use crate::protocol::multi::BATCH_BYTES_MAX;
 use crate::protocol::payload::Rejection;
 use crate::protocol::result::TaskOutcome;
 use crate::protocol::{Outcome, Refusal, TaskName, Why, WorkerId, path};
-use crate::view::{Boxed, Entry, Slot, Waiting};
+use crate::view::{Boxed, Entry, Since, Slot, Waiting};
 
 impl Master {
     pub(super) fn write(&mut self) {
@@ -102,7 +102,7 @@ impl Master {
 
     fn assigned(&mut self, entry: &Entry, worker: WorkerId, now: Time) {
         let waited = match self.view.get(entry) {
-            Some(Waiting::Moving { ready, .. }) => self.waited(ready, now),
+            Some(Waiting::Moving { ready, .. }) => self.waited(Since::of(ready), now),
             Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Stuck) | None => Default::default(),
         };
         self.moved_away(entry);

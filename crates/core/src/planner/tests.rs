@@ -90,20 +90,6 @@ fn a_worker_is_kept_free_for_the_oldest_task_if_that_must_be_alone() {
 }
 
 #[test]
-fn the_oldest_is_found_behind_younger_ones_of_higher_priority() {
-    let mut queue = Queue::default();
-    assert_eq!(queue.oldest(), None);
-    for ticket in [ticket(9, 50), ticket(9, 60), ticket(3, 20), ticket(3, 30), ticket(i32::MIN, 7), ticket(i32::MIN, 8)] {
-        queue.insert(Requirement::default(), ticket);
-    }
-    queue.insert(Requirement { labels: labels(&[("gpu", "yes")]), ..Requirement::default() }, ticket(0, 10));
-    assert_eq!(queue.oldest(), Some(&ticket(0, 7).entry));
-    queue.remove(&Requirement::default(), &ticket(i32::MIN, 7));
-    queue.remove(&Requirement::default(), &ticket(i32::MIN, 8));
-    assert_eq!(queue.oldest(), Some(&ticket(0, 10).entry));
-}
-
-#[test]
 fn who_waits_behind_kept_room_is_told_for_whom_it_is_kept() {
     let (a, b, none) = (WorkerId::listed("a"), WorkerId::listed("b"), BTreeMap::new());
     let mut queue = Queue::default();
