@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use bellwether_tests::dummy::crowd;
+use bellwether_tests::proxy::Operation;
 use bellwether_tests::terminal::Terminal;
 use bellwether_tests::{Cluster, eventually};
 
@@ -32,6 +34,32 @@ fn top_shows_the_cluster_live_and_gives_the_terminal_back() {
 }
 
 #[test]
+fn top_pages_through_two_hundred_workers_by_few_requests() {
+    let cluster = Cluster::new();
+    let _crowd = crowd(&cluster, 200, 4);
+    let proxy = cluster.proxy();
+    let connect = format!("{}{}", proxy.address(), cluster.root());
+    let mut top = Terminal::start(&["-z", &connect, "top"], 80, 24);
+    let shows = |top: &Terminal, what: &[&str]| {
+        let words = top.words();
+        if what.iter().all(|what| words.contains(what)) { Ok(()) } else { Err(words) }
+    };
+    eventually(SOON, "the first page", || shows(&top, &["workers: 1-8 of 200, by name", "0 of 800 taken"]));
+    top.press("\x1b[F");
+    top.forget();
+    top.resize(200, 60);
+    eventually(SOON, "the last page", || shows(&top, &["-200 of 200, by name"]));
+    // Every look begins with a sync.
+    let asked = || (proxy.seen(Operation::Sync), proxy.seen(Operation::Any) - proxy.seen(Operation::Ping));
+    let before = asked();
+    let after = eventually(SOON, "some looks", || Some(asked()).filter(|(looks, _)| *looks >= before.0 + 4));
+    let each = (after.1 - before.1) / (after.0 - before.0);
+    assert!(each <= 25, "{each} requests each time");
+    top.press("q");
+    assert_eq!(top.finish(SOON), 0);
+}
+
+#[test]
 fn top_ends_by_ctrl_c_and_needs_a_terminal_and_a_cluster() {
     let cluster = Cluster::new();
     let mut top = Terminal::start(&["-z", &cluster.connect_string(), "top"], 80, 24);
@@ -55,7 +83,11 @@ fn progress_is_drawn_on_a_terminal_only() {
     let connect = cluster.connect_string();
     let mut wait = Terminal::start(&[&["-z", &connect, "wait", "--progress"], ids.as_slice()].concat(), 80, 24);
     assert_eq!(wait.finish(SOON), 0);
-    assert!(wait.raw().contains("3/3 ended"), "{}", wait.raw());
+    assert!(wait.raw().contains("3/3 ended,"), "{}", wait.raw());
+    let bad = cluster.cli(&["submit", "--", "false"]).success().lines()[0].to_owned();
+    let mut wait = Terminal::start(&["-z", &connect, "wait", "--progress", ids[0], &bad], 80, 24);
+    assert_eq!(wait.finish(SOON), 1);
+    assert!(wait.raw().contains("2/2 ended, 1 not well,"), "{}", wait.raw());
     let piped = cluster.cli(&[&["wait", "--progress"], ids.as_slice()].concat()).success();
     assert_eq!((piped.lines().len(), piped.stderr.as_str()), (3, ""), "nothing but the lines: {piped:#?}");
 }

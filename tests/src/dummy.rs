@@ -1,4 +1,4 @@
-//! A worker that is registered and does nothing.
+//! Workers that are registered and do nothing.
 
 use bellwether_core::protocol::record::{WorkerRecord, encode};
 use bellwether_core::protocol::{Multi, PROTOCOL_VERSION};
@@ -12,7 +12,30 @@ use crate::{Cluster, Tree};
 #[must_use]
 pub fn dummy(cluster: &Cluster, name: &str, slots: u32, patience_ms: Option<u64>) -> Tree {
     let tree = cluster.zookeeper().tree(cluster.root());
-    let record = WorkerRecord {
+    tree.commit(&registration(&tree, &WorkerRecord { patience_ms, ..record(name, slots) }));
+    tree
+}
+
+/// So many of them in one session, each with so many slots.
+///
+/// # Panics
+/// They cannot be registered.
+#[must_use]
+pub fn crowd(cluster: &Cluster, count: usize, slots: u32) -> Tree {
+    let tree = cluster.zookeeper().tree(cluster.root());
+    tree.create_all("/workers");
+    tree.create_all("/assign");
+    (0..count).for_each(|number| tree.commit(&registration(&tree, &record(&format!("bystander{number}"), slots))));
+    tree
+}
+
+fn registration(tree: &Tree, record: &WorkerRecord) -> Multi {
+    let me = format!("{}-{:016x}", record.name, tree.session());
+    Multi::new().create(format!("/assign/{me}"), "").create_ephemeral(format!("/workers/{me}"), encode(record))
+}
+
+fn record(name: &str, slots: u32) -> WorkerRecord {
+    WorkerRecord {
         bellwether: PROTOCOL_VERSION,
         name: name.to_owned(),
         host: "nowhere".to_owned(),
@@ -24,11 +47,8 @@ pub fn dummy(cluster: &Cluster, name: &str, slots: u32, patience_ms: Option<u64>
         commands: true,
         http: String::new(),
         version: String::new(),
-        patience_ms,
+        patience_ms: None,
         replaces: None,
         since: None,
-    };
-    let me = format!("{name}-{:016x}", tree.session());
-    tree.commit(&Multi::new().create(format!("/assign/{me}"), "").create_ephemeral(format!("/workers/{me}"), encode(&record)));
-    tree
+    }
 }

@@ -60,6 +60,24 @@ impl Terminal {
         String::from_utf8_lossy(&drawn[self.forgotten..]).into_owned()
     }
 
+    /// The same without escapes: words with one blank between. Whoever draws a screen moves the cursor over blanks instead of writing them.
+    #[must_use]
+    pub fn words(&self) -> String {
+        let (raw, mut text) = (self.raw(), String::new());
+        let mut characters = raw.chars().peekable();
+        while let Some(character) = characters.next() {
+            match character {
+                '\x1b' if characters.next_if_eq(&'[').is_some() => {
+                    // Up to the letter that says what it is.
+                    let _ = characters.by_ref().find(|character| ('@'..='~').contains(character));
+                    text.push(' ');
+                }
+                _ => text.push(character),
+            }
+        }
+        text.split_whitespace().collect::<Vec<_>>().join(" ")
+    }
+
     /// Forgets what was written so far.
     pub fn forget(&mut self) {
         self.forgotten = self.drawn.lock().unwrap_or_else(PoisonError::into_inner).len();

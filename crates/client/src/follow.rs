@@ -3,15 +3,16 @@
 //! ZooKeeper keeps no list of events, and a watch tells nothing of the time when there was no connection. So a break of the connection
 //! is told as an event of its own, and nobody takes silence for peace.
 
+use std::collections::HashMap;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
 
 use actix::{Actor, Context, Handler, Message, Recipient, ResponseFuture};
 use bellwether_common::store::{ReadError, Store};
 use bellwether_common::watch::{ChangesSeen, Watch};
-use bellwether_common::{clock, zk_runtime};
+use bellwether_common::{clock, reader, zk_runtime};
 use bellwether_core::protocol::record::CoordinatorRecord;
-use bellwether_core::protocol::{Change, TaskName, WorkerId, path};
+use bellwether_core::protocol::{Change, Node, TaskName, WorkerId, path};
 use futures::Stream;
 use jiff::Timestamp;
 use schemars::JsonSchema;
@@ -180,15 +181,24 @@ async fn watch(store: &Store, ear: &Recipient<ChangesSeen>) -> Result<Vec<Watch>
 struct Gone;
 
 async fn pass_on(store: &Store, seen: ChangesSeen, tell: &mpsc::Sender<Happening>) -> Result<(), Gone> {
+    let mut statuses = statuses(store, &seen.changes).await;
     for change in seen.changes {
-        if let Some(happening) = happening(store, change).await {
+        if let Some(happening) = happening(store, change, &mut statuses).await {
             tell.send(happening).await.map_err(|_| Gone)?;
         }
     }
     Ok(())
 }
 
-async fn happening(store: &Store, change: Change) -> Option<Happening> {
+/// How the tasks ended that ended together, as far as their statuses could be read: a hundred by one request, however busy the cluster.
+async fn statuses(store: &Store, changes: &[Change]) -> HashMap<TaskName, Node> {
+    let ended = |change: &Change| if let Change::StatusAppeared(task) = change { Some(task.clone()) } else { None };
+    let tasks: Vec<TaskName> = changes.iter().filter_map(ended).collect();
+    let answers = reader::read_small_nodes(store, tasks.iter().map(path::status).collect()).await;
+    tasks.into_iter().zip(answers).filter_map(|(task, (_, answer))| Some((task, answer.ok().flatten()?))).collect()
+}
+
+async fn happening(store: &Store, change: Change, statuses: &mut HashMap<TaskName, Node>) -> Option<Happening> {
     Some(match change {
         Change::OfficeTaken => elected(store).await,
         Change::OfficeVacant => Happening::now("master-left"),
@@ -196,7 +206,10 @@ async fn happening(store: &Store, change: Change) -> Option<Happening> {
         Change::HeldAppeared(task) => Happening::of_task("held", task),
         Change::CancelAppeared(task) => Happening::of_task("cancel-asked", task),
         Change::AssignmentAppeared(worker, task) => Happening { task: Some(task), ..Happening::of_worker("assigned", worker) },
-        Change::StatusAppeared(task) => ended(store, task).await,
+        Change::StatusAppeared(task) => {
+            let status = statuses.remove(&task);
+            ended(store, task, status).await
+        }
         Change::WorkerAppeared(worker) => Happening::of_worker("worker-joined", worker),
         Change::WorkerGone(worker) => Happening::of_worker("worker-left", worker),
         // The other side of one of these, or nothing that people follow.
@@ -211,8 +224,11 @@ async fn elected(store: &Store) -> Happening {
     Happening { epoch, detail, ..Happening::now("master-elected") }
 }
 
-async fn ended(store: &Store, task: TaskName) -> Happening {
-    let result = reading::result(store, &task).await.ok().flatten();
+async fn ended(store: &Store, task: TaskName, status: Option<Node>) -> Happening {
+    let result = match status {
+        Some(status) => reading::of_status(store, &task, &status).await.ok(),
+        None => None,
+    };
     let Some(result) = result else { return Happening::of_task("ended", task) };
     Happening { worker: result.worker.clone(), epoch: result.epoch, detail: Some(result.why()), ..Happening::of_task("ended", task) }
 }

@@ -133,6 +133,13 @@ impl Overview {
             queue: Queue::default(),
         }
     }
+
+    /// How many slots the workers' tasks take, and how many there are. What waits at a worker for a slot takes none.
+    #[must_use]
+    pub fn slots(&self) -> (u32, u32) {
+        let taken = self.workers.iter().map(|worker| worker.assigned.min(worker.slots)).sum();
+        (taken, self.workers.iter().map(|worker| worker.slots).sum())
+    }
 }
 
 impl WorkerView {
@@ -160,7 +167,7 @@ impl WorkerView {
     }
 }
 
-/// Reads all of it.
+/// Reads all of it: by a fixed number of requests, and one more for each hundred workers, boxes, standbys and drains.
 pub(crate) async fn read(store: &Store, zookeeper: String) -> Result<Overview, ReadError> {
     store.sync().await?;
     let office = store.get(path::MASTER);
@@ -202,11 +209,11 @@ pub(crate) fn master_of(node: &Node) -> Master {
 /// How many assignments lie in each box.
 async fn boxes(store: &Store) -> Result<BTreeMap<WorkerId, u32>, ReadError> {
     let names = store.children(path::ASSIGN).await?.unwrap_or_default();
-    let stats: Vec<_> = names.iter().map(|name| store.stat(&path::assign_box(&WorkerId::listed(name)))).collect();
+    let paths = names.iter().map(|name| path::assign_box(&WorkerId::listed(name))).collect();
     let mut boxes = BTreeMap::new();
-    for (name, stat) in names.iter().zip(stats) {
-        if let Some(stat) = stat.await? {
-            boxes.insert(WorkerId::listed(name), u32::try_from(stat.children).unwrap_or(0));
+    for (name, (_, answer)) in names.iter().zip(reader::read_small_nodes(store, paths).await) {
+        if let Some(node) = answer? {
+            boxes.insert(WorkerId::listed(name), u32::try_from(node.stat.children).unwrap_or(0));
         }
     }
     Ok(boxes)
@@ -218,7 +225,7 @@ async fn drains(store: &Store) -> Result<BTreeMap<String, DrainRequest>, ReadErr
     names.retain(|name| WorkerId::listed(name).operator_name().is_none());
     let paths = names.iter().map(|name| path::worker_request(name)).collect();
     let mut drains = BTreeMap::new();
-    for (name, (_, answer)) in names.into_iter().zip(reader::read_nodes(store, paths).await) {
+    for (name, (_, answer)) in names.into_iter().zip(reader::read_small_nodes(store, paths).await) {
         drains.extend(answer?.map(|node| (name, DrainRequest::decode(&node.data))));
     }
     Ok(drains)
@@ -240,7 +247,7 @@ async fn workers(
     names.sort();
     let paths = names.iter().map(|name| path::worker(&WorkerId::listed(name))).collect();
     let mut workers = Vec::new();
-    for (name, (_, answer)) in names.iter().zip(reader::read_nodes(store, paths).await) {
+    for (name, (_, answer)) in names.iter().zip(reader::read_small_nodes(store, paths).await) {
         if let Some(node) = answer? {
             let id = WorkerId::listed(name);
             let assigned = boxes.get(&id).copied().unwrap_or(0);
@@ -300,7 +307,7 @@ async fn standbys(store: &Store) -> Result<Vec<CoordinatorRecord>, ReadError> {
     names.sort_by_key(|name| name.len().checked_sub(10).and_then(|at| name.get(at..)).map(str::to_owned));
     let paths = names.iter().map(|name| path::standby(name)).collect();
     let mut standbys = Vec::new();
-    for (_, answer) in reader::read_nodes(store, paths).await {
+    for (_, answer) in reader::read_small_nodes(store, paths).await {
         standbys.extend(answer?.and_then(|node| serde_json::from_slice(&node.data).ok()));
     }
     Ok(standbys)

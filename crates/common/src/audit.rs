@@ -48,7 +48,18 @@ fn elsewhere(others: &[String]) -> String {
 /// # Errors
 /// [`AuditError`]: nothing can be said. Damaged or missing parts are no error: the report tells of them.
 pub fn run(paths: &[PathBuf], root: &str) -> Result<Report, AuditError> {
-    let begun = Instant::now();
+    run_telling(paths, root, |_| {})
+}
+
+/// Of how many records it is told at once how far the audit is.
+const TOLD_AFTER: u64 = 4_096;
+
+/// The same; now and then it tells how many records it has read.
+///
+/// # Errors
+/// As [`run`].
+pub fn run_telling(paths: &[PathBuf], root: &str, mut tell: impl FnMut(u64)) -> Result<Report, AuditError> {
+    let (begun, mut records) = (Instant::now(), 0_u64);
     let root = root.trim_end_matches('/');
     let mut logs = Logs::open(paths)?;
     let (mut ledger, begin) = begin(&mut logs, root)?;
@@ -57,6 +68,10 @@ pub fn run(paths: &[PathBuf], root: &str) -> Result<Report, AuditError> {
     let (mut violations, mut violated, mut gaps, mut skipped) = (Vec::new(), 0, 0, 0);
     while let Some(record) = logs.next() {
         let record = record?;
+        records += 1;
+        if records.is_multiple_of(TOLD_AFTER) {
+            tell(records);
+        }
         if record.zxid <= skip_to {
             skipped += 1;
             continue;

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use bellwether_common::audit::{self, AuditError, Begin, LogFound, Quantiles, Report, Term, Verdict};
 use bellwether_common::config::Output;
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use jiff::Timestamp;
 
 use super::arguments::{AuditArgs, Global};
@@ -21,7 +22,10 @@ const LINES: usize = 25;
 
 pub(super) fn run(options: &AuditArgs, global: &Global) -> Result<u8, Failure> {
     let printer = Printer::early(global);
-    let report = audit::run(&options.dirs, &options.root).map_err(unusable)?;
+    let bar = progress(&printer);
+    let report = audit::run_telling(&options.dirs, &options.root, |records| bar.set_position(records));
+    bar.finish_and_clear();
+    let report = report.map_err(unusable)?;
     match printer.output {
         Output::Json => printer.json(&Versioned::new(&report)),
         Output::Name => printer.line(word(report.verdict)),
@@ -36,6 +40,15 @@ pub(super) fn run(options: &AuditArgs, global: &Global) -> Result<u8, Failure> {
         Verdict::Violated => VIOLATED,
         Verdict::Unusable => UNUSABLE,
     })
+}
+
+/// How far it is: a log of a busy cluster has millions of transactions. Drawn on a terminal only.
+fn progress(printer: &Printer) -> ProgressBar {
+    if printer.quiet {
+        return ProgressBar::hidden();
+    }
+    let style = ProgressStyle::with_template("{spinner} {human_pos} transactions read, {per_sec}, {elapsed}");
+    ProgressBar::with_draw_target(None, ProgressDrawTarget::stderr()).with_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()))
 }
 
 fn unusable(error: AuditError) -> Failure {

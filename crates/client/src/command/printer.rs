@@ -33,7 +33,7 @@ pub(crate) struct Printer {
     lines: bool,
     /// Whether nothing is printed that could be asked for again.
     silent: bool,
-    quiet: bool,
+    pub(crate) quiet: bool,
 }
 
 impl Printer {

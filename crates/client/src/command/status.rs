@@ -35,8 +35,8 @@ fn print_cluster(ctx: &Context, overview: &Overview) {
     }
     let standbys: Vec<&str> = overview.standbys.iter().map(|standby| standby.name.as_str()).collect();
     table.row(["standbys".to_owned(), if standbys.is_empty() { "none".to_owned() } else { standbys.join(", ") }]);
-    let slots: u32 = overview.workers.iter().map(|worker| worker.slots).sum();
-    table.row(["workers".to_owned(), format!("{}, {} of {slots} slots taken", overview.workers.len(), queue.assigned.min(slots))]);
+    let (taken, slots) = overview.slots();
+    table.row(["workers".to_owned(), format!("{}, {taken} of {slots} slots taken", overview.workers.len())]);
     let queued = format!("{} pending, {} assigned, {} held", queue.pending, queue.assigned, queue.held);
     table.row(["tasks".to_owned(), format!("{queued}, {} ended, {} dead letters", queue.ended, queue.dead)]);
     table.print(&ctx.printer);

@@ -13,7 +13,7 @@ use tokio::sync::mpsc;
 
 use super::context::Context;
 use super::failure::Failure;
-use screen::Screen;
+use screen::{Screen, Step};
 
 /// How often the cluster is looked at.
 const LOOK: Duration = Duration::from_secs(1);
@@ -118,8 +118,12 @@ fn pressed(screen: &mut Screen, key: KeyEvent) -> bool {
         KeyCode::Char('?' | 'h') => screen.toggle_help(),
         KeyCode::Tab => screen.next_pane(),
         KeyCode::Char('s') => screen.next_order(),
-        KeyCode::Down | KeyCode::Char('j') => screen.scroll(1),
-        KeyCode::Up | KeyCode::Char('k') => screen.scroll(-1),
+        KeyCode::Down | KeyCode::Char('j') => screen.scroll(Step::Down),
+        KeyCode::Up | KeyCode::Char('k') => screen.scroll(Step::Up),
+        KeyCode::PageDown => screen.scroll(Step::PageDown),
+        KeyCode::PageUp => screen.scroll(Step::PageUp),
+        KeyCode::Home => screen.scroll(Step::Home),
+        KeyCode::End => screen.scroll(Step::End),
         _ => {}
     }
     false

@@ -3,6 +3,7 @@
 mod hints;
 
 use std::convert::Infallible;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use bellwether_client::Awaited;
@@ -55,10 +56,16 @@ pub(crate) async fn run(ctx: &Context, tasks: &[TaskName], ids: &[TaskName], Wai
     let bar = bar(elements.map_or(tasks.len(), |count| count as usize), progress);
     ctx.going_on(ids);
     let alone = tasks.len() == 1;
+    let otherwise = AtomicUsize::new(0);
     let ended = until_ended(ctx, tasks, any, |task, awaited| {
         bar.suspend(|| report(ctx, task, awaited, alone));
         match &elements {
-            None => bar.inc(1),
+            None => {
+                if result_of(awaited).is_none_or(|result| result.outcome != TaskOutcome::Succeeded) {
+                    bar.set_message(format!(", {} not well", otherwise.fetch_add(1, Ordering::Relaxed) + 1));
+                }
+                bar.inc(1);
+            }
             Some(count) => bar.set_position(u64::from(*count)),
         }
     });

@@ -93,7 +93,7 @@ pub(crate) fn print(ctx: &Context, workers: &[WorkerView]) {
     table.print(&ctx.printer);
 }
 
-fn state(worker: &WorkerView) -> &'static str {
+pub(super) fn state(worker: &WorkerView) -> &'static str {
     match (worker.foreign, worker.slots, &worker.drain, worker.assigned) {
         (true, ..) => "foreign",
         (false, 0, ..) => "draining",

@@ -1,5 +1,7 @@
 //! What `bellwether top` shows: who rules, what waits, who works, what happened of late. Fits into 80 columns and 24 lines.
 
+mod scroll;
+
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 
@@ -12,8 +14,11 @@ use ratatui::text::{Line, Text};
 use ratatui::widgets::{Block, Clear, Paragraph, Row, Table};
 
 use crate::command::events;
-use crate::command::master;
 use crate::command::table::{ago, or_dash, printable};
+use crate::command::{master, worker};
+use scroll::{Scroll, seen};
+
+pub(super) use scroll::Step;
 
 /// How many events are kept.
 const EVENTS_KEPT: usize = 500;
@@ -42,16 +47,16 @@ pub(super) struct Screen {
     events: VecDeque<Happening>,
     order: Order,
     pane: Pane,
-    /// How many lines of workers and of events are scrolled away.
-    scrolled: (usize, usize),
+    workers_seen: Scroll,
+    events_seen: Scroll,
     help: bool,
     colored: bool,
 }
 
 impl Screen {
     pub(super) fn new(overview: Overview, colored: bool) -> Self {
-        let (order, pane) = (Order::Name, Pane::Workers);
-        Self { overview, failed: None, events: VecDeque::new(), order, pane, scrolled: (0, 0), help: false, colored }
+        let (order, pane, workers_seen, events_seen) = (Order::Name, Pane::Workers, Scroll::default(), Scroll::default());
+        Self { overview, failed: None, events: VecDeque::new(), order, pane, workers_seen, events_seen, help: false, colored }
     }
 
     pub(super) fn looked(&mut self, overview: Overview) {
@@ -65,6 +70,7 @@ impl Screen {
     pub(super) fn happened(&mut self, happening: &Happening) {
         self.events.push_front(happening.clone());
         self.events.truncate(EVENTS_KEPT);
+        self.events_seen.pushed();
     }
 
     pub(super) fn toggle_help(&mut self) {
@@ -83,20 +89,24 @@ impl Screen {
         };
     }
 
-    pub(super) fn scroll(&mut self, lines: isize) {
-        let (place, most) = match self.pane {
-            Pane::Workers => (&mut self.scrolled.0, self.overview.workers.len()),
-            Pane::Events => (&mut self.scrolled.1, self.events.len()),
-        };
-        *place = place.saturating_add_signed(lines).min(most.saturating_sub(1));
+    pub(super) fn scroll(&mut self, step: Step) {
+        match self.pane {
+            Pane::Workers => self.workers_seen.step(step, self.overview.workers.len()),
+            Pane::Events => self.events_seen.step(step, self.events.len()),
+        }
     }
 
-    pub(super) fn draw(&self, frame: &mut Frame<'_>) {
-        let heights = [Constraint::Length(5), Constraint::Fill(3), Constraint::Fill(2), Constraint::Length(1)];
-        let [head, workers, events, foot] = Layout::vertical(heights).areas(frame.area());
-        frame.render_widget(self.head(), head);
-        frame.render_widget(self.workers(), workers);
-        frame.render_widget(self.events(), events);
+    pub(super) fn draw(&mut self, frame: &mut Frame<'_>) {
+        let head = self.head();
+        let lines = u16::try_from(head.len()).unwrap_or(u16::MAX);
+        let heights = [Constraint::Length(lines), Constraint::Fill(3), Constraint::Fill(2), Constraint::Length(1)];
+        let [above, workers, events, foot] = Layout::vertical(heights).areas(frame.area());
+        frame.render_widget(Paragraph::new(Text::from(head)), above);
+        // Without the frame, and the names of the columns.
+        let seen = self.workers_seen.draw(usize::from(workers.height.saturating_sub(3)), self.overview.workers.len());
+        frame.render_widget(self.workers(seen), workers);
+        let seen = self.events_seen.draw(usize::from(events.height.saturating_sub(2)), self.events.len());
+        frame.render_widget(self.events(seen), events);
         let keys = "q quit · ? help · tab pane · s sort · ↑↓ scroll";
         frame.render_widget(Line::styled(keys, self.style(Style::new().add_modifier(Modifier::DIM))), foot);
         if self.help {
@@ -108,27 +118,29 @@ impl Screen {
         if self.colored { style } else { Style::new() }
     }
 
-    fn head(&self) -> Paragraph<'_> {
+    fn head(&self) -> Vec<Line<'static>> {
         let (overview, queue) = (&self.overview, &self.overview.queue);
         let standbys: Vec<&str> = overview.standbys.iter().map(|standby| standby.name.as_str()).collect();
-        let slots: u32 = overview.workers.iter().map(|worker| worker.slots).sum();
         let ruled = if overview.master.is_some() { Style::new() } else { self.style(Style::new().fg(Color::Red)) };
+        let stopped = self.style(Style::new().fg(Color::Yellow));
         let state = self.failed.as_ref().map_or_else(|| overview.zookeeper.clone(), |why| format!("NOT FRESH: {why}"));
         let line = |key: &str, value: String| printable(&format!("{key:<10} {value}"));
-        let lines = vec![
-            Line::raw(line("zookeeper", state)),
-            Line::styled(line("master", master::in_one_line(overview)), ruled),
-            Line::raw(line("standbys", if standbys.is_empty() { "none".to_owned() } else { standbys.join(", ") })),
-            Line::raw(line(
-                "tasks",
-                format!(
-                    "{} pending, {} assigned, {} held, {} ended, {} dead letters",
-                    queue.pending, queue.assigned, queue.held, queue.ended, queue.dead
-                ),
-            )),
-            Line::raw(line("slots", format!("{} of {slots} taken {}", queue.assigned.min(slots), bar(queue.assigned, slots)))),
-        ];
-        Paragraph::new(Text::from(lines))
+        let mut lines = vec![Line::raw(line("zookeeper", state)), Line::styled(line("master", master::in_one_line(overview)), ruled)];
+        lines.extend(overview.paused.iter().map(|paused| {
+            let how = format!("nothing is assigned, {}", master::how_paused(paused));
+            Line::styled(line("paused", how), stopped)
+        }));
+        // The first one: there may be many.
+        lines.extend(overview.closed.first().map(|closure| {
+            let more = if overview.closed.len() > 1 { format!("; and {} more", overview.closed.len() - 1) } else { String::new() };
+            Line::styled(line("closed", format!("no more work is taken in: {closure}{more}")), stopped)
+        }));
+        lines.push(Line::raw(line("standbys", if standbys.is_empty() { "none".to_owned() } else { standbys.join(", ") })));
+        let queued = format!("{} pending, {} assigned, {} held", queue.pending, queue.assigned, queue.held);
+        lines.push(Line::raw(line("tasks", format!("{queued}, {} ended, {} dead letters", queue.ended, queue.dead))));
+        let (taken, slots) = overview.slots();
+        lines.push(Line::raw(line("slots", format!("{taken} of {slots} taken {}", bar(taken, slots)))));
+        lines
     }
 
     fn title(&self, pane: Pane, text: String) -> Block<'_> {
@@ -136,7 +148,7 @@ impl Screen {
         Block::bordered().title(Line::styled(text, style))
     }
 
-    fn workers(&self) -> Table<'_> {
+    fn workers(&self, (first, shown): (usize, usize)) -> Table<'_> {
         let mut workers: Vec<&WorkerView> = self.overview.workers.iter().collect();
         let by = match self.order {
             Order::Name => "name",
@@ -150,25 +162,28 @@ impl Screen {
             }
         };
         let now = now();
-        let rows = workers.iter().skip(self.scrolled.0).map(|worker| {
-            let slots = format!("{}/{}", worker.assigned, worker.slots);
+        let rows = workers.iter().skip(first).take(shown).map(|worker| {
             let cells = [
                 worker.worker.to_string(),
-                slots,
+                worker::state(worker).to_owned(),
+                format!("{}/{}", worker.assigned, worker.slots),
                 bar(worker.assigned, worker.slots),
                 or_dash(worker.host.as_ref()),
                 ago(worker.since, now),
             ];
             Row::new(cells.map(|cell| printable(&cell)))
         });
-        let widths = [Constraint::Fill(3), Constraint::Length(9), Constraint::Length(12), Constraint::Fill(2), Constraint::Length(10)];
-        let title = format!(" workers: {}, by {by} ", self.overview.workers.len());
-        Table::new(rows, widths).header(Row::new(["WORKER", "ASSIGNED", "", "HOST", "SINCE"])).block(self.title(Pane::Workers, title))
+        let (fill, length) = (Constraint::Fill, Constraint::Length);
+        let widths = [fill(3), length(8), length(9), length(10), fill(2), length(9)];
+        let title = format!(" workers: {}, by {by} ", seen((first, shown), self.overview.workers.len()));
+        let header = Row::new(["WORKER", "STATE", "ASSIGNED", "", "HOST", "SINCE"]);
+        Table::new(rows, widths).header(header).block(self.title(Pane::Workers, title))
     }
 
-    fn events(&self) -> Paragraph<'_> {
-        let lines: Vec<Line<'_>> = self.events.iter().skip(self.scrolled.1).map(|happening| Line::raw(events::line(happening))).collect();
-        Paragraph::new(lines).block(self.title(Pane::Events, " events ".to_owned()))
+    fn events(&self, (first, shown): (usize, usize)) -> Paragraph<'_> {
+        let lines: Vec<Line<'_>> = self.events.iter().skip(first).take(shown).map(|event| Line::raw(events::line(event))).collect();
+        let title = format!(" events: {} ", seen((first, shown), self.events.len()));
+        Paragraph::new(lines).block(self.title(Pane::Events, title))
     }
 }
 
@@ -178,18 +193,30 @@ fn bar(taken: u32, of: u32) -> String {
     format!("{}{}", "█".repeat(filled), "░".repeat(10 - filled))
 }
 
+const HELP: &str = "\
+q, Esc      quit
+?           this help, and away with it
+tab         workers or events
+s           order of workers: name, load, since
+↑ ↓ j k     a line up or down
+PgUp PgDn   a page up or down
+Home End    the first or the last page";
+
 fn help(frame: &mut Frame<'_>) {
-    let text = "q, Esc   quit\n?        this help, and away with it\ntab      workers or events\ns        order of workers: name, load, since\n↑ ↓ j k  scroll";
     let area = frame.area();
-    let (width, height) = (50.min(area.width), 7.min(area.height));
+    let (width, height) = (54.min(area.width), 9.min(area.height));
     let place = Rect { x: (area.width - width) / 2, y: (area.height - height) / 2, width, height };
     frame.render_widget(Clear, place);
-    frame.render_widget(Paragraph::new(text).block(Block::bordered().title(" keys ")), place);
+    frame.render_widget(Paragraph::new(HELP).block(Block::bordered().title(" keys ")), place);
 }
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
+    use bellwether_client::Paused;
     use bellwether_core::protocol::WorkerId;
+    use bellwether_core::protocol::request::{DrainMode, DrainRequest};
     use jiff::Timestamp;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
@@ -204,7 +231,7 @@ mod tests {
         Overview { workers: (1..=workers).map(worker).collect(), ..Overview::empty("zk:1/prod".to_owned()) }
     }
 
-    fn drawn(screen: &Screen, width: u16, height: u16) -> String {
+    fn drawn(screen: &mut Screen, width: u16, height: u16) -> String {
         let mut terminal = Terminal::new(TestBackend::new(width, height)).expect("a terminal");
         terminal.draw(|frame| screen.draw(frame)).expect("drawn");
         terminal.backend().to_string()
@@ -222,28 +249,58 @@ mod tests {
             epoch: None,
             detail: None,
         });
-        let shown = drawn(&screen, 80, 24);
+        let shown = drawn(&mut screen, 80, 24);
         for words in
             ["master     nobody", "zk:1/prod", "workers: 2, by name", "w1-0000000000000001", "1/4", "worker-joined", "w9", "q quit"]
         {
             assert!(shown.contains(words), "{words} is missing:\n{shown}");
         }
         screen.toggle_help();
-        assert!(drawn(&screen, 80, 24).contains("order of workers"));
+        assert!(drawn(&mut screen, 80, 24).contains("order of workers"));
     }
 
     #[test]
     fn keys_change_order_and_scroll() {
         let mut screen = Screen::new(cluster(4), false);
         screen.next_order();
-        let shown = drawn(&screen, 80, 24);
+        let shown = drawn(&mut screen, 80, 24);
         assert!(shown.find("w4-") < shown.find("w1-") && shown.contains("by load"), "{shown}");
-        screen.scroll(1);
-        assert!(!drawn(&screen, 80, 24).contains("w4-"), "scrolled away");
-        screen.scroll(-9);
-        screen.next_pane();
-        screen.scroll(1);
-        assert!(drawn(&screen, 80, 24).contains("w4-"), "the other pane was scrolled");
+        screen.scroll(Step::Down);
+        assert!(drawn(&mut screen, 80, 24).contains("w4-"), "all of them are seen: there is nothing to scroll");
+    }
+
+    #[test]
+    fn two_hundred_workers_are_scrolled_through_and_none_is_left_out() {
+        for (width, height, page) in [(80, 24, 8), (200, 60, 29)] {
+            let mut screen = Screen::new(cluster(200), false);
+            let shown = drawn(&mut screen, width, height);
+            assert!(shown.contains(&format!(" workers: 1-{page} of 200, by name ")), "{shown}");
+            assert!(shown.contains(" 794 of 800 taken "), "{shown}");
+            let mut found = BTreeSet::new();
+            for _ in 0..200 {
+                let shown = drawn(&mut screen, width, height);
+                found.extend((1..=200).filter(|number| shown.contains(&format!("w{number}-"))));
+                screen.scroll(Step::PageDown);
+            }
+            assert_eq!(found.len(), 200);
+            assert!(drawn(&mut screen, width, height).contains(&format!(" workers: {}-200 of 200, by name ", 201 - page)));
+            screen.next_pane();
+            screen.scroll(Step::Home);
+            assert!(drawn(&mut screen, width, height).contains("-200 of 200"), "the other pane was scrolled");
+            // Most of them go: the rest is seen.
+            screen.looked(cluster(2));
+            let shown = drawn(&mut screen, width, height);
+            assert!(shown.contains(" workers: 2, by name ") && shown.contains("w1-") && shown.contains("w2-"), "{shown}");
+        }
+    }
+
+    #[test]
+    fn what_keeps_work_waiting_is_said() {
+        let mut overview = cluster(1);
+        overview.paused = Some(Paused { since: Timestamp::UNIX_EPOCH, reason: Some("new disks".into()), by: Some("eve@host".into()) });
+        overview.workers[0].drain = Some(DrainRequest::new(DrainMode::Quick));
+        let shown = drawn(&mut Screen::new(overview, false), 80, 24);
+        assert!(shown.contains("paused     nothing is assigned") && shown.contains("eve@host") && shown.contains("draining"), "{shown}");
     }
 
     #[test]
@@ -252,7 +309,7 @@ mod tests {
             let mut screen = Screen::new(cluster(40), true);
             screen.toggle_help();
             screen.failed("lost".to_owned());
-            let _ = drawn(&screen, width, height);
+            let _ = drawn(&mut screen, width, height);
         }
         assert_eq!((bar(0, 0), bar(1, 4), bar(9, 4)), ("░".repeat(10), format!("███{}", "░".repeat(7)), "█".repeat(10)));
     }
