@@ -47,6 +47,25 @@ fn a_task_is_followed_from_before_its_start_to_its_end_on_another_worker() {
 }
 
 #[test]
+fn an_element_is_followed_and_of_an_array_one_is_to_be_named() {
+    let (cluster, _coordinator, _worker) = working(1);
+    let gate = cluster.dir().join("gate");
+    let line = format!("echo begins $BELLWETHER_ELEMENT; until [ -e {} ]; do sleep 0.02; done; echo ends; exit 3", gate.display());
+    let array = submit(&cluster, &["--count", "2"], &line);
+    let whole = cluster.cli(&["logs", "-f", &array]).code(2);
+    assert!(whole.stderr.contains(&format!("bellwether logs {array}.0")), "{whole:#?}");
+    let follower = cluster.cli_start(&["logs", "-f", &format!("{array}.1")]);
+    let first = cluster.cli_start(&["logs", "-f", &format!("{array}.0")]);
+    eventually(SOON, "it begins", || first.stdout() == "begins 0\n");
+    fs::write(gate, "").expect("opened");
+    for (follower, shown) in [(first, "begins 0\nends\n"), (follower, "begins 1\nends\n")] {
+        let output = finish(follower).success();
+        assert_eq!(output.stdout, shown, "{output:#?}");
+        assert!(output.stderr.lines().last().is_some_and(|last| last.contains("failed: exit=3, attempt 1 on w1-")), "{output:#?}");
+    }
+}
+
+#[test]
 fn the_whole_the_end_and_each_stream_of_a_task_that_has_ended() {
     let (cluster, _coordinator, worker) = working(1);
     let task =

@@ -1,5 +1,7 @@
 //! `bellwether logs`: what a task wrote, the whole of it, from the worker that keeps it.
 
+use std::time::Duration;
+
 use bellwether_client::{Awaited, Client, Error, OutputError, TaskState, TaskView};
 use bellwether_common::output::store::StoreError;
 use bellwether_core::protocol::TaskName;
@@ -42,6 +44,13 @@ async fn follow(ctx: &Context, task: &TaskName, options: &LogsArgs) -> Result<u8
     let client = ctx.client().await?;
     ctx.watching(task);
     let mut pursuit = pursuit(ctx, client, task, options);
+    let view = client.status(task).await?;
+    if view.array.is_some() {
+        return Err(is_array(&view));
+    }
+    if view.array_of.is_some() {
+        return follow_element(ctx, client, pursuit, options).await;
+    }
     let awaited = tokio::select! {
         awaited = wait::while_watching(ctx, task, &mut pursuit) => awaited?,
         () = Printer::unread() => return Ok(0),
@@ -50,6 +59,39 @@ async fn follow(ctx: &Context, task: &TaskName, options: &LogsArgs) -> Result<u8
     pursuit.finish(&result).await;
     ctx.printer.note(&how_it_ended(&result));
     Ok(0)
+}
+
+/// An element of an array: there is nothing that could be watched for its end.
+async fn follow_element(ctx: &Context, client: &Client, mut pursuit: Pursuit<'_>, options: &LogsArgs) -> Result<u8, Failure> {
+    let task = pursuit.task().clone();
+    let ended = async {
+        loop {
+            let view = client.status(&task).await?;
+            if view.result.is_some() {
+                return Ok::<TaskView, Failure>(view);
+            }
+            tokio::time::sleep(LOOK).await;
+        }
+    };
+    let view = tokio::select! {
+        view = ended => view?,
+        never = pursuit.chase() => match never {},
+        () = Printer::unread() => return Ok(0),
+    };
+    if let Some(result) = &view.result {
+        show_ended(ctx, client, &mut pursuit, (&view, result), options.attempt).await?;
+        ctx.printer.note(&how_it_ended(result));
+    }
+    Ok(0)
+}
+
+/// How often it is looked whether an element has ended.
+const LOOK: Duration = Duration::from_millis(500);
+
+fn is_array(view: &TaskView) -> Failure {
+    let (task, first) = (&view.task, view.array.as_ref().map_or(0, |array| array.summary.first));
+    let failure = Failure::usage(format!("{task} is an array: each of its elements writes for itself"));
+    failure.hint(format!("name one: bellwether logs {}", task.element(first)))
 }
 
 /// One line for people.
@@ -64,24 +106,13 @@ fn how_it_ended(result: &TaskResult) -> String {
 async fn show(ctx: &Context, task: &TaskName, options: &LogsArgs) -> Result<(), Failure> {
     let client = ctx.client().await?;
     let view = client.status(task).await?;
-    if let Some(array) = &view.array {
-        let failure = Failure::usage(format!("{task} is an array: each of its elements writes for itself"));
-        return Err(failure.hint(format!("name one: bellwether logs {}", task.element(array.summary.first))));
+    if view.array.is_some() {
+        return Err(is_array(&view));
     }
     let mut pursuit = pursuit(ctx, client, task, options);
     match (&view.result, options.attempt) {
-        // What the record of its piece does not hold of an element lies with its worker, if it wrote anything.
-        (Some(result), attempt) if view.array_of.is_some() && result.stdout.is_none() && result.output.is_some() => {
-            search(client, &mut pursuit, &view, attempt.unwrap_or(result.attempt)).await
-        }
-        (Some(result), attempt) if attempt.is_none_or(|attempt| attempt == result.attempt) => {
-            if result.stdout.is_none() && view.array_of.is_some() && result.worker.is_some() {
-                ctx.printer.note(&format!("{}: it wrote nothing", how_it_ended(result)));
-            } else if result.stdout.is_none() {
-                ctx.printer.note(&format!("{}: nothing was run to its end, so that there is no output", how_it_ended(result)));
-            }
-            pursuit.finish(result).await;
-            Ok(())
+        (Some(result), attempt) if lies_with_its_worker(&view, result) || attempt.is_none_or(|attempt| attempt == result.attempt) => {
+            show_ended(ctx, client, &mut pursuit, (&view, result), attempt).await
         }
         (_, attempt) => {
             let attempt = attempt.unwrap_or(view.attempt);
@@ -91,6 +122,31 @@ async fn show(ctx: &Context, task: &TaskName, options: &LogsArgs) -> Result<(), 
             search(client, &mut pursuit, &view, attempt).await
         }
     }
+}
+
+/// What the record of its piece does not hold of an element lies with its worker, if it wrote anything.
+fn lies_with_its_worker(view: &TaskView, result: &TaskResult) -> bool {
+    view.array_of.is_some() && result.stdout.is_none() && result.output.is_some()
+}
+
+/// What was written of an attempt that has ended, as far as it was not shown.
+async fn show_ended(
+    ctx: &Context,
+    client: &Client,
+    pursuit: &mut Pursuit<'_>,
+    (view, result): (&TaskView, &TaskResult),
+    attempt: Option<u32>,
+) -> Result<(), Failure> {
+    if lies_with_its_worker(view, result) {
+        return search(client, pursuit, view, attempt.unwrap_or(result.attempt)).await;
+    }
+    if result.stdout.is_none() && view.array_of.is_some() && result.worker.is_some() {
+        ctx.printer.note(&format!("{}: it wrote nothing", how_it_ended(result)));
+    } else if result.stdout.is_none() {
+        ctx.printer.note(&format!("{}: nothing was run to its end, so that there is no output", how_it_ended(result)));
+    }
+    pursuit.finish(result).await;
+    Ok(())
 }
 
 fn not_begun(view: &TaskView, attempt: u32) -> Failure {

@@ -55,6 +55,11 @@ impl<'a> Pursuit<'a> {
         Self { ctx, client, reader, task: task.clone(), lanes, runner: None, troubled: false, tail: None }
     }
 
+    /// Whose output it is.
+    pub(crate) fn task(&self) -> &TaskName {
+        &self.task
+    }
+
     /// Only standard error, on our standard output.
     pub(crate) fn only_stderr(mut self) -> Self {
         self.lanes = vec![Lane::new(StreamName::Stderr, Sink::Stdout)];
