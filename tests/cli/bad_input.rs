@@ -134,6 +134,14 @@ fn no_option_takes_what_makes_no_sense() {
         ("--max-fails", &["", "-1", &huge]),
         ("--every", &["", "0s", "-1s", &huge]),
         ("--cron", &["", "* * * *", "99 * * * *"]),
+        ("--count", &["", "0", "-1", "1.5", &huge]),
+        ("--array", &["", "-1", "5-", "9-1", "a-b", &huge]),
+        ("--wait-admission", &["", "-1s", "0s", &huge]),
+        ("--kind", &["", "a b", "a\nb"]),
+        ("--name", &["", " "]),
+        ("--cwd", &[""]),
+        ("--stdin", &["", "/nowhere/at/all"]),
+        ("--each-line", &["", "/nowhere/at/all"]),
     ];
     for (option, bad) in values {
         for value in *bad {
@@ -177,6 +185,15 @@ fn options_that_are_no_text_are_named() {
         (&["forget"], "<TASK>"),
         (&["logs", "a..", "b"], "two ends"),
         (&["events", "--limit", "x"], "limit"),
+        (&["cancel", "task-1", "--grace", "-1s"], "grace"),
+        (&["cancel", "task-1", "--grace", "0s"], "grace"),
+        (&["cancel", "task-1", "--grace", "2h"], "an hour at most"),
+        (&["cancel", "task-1", "--reason", ""], "reason"),
+        (&["worker", "drain", "w1", "--deadline", "-1s"], "deadline"),
+        (&["worker", "drain", "w1", "--reason", ""], "reason"),
+        (&["worker", "drain", "w1", "--mode", "slowly"], "mode"),
+        (&["worker", "wait", "-1"], "-1"),
+        (&["master", "pause", "--reason", &"long ".repeat(1000)], "reason"),
         (&["--request-timeout", "1ms", "status"], "request-timeout"),
         (&["--request-timeout", "", "status"], "request-timeout"),
     ] {

@@ -63,6 +63,57 @@ fn a_task_is_cancelled_wherever_it_was_when_nobody_ruled() {
     every_place(false);
 }
 
+/// Notes that it was told to end, and a second later that it has put things in order.
+fn tidies(what: &str) -> String {
+    format!(
+        "trap 'echo told {what} >> begun; sleep 1; echo tidy {what} >> begun; exit 0' TERM; echo $$ >> begun; while :; do sleep 0.1; done"
+    )
+}
+
+#[test]
+fn what_is_cancelled_is_given_the_time_that_was_asked_for_it_and_no_more() {
+    let cluster = Cluster::new();
+    let _master = cluster.coordinator("c1");
+    let _worker = cluster.worker("w1", 5);
+    let _ = cluster.registered("w1");
+    let file = cluster.dir().join("tasks.jsonl");
+    std::fs::write(&file, serde_json::json!({"shell": tidies("group")}).to_string()).expect("a file");
+    let group = cluster.cli(&["submit", "-f", &file.display().to_string()]).success().stdout.trim().to_owned();
+    let envelope = cluster.cli(&["submit", "--shell", "--", &tidies("envelope")]).success().stdout.trim().to_owned();
+    let plain = cluster.put(&tidies("plain"));
+    let hurried = cluster.put(&tidies("hurried"));
+    eventually(SOON, "they run", || cluster.lines("begun").len() == 4);
+    let deaf = cluster.put("trap '' TERM; echo $$ >> deaf; while :; do sleep 0.1; done");
+    let pid = eventually(SOON, "it runs", || cluster.lines("deaf").first().and_then(|pid| pid.parse().ok()));
+    let begun = || cluster.lines("begun");
+
+    let _ = cluster.cli(&["cancel", &deaf, "--grace", "4s"]).success();
+    assert_eq!(cluster.status_of(&deaf), "failed cancelled");
+    assert!(lives(pid), "its result is there before its end");
+    for task in [&group, &envelope, &plain] {
+        let _ = cluster.cli(&["cancel", task, "--grace", "30s"]).success();
+    }
+    let _ = cluster.cli(&["cancel", &hurried]).success();
+    for what in ["group", "envelope", "plain"] {
+        eventually(SOON, &format!("{what} is tidy"), || begun().contains(&format!("tidy {what}")));
+        assert_eq!(begun().iter().filter(|line| **line == format!("told {what}")).count(), 1, "it is told once");
+    }
+    eventually(SOON, "the deaf one is killed", || !lives(pid));
+    eventually(SOON, "nothing runs any more", || cluster.lines("begun").iter().filter_map(|pid| pid.parse().ok()).all(|pid| !lives(pid)));
+    assert!(!begun().contains(&"tidy hurried".to_owned()), "who was given no time is killed at once");
+    let result = cluster.cli(&["result", &envelope, "-o", "json"]).success().json();
+    assert_eq!(result["grace_ms"], 30_000, "{result:#}");
+}
+
+#[test]
+fn an_array_is_given_no_time_and_who_asks_for_it_is_told() {
+    let cluster = Cluster::new();
+    let array = cluster.cli(&["submit", "--count", "3", "--", "true"]).success().stdout.trim().to_owned();
+    let refused = cluster.cli(&["cancel", &array, "--grace", "1s"]).code(125);
+    assert!(refused.stderr.contains("cancel it without --grace"), "{refused:#?}");
+    assert!(cluster.tree().children("/bellwether/cancel").is_empty());
+}
+
 #[test]
 fn a_cancellation_reaches_a_running_process_at_once() {
     let mut took = cancelling::measure(9);

@@ -31,6 +31,7 @@ mod rehearsing;
 mod scheduling;
 mod submitting;
 
+pub use mending::CancelOptions;
 pub use rehearsing::{Foresight, Prospect, Rehearsed};
 
 /// A client of one cluster. Clones are the same client; when the last is dropped, its session ends.

@@ -192,7 +192,7 @@ async fn execute(ctx: &Context, command: Command) -> Result<u8, Failure> {
         Command::Forget(forget) => forget::run(ctx, &forget.select).await,
         Command::Cancel(cancel) => {
             let ids = selector::resolve_ids(ctx, &cancel.select, Scope::Living).await?;
-            cancel::run(ctx, &ids, cancel.reason.as_deref()).await
+            cancel::run(ctx, &ids, &cancel.options()).await
         }
         // These were run before there was anything to connect to.
         Command::Audit(_)

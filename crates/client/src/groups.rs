@@ -10,6 +10,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
+use crate::client::CancelOptions;
 use crate::error::Error;
 use crate::finding::created;
 
@@ -103,7 +104,7 @@ pub(crate) async fn progress(store: &Store, group: &Group) -> Result<Progress, R
 }
 
 /// Sets its record, at the version that was read; asked again after an unknown outcome.
-pub(crate) async fn cancel(store: &Store, group: &TaskName, reason: Option<String>) -> Result<Result<Group, Error>, ReadError> {
+pub(crate) async fn cancel(store: &Store, group: &TaskName, options: &CancelOptions) -> Result<Result<Group, Error>, ReadError> {
     let path = path::group(group);
     let (synced, read) = (store.sync(), store.get(&path));
     synced.await?;
@@ -112,7 +113,7 @@ pub(crate) async fn cancel(store: &Store, group: &TaskName, reason: Option<Strin
     if matches!(record.state, GroupState::Cancelled | GroupState::Ended) {
         return Ok(Ok(Group::of(group.clone(), record, created(&node))));
     }
-    let cancelled = record.in_state(GroupState::Cancelled, reason);
+    let cancelled = GroupRecord { grace_ms: options.grace_ms(), ..record.in_state(GroupState::Cancelled, options.reason.clone()) };
     match store.commit(Multi::new().set(&path, cancelled.encode(), Some(node.stat.version))).await {
         Outcome::Applied(_) => Ok(Ok(Group::of(group.clone(), cancelled, created(&node)))),
         Outcome::Refused(Refusal::At { why: Why::NoAuth, .. }) => Ok(Err(Error::Denied { what: format!("set {path}") })),

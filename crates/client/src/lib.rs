@@ -86,7 +86,7 @@ pub use bellwether_core::protocol::trace::TraceParent;
 pub use bellwether_core::protocol::{ScheduleName, TaskName, WorkerId};
 pub use bellwether_core::submission::Failure;
 pub use bellwether_core::typed::Task;
-pub use client::{Cancel, Client, Foresight, Prospect, Rehearsed};
+pub use client::{Cancel, CancelOptions, Client, Foresight, Prospect, Rehearsed};
 pub use diagnosing::{Finding, Fix, Severity};
 pub use error::{ClosedBecause, Error, SubmitError};
 pub use explaining::{Explanation, Reason, Verdict, Why};

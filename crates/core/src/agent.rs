@@ -111,8 +111,8 @@ pub struct Agent {
     requests: requests::Requests,
     /// Results whose answer was lost, and whose assignment is gone.
     unsettled: BTreeMap<TaskName, settle::Unsettled>,
-    /// Tasks whose commands were killed because their assignments went, until it is known why.
-    unexplained: BTreeMap<TaskName, Question>,
+    /// Tasks whose commands are being stopped because their assignments went, until it is known why.
+    unexplained: BTreeMap<TaskName, settle::Unexplained>,
     proof: proof::Proof,
     overlaps: overlap::Overlaps,
     /// The last terms, oldest first, to tell under which one a task was assigned.

@@ -7,6 +7,7 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::protocol::payload::{self, ATTEMPTS_KEPT, AfterFailure, Envelope, Rejection, Task};
+use crate::protocol::request::CancelRequest;
 use crate::protocol::result::{AttemptRecord, OutputPlace, Recorded, Stream, TaskOutcome, TaskResult, record, rejected};
 use crate::protocol::{TaskName, WorkerId};
 
@@ -259,26 +260,30 @@ pub fn runs_alone(envelope: &Envelope, default_budget: u32) -> bool {
 
 /// What is written for a task that somebody cancelled.
 #[must_use]
-pub fn cancelled(name: &TaskName, data: &[u8], reason: Option<String>, runner: Option<&Runner>, now: Timestamp) -> Recorded {
-    let reason = reason.unwrap_or_else(|| "somebody cancelled it".to_owned());
-    ended_by_master(name, data, TaskOutcome::Cancelled, reason, runner, now)
+pub fn cancelled(name: &TaskName, data: &[u8], wish: &CancelRequest, runner: Option<&Runner>, now: Timestamp) -> Recorded {
+    let reason = wish.reason.clone().unwrap_or_else(|| "somebody cancelled it".to_owned());
+    let (mut result, task) = end_by_master(name, data, TaskOutcome::Cancelled, reason, runner, now);
+    // Its worker reads it there.
+    result.grace_ms = wish.grace_ms.filter(|_| runner.is_some());
+    record(&result, task.as_ref())
 }
 
 /// What is written for a task of which its worker says nothing, long after its time was over. It is not tried again: it may still run.
 #[must_use]
 pub fn silent(name: &TaskName, data: &[u8], runner: &Runner, now: Timestamp) -> Recorded {
     let reason = "its time was over long ago, and its worker, whose session lives, said nothing about it: what it started may still run";
-    ended_by_master(name, data, TaskOutcome::TimedOut, reason.to_owned(), Some(runner), now)
+    let (result, task) = end_by_master(name, data, TaskOutcome::TimedOut, reason.to_owned(), Some(runner), now);
+    record(&result, task.as_ref())
 }
 
-fn ended_by_master(
+fn end_by_master(
     name: &TaskName,
     data: &[u8],
     outcome: TaskOutcome,
     reason: String,
     runner: Option<&Runner>,
     now: Timestamp,
-) -> Recorded {
+) -> (TaskResult, Option<Task>) {
     let task = payload::decode_assigned(data).ok();
     let mut result = TaskResult::without_run(name.clone(), outcome, reason, now);
     if let Some(task) = &task {
@@ -288,7 +293,7 @@ fn ended_by_master(
     }
     result.worker = runner.map(|runner| runner.worker.clone());
     result.epoch = runner.and_then(|runner| runner.epoch);
-    record(&result, task.as_ref())
+    (result, task)
 }
 
 /// What is written for a held task that never runs, because what it waited for did not come about: how it ends, its records, and the
@@ -297,7 +302,8 @@ fn ended_by_master(
 pub fn orphaned(name: &TaskName, data: &[u8], policy: AfterFailure, why: &str, now: Timestamp) -> (TaskOutcome, Recorded, Option<Vec<u8>>) {
     match policy {
         AfterFailure::Skip | AfterFailure::Run => {
-            (TaskOutcome::Cancelled, cancelled(name, data, Some(format!("skipped: {why}")), None, now), None)
+            let wish = CancelRequest { reason: Some(format!("skipped: {why}")), ..CancelRequest::new() };
+            (TaskOutcome::Cancelled, cancelled(name, data, &wish, None, now), None)
         }
         AfterFailure::Dead => {
             let task = payload::decode_assigned(data).ok();

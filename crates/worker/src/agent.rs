@@ -195,6 +195,7 @@ impl AgentActor {
     fn stop(&self, id: RunId, how: core::Stop) {
         let signal = match how {
             core::Stop::Terminate => Signalling::Terminate { grace: self.settings.kill_grace },
+            core::Stop::Within(grace) => Signalling::Terminate { grace },
             core::Stop::Kill => Signalling::Kill,
         };
         // Bounded by the slots.

@@ -1,8 +1,10 @@
 //! What is taken away or put right: cancelled, forgotten, purged, mended.
 
+use std::time::Duration;
+
 use bellwether_common::store::{LayoutError, ReadError, Store};
+use bellwether_core::protocol::request::{CANCEL_GRACE_MAX, CancelRequest};
 use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, path};
-use serde::Serialize;
 
 use super::{Cancel, Client};
 use crate::asking;
@@ -12,25 +14,63 @@ use crate::forgetting;
 use crate::groups::{self, Group};
 use crate::letters::{self, Letter};
 
-/// The mark that a task is to be cancelled.
-#[derive(Serialize)]
-struct CancelMark<'a> {
-    #[serde(skip_serializing_if = "Option::is_none")]
-    reason: Option<&'a str>,
-    by: &'a str,
+/// How tasks are cancelled.
+#[derive(Debug, Clone, PartialEq, Eq, Default)]
+#[non_exhaustive]
+pub struct CancelOptions {
+    pub(crate) reason: Option<String>,
+    grace: Option<Duration>,
+}
+
+impl CancelOptions {
+    /// Without a reason, and at once.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Why, for whoever looks at the result.
+    #[must_use]
+    pub fn reason(self, reason: impl Into<String>) -> Self {
+        Self { reason: Some(reason.into()), ..self }
+    }
+
+    /// How long what runs may take to end after SIGTERM, an hour at most; without it, it is killed at once. The task's result is there at
+    /// once all the same.
+    #[must_use]
+    pub fn grace(self, grace: Duration) -> Self {
+        Self { grace: Some(grace), ..self }
+    }
+
+    /// As it is written; what is shorter than a millisecond is no time.
+    pub(crate) fn grace_ms(&self) -> Option<u64> {
+        self.grace.map(|grace| u64::try_from(grace.min(CANCEL_GRACE_MAX).as_millis()).unwrap_or(u64::MAX)).filter(|ms| *ms > 0)
+    }
+
+    pub(crate) fn of_reason(reason: Option<&str>) -> Self {
+        Self { reason: reason.map(str::to_owned), grace: None }
+    }
 }
 
 impl Client {
-    /// Wants all tasks of a group cancelled that have not ended. The wish is durable: whoever rules fulfils it. Gives the group as it is
-    /// then; of one that had ended, nothing changes.
+    /// Wants all tasks of a group cancelled that have not ended, at once. The wish is durable: whoever rules fulfils it. Gives the group as
+    /// it is then; of one that had ended, nothing changes.
     ///
     /// # Errors
     /// [`Error::NoSuchTask`], [`Error::Denied`], or why there is no answer.
     pub async fn cancel_group(&self, group: &TaskName, reason: Option<&str>) -> Result<Group, Error> {
-        let (asked, reason) = (group.clone(), reason.map(str::to_owned));
+        self.cancel_group_with(group, &CancelOptions::of_reason(reason)).await
+    }
+
+    /// The same, with more to be said about how.
+    ///
+    /// # Errors
+    /// As [`cancel_group`](Self::cancel_group).
+    pub async fn cancel_group_with(&self, group: &TaskName, options: &CancelOptions) -> Result<Group, Error> {
+        let (asked, options) = (group.clone(), options.clone());
         let cancelled = self.ask(move |store| {
-            let (asked, reason) = (asked.clone(), reason.clone());
-            async move { groups::cancel(&store, &asked, reason).await }
+            let (asked, options) = (asked.clone(), options.clone());
+            async move { groups::cancel(&store, &asked, &options).await }
         });
         cancelled.await?
     }
@@ -125,11 +165,19 @@ impl Client {
         forgotten.await?
     }
 
-    /// Wants a task cancelled. The wish is durable: whoever rules fulfils it, and the task's result says so.
+    /// Wants a task cancelled, at once. The wish is durable: whoever rules fulfils it, and the task's result says so.
     ///
     /// # Errors
     /// [`Error::NoSuchTask`], [`Error::ElementAlone`], [`Error::Denied`], or why there is no answer.
     pub async fn cancel(&self, task: &TaskName, reason: Option<&str>) -> Result<Cancel, Error> {
+        self.cancel_with(task, &CancelOptions::of_reason(reason)).await
+    }
+
+    /// The same, with more to be said about how.
+    ///
+    /// # Errors
+    /// As [`cancel`](Self::cancel), and [`Error::Refused`] for time that an array's elements cannot be given.
+    pub async fn cancel_with(&self, task: &TaskName, options: &CancelOptions) -> Result<Cancel, Error> {
         let view = self.status(task).await?;
         if let Some(result) = view.result {
             return Ok(Cancel::Ended(result));
@@ -137,7 +185,13 @@ impl Client {
         if view.array_of.is_some() {
             return Err(Error::ElementAlone(task.clone()));
         }
-        let mark = CancelMark { reason, by: &self.inner.settings.submitter };
+        if view.array.is_some() && options.grace_ms().is_some() {
+            return Err(Error::Refused(format!(
+                "{task} is an array, and what runs of its elements is killed at once: cancel it without --grace"
+            )));
+        }
+        let by = Some(self.inner.settings.submitter.clone());
+        let mark = CancelRequest { reason: options.reason.clone(), by, grace_ms: options.grace_ms(), ..CancelRequest::new() };
         let mark = Multi::new().create(path::cancel(task), bellwether_core::protocol::record::encode(&mark));
         let marked = self.ask(move |store| {
             let mark = mark.clone();

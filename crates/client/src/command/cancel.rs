@@ -1,6 +1,6 @@
 //! `bellwether cancel`: wants tasks cancelled.
 
-use bellwether_client::{Cancel, Client, Error};
+use bellwether_client::{Cancel, CancelOptions, Client, Error};
 use bellwether_common::config::Output;
 use bellwether_core::protocol::TaskName;
 use bellwether_core::protocol::group::GroupState;
@@ -25,14 +25,14 @@ pub(super) struct Wish {
 }
 
 /// Each of them, whatever becomes of the others; the last failure is the command's. A group is cancelled as one.
-pub(crate) async fn run(ctx: &Context, ids: &[TaskName], reason: Option<&str>) -> Result<u8, Failure> {
+pub(crate) async fn run(ctx: &Context, ids: &[TaskName], options: &CancelOptions) -> Result<u8, Failure> {
     let client = ctx.client().await?;
     let groups = client.groups_among(ids).await?;
     let (mut wishes, mut failures) = (Vec::new(), Failures::default());
     for id in ids {
         let wished = match groups.contains_key(id) {
-            true => cancel_group(ctx, client, id, reason).await,
-            false => cancel_task(ctx, client, id, reason).await,
+            true => cancel_group(ctx, client, id, options).await,
+            false => cancel_task(ctx, client, id, options).await,
         };
         match wished {
             Ok(cancel) => wishes.push(Wish { task: id.clone(), cancel }),
@@ -51,8 +51,8 @@ pub(crate) async fn run(ctx: &Context, ids: &[TaskName], reason: Option<&str>) -
 
 const ASKED: &str = "asked";
 
-async fn cancel_group(ctx: &Context, client: &Client, id: &TaskName, reason: Option<&str>) -> Result<String, Error> {
-    let group = client.cancel_group(id, reason).await?;
+async fn cancel_group(ctx: &Context, client: &Client, id: &TaskName, options: &CancelOptions) -> Result<String, Error> {
+    let group = client.cancel_group_with(id, options).await?;
     match group.state {
         GroupState::Ended => {
             ctx.printer.note(&format!("all {} tasks of {id} had ended already", group.size));
@@ -65,8 +65,8 @@ async fn cancel_group(ctx: &Context, client: &Client, id: &TaskName, reason: Opt
     }
 }
 
-async fn cancel_task(ctx: &Context, client: &Client, task: &TaskName, reason: Option<&str>) -> Result<String, Error> {
-    match client.cancel(task, reason).await? {
+async fn cancel_task(ctx: &Context, client: &Client, task: &TaskName, options: &CancelOptions) -> Result<String, Error> {
+    match client.cancel_with(task, options).await? {
         Cancel::Ended(result) => {
             ctx.printer.note(&format!("{task} had ended already: {}", result.outcome));
             Ok(result.outcome.to_string())

@@ -54,6 +54,11 @@ impl Failure {
         Self { word, code: FAILED, message: message.into(), hint: None }
     }
 
+    /// A right in ZooKeeper is missing.
+    fn denied(message: impl Into<String>) -> Self {
+        Self::error("denied", message).hint("see what is missing, and how to mend it, with: bellwether doctor")
+    }
+
     /// The configuration asks for something impossible.
     pub(crate) fn configuration(message: impl Into<String>) -> Self {
         Self { code: CONFIG, ..Self::error("bad-configuration", message) }
@@ -95,7 +100,7 @@ impl From<ClosedBecause> for Failure {
             ClosedBecause::Unreachable { .. } => {
                 Self::error("unreachable", message).hint("start ZooKeeper, or say where it is with -z or BELLWETHER_ZOOKEEPER")
             }
-            ClosedBecause::Denied { .. } => Self::error("denied", message),
+            ClosedBecause::Denied { .. } => Self::denied(message),
             ClosedBecause::BadSettings(_) => Self { code: CONFIG, ..Self::error("bad-configuration", message) },
             ClosedBecause::Asked | ClosedBecause::Thread(_) => Self::error("error", message),
         }
@@ -110,7 +115,7 @@ impl From<Error> for Failure {
             Error::Late { .. } => {
                 Self::error("unreachable", message).hint("is ZooKeeper up? ask again, or wait longer with --request-timeout")
             }
-            Error::Denied { .. } => Self::error("denied", message),
+            Error::Denied { .. } => Self::denied(message),
             Error::NotSecured => Self::configuration(message),
             Error::NoSuchTask(_) => Self::error("no-such-task", message).hint("see what there is with: bellwether list"),
             Error::NotEnded(ref task) => {
@@ -148,11 +153,11 @@ impl From<SubmitError> for Failure {
             SubmitError::Refused(Refused::KeyTaken { task, .. }) => {
                 Self::error("key-taken", message).hint(format!("see the first with: bellwether status {task}"))
             }
-            SubmitError::Refused(Refused::Denied(_)) => Self::error("denied", message),
+            SubmitError::Refused(Refused::Denied(_)) => Self::denied(message),
             SubmitError::Refused(Refused::NoLetter(_)) => {
                 Self::error("no-such-letter", message).hint("see what there is with: bellwether dead list")
             }
-            SubmitError::Refused(Refused::Withdrawn) => Self::error("not-submitted", message),
+            SubmitError::Refused(Refused::Withdrawn) => Self::error("not-submitted", message).hint("submit it again"),
             SubmitError::Refused(Refused::GroupGivenUp(ref group)) => {
                 let hint = format!("see what became of it with: bellwether status {group}");
                 Self::error("cancelled", message).hint(hint)
@@ -177,7 +182,7 @@ impl From<ConfigError> for Failure {
                 format!("{}\n{} problems, see above", lines.join("\n"), problems.len())
             }
         };
-        Self { code: CONFIG, ..Self::error("bad-configuration", summary) }
+        Self::configuration(summary).hint("each key is explained by: bellwether config init")
     }
 }
 

@@ -14,10 +14,13 @@ use crate::lifecycle::{AfterRun, Ending, Ran, RunId, Runner, after_run, rejectio
 use crate::master::Reading;
 use crate::planner::{Amount, Skills};
 use crate::protocol::array::PieceOrder;
-use crate::protocol::payload::{Rejection, Task};
+use crate::protocol::payload::{Dialect, Rejection, Task};
 use crate::protocol::result::{record, rejected};
 use crate::protocol::{Change, Node, Stat, TaskName, Why, path, payload};
 use crate::view::Question;
+
+/// How long a command whose assignment went may go on until it is known why.
+pub(super) const EXPLAINED_WITHIN: Duration = Duration::from_millis(100);
 
 impl Run {
     pub(super) fn of(stat: &Stat, payload: Vec<u8>, stage: Stage, seen: Question, accepted: Duration) -> Self {
@@ -41,7 +44,7 @@ impl Agent {
         let touched = std::mem::take(&mut self.touched);
         let gone: Vec<TaskName> = self.runs.keys().filter(|t| !listed.contains(t) && !touched.contains(*t)).cloned().collect();
         for task in gone {
-            self.withdraw(&task);
+            self.withdraw(&task, Stop::Within(EXPLAINED_WITHIN));
         }
         for task in listed {
             self.look_at(task);
@@ -123,7 +126,7 @@ impl Agent {
             return;
         }
         match reading {
-            Reading::Absent => self.withdraw(task),
+            Reading::Absent => self.withdraw(task, Stop::Within(EXPLAINED_WITHIN)),
             Reading::Denied => {
                 let unread = run.stage == Stage::Asked;
                 let path = self.session.as_ref().map(|session| path::assignment(&session.me, task)).unwrap_or_default();
@@ -139,7 +142,7 @@ impl Agent {
                 self.unpack_again(task);
             }
             Reading::Found(node) => {
-                self.withdraw(task);
+                self.withdraw(task, Stop::Kill);
                 self.accept(question, task, node, now);
             }
         }
@@ -199,16 +202,20 @@ impl Agent {
         }
     }
 
-    /// The assignment is not ours any more: what runs for it is killed, and its result is dropped.
-    fn withdraw(&mut self, task: &TaskName) {
+    /// The assignment is not ours any more: what runs for it is stopped, and its result is dropped. How long its command may take to end,
+    /// whoever cancelled it has said, if anybody did; until that is known, a moment.
+    fn withdraw(&mut self, task: &TaskName, how: Stop) {
         let Some(run) = self.runs.remove(task) else { return };
         let dropped = self.outbox.drop_task(task);
         match run.stage {
             Stage::Running(_) | Stage::Stopping => {
                 let id = RunId { task: task.clone(), czxid: run.czxid };
+                let plain = matches!(&run.stage, Stage::Running(task) if task.dialect == Dialect::Plain);
                 self.dying.insert(id.clone(), run.amount);
-                self.effects.push(Effect::Stop(id, Stop::Kill));
-                self.ask_why_gone(task);
+                // Elements of an array are stopped at once, and what is being stopped already gets no time more.
+                let how = if run.piece.is_some() || run.stage == Stage::Stopping { Stop::Kill } else { how };
+                self.effects.push(Effect::Stop(id.clone(), how));
+                self.ask_why_gone(id, if plain { path::plain_result(task) } else { path::status(task) });
             }
             Stage::Over => dropped.into_iter().for_each(|dropped| self.settle(task, dropped)),
             Stage::Asked | Stage::Unpacked(_) | Stage::Queued(_) | Stage::Abandoned => {}

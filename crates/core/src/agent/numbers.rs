@@ -17,7 +17,7 @@ impl Agent {
             run.confirming.iter_mut().for_each(|question| rename(Numbered::Question, question));
         }
         self.unsettled.values_mut().for_each(|unsettled| unsettled.renumber(rename));
-        self.unexplained.values_mut().for_each(|question| rename(Numbered::Question, question));
+        self.unexplained.values_mut().for_each(|unexplained| unexplained.renumber(rename));
         self.outbox.renumber(rename);
         self.requests.renumber(rename);
         self.proof.renumber(rename);

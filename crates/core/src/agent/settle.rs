@@ -2,13 +2,15 @@
 //! assignment was taken away. What is written tells, because it says who ran the task, and when. Another attempt that was begun since
 //! leaves nothing to compare: it counts as taken away, which at worst counts one stale result too many.
 
+use std::time::Duration;
+
 use super::report::{Dropped, Settled};
-use super::{Agent, Effect, Fact, KillReason};
-use crate::lifecycle::Retry;
+use super::{Agent, Effect, Fact, KillReason, Stop};
+use crate::lifecycle::{Retry, RunId};
 use crate::master::Reading;
 use crate::numbering::{Numbered, Rename};
 use crate::protocol::result::{Status, TaskOutcome, decode_status};
-use crate::protocol::{TaskName, path};
+use crate::protocol::{TaskName, path, request};
 use crate::view::Question;
 
 /// An attempt of which nobody knows whether its settlement was written.
@@ -28,6 +30,21 @@ impl Settled {
             },
             Settled::Retry(retry) => (path::held(task), &retry.payload),
         }
+    }
+}
+
+/// A command that is being stopped because its assignment went.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub(super) struct Unexplained {
+    asked: Question,
+    id: RunId,
+    /// Where it says why.
+    path: String,
+}
+
+impl Unexplained {
+    pub(super) fn renumber(&mut self, rename: Rename<'_>) {
+        rename(Numbered::Question, &mut self.asked);
     }
 }
 
@@ -52,15 +69,15 @@ impl Agent {
     pub(super) fn settle_again(&mut self) {
         let tasks: Vec<TaskName> = self.unsettled.keys().cloned().collect();
         tasks.iter().for_each(|task| self.ask_for_record(task));
-        let tasks: Vec<TaskName> = self.unexplained.keys().cloned().collect();
-        tasks.iter().for_each(|task| self.ask_why_gone(task));
+        let unexplained: Vec<Unexplained> = self.unexplained.values().cloned().collect();
+        unexplained.into_iter().for_each(|Unexplained { id, path, .. }| self.ask_why_gone(id, path));
     }
 
-    /// A command was killed because its assignment went. Whoever cancels a task leaves a status that says so.
-    pub(super) fn ask_why_gone(&mut self, task: &TaskName) {
-        let question = self.ask();
-        self.unexplained.insert(task.clone(), question);
-        self.effects.push(Effect::ReadRecord(question, task.clone(), path::status(task)));
+    /// A command is being stopped because its assignment went. Whoever cancels a task leaves a result that says so: here.
+    pub(super) fn ask_why_gone(&mut self, id: RunId, path: String) {
+        let (asked, task) = (self.ask(), id.task.clone());
+        self.unexplained.insert(task.clone(), Unexplained { asked, id, path: path.clone() });
+        self.effects.push(Effect::ReadRecord(asked, task, path));
     }
 
     /// Nobody will answer any more.
@@ -71,12 +88,16 @@ impl Agent {
         }
     }
 
-    fn on_reason_read(&mut self, task: &TaskName, reading: &Reading) {
-        self.unexplained.remove(task);
-        let reason = match reading {
-            Reading::Found(node) if is_cancelled(&node.data) => KillReason::Cancelled,
-            Reading::Found(_) | Reading::Absent | Reading::Denied => KillReason::Withdrawn,
+    /// Whoever cancelled it may have given it time to end; otherwise it has none.
+    fn on_reason_read(&mut self, id: RunId, reading: &Reading) {
+        self.unexplained.remove(&id.task);
+        let (reason, grace) = match reading {
+            Reading::Found(node) => why_ended(&node.data),
+            Reading::Absent | Reading::Denied => (KillReason::Withdrawn, None),
         };
+        if self.dying.contains_key(&id) {
+            self.effects.push(Effect::Stop(id, grace.map_or(Stop::Kill, Stop::Within)));
+        }
         self.tell(Fact::Killed { commands: 1, reason });
     }
 
@@ -89,8 +110,9 @@ impl Agent {
     }
 
     pub(super) fn on_record_read(&mut self, question: Question, task: TaskName, reading: &Reading) {
-        if self.unexplained.get(&task) == Some(&question) {
-            return self.on_reason_read(&task, reading);
+        if let Some(unexplained) = self.unexplained.get(&task).filter(|unexplained| unexplained.asked == question) {
+            let id = unexplained.id.clone();
+            return self.on_reason_read(id, reading);
         }
         let asked = |unsettled: &Unsettled| unsettled.asked == question;
         if !self.unsettled.get(&task).is_some_and(asked) {
@@ -115,9 +137,11 @@ impl Agent {
     }
 }
 
-fn is_cancelled(status: &[u8]) -> bool {
+/// What a result says of why its task's command is to end, and of the time that it has for that.
+fn why_ended(status: &[u8]) -> (KillReason, Option<Duration>) {
     match decode_status(status) {
-        Status::Full(result) => result.outcome == TaskOutcome::Cancelled,
-        Status::Plain { words, .. } => words == "failed cancelled",
+        Status::Full(result) if result.outcome == TaskOutcome::Cancelled => (KillReason::Cancelled, request::grace(result.grace_ms)),
+        Status::Plain { words, .. } if words == "failed cancelled" => (KillReason::Cancelled, None),
+        Status::Full(_) | Status::Plain { .. } => (KillReason::Withdrawn, None),
     }
 }

@@ -179,6 +179,8 @@ pub struct PieceRan {
 pub enum Stop {
     /// TERM to the group, KILL after the grace.
     Terminate,
+    /// TERM to the group, KILL after this time; the last order counts.
+    Within(Duration),
     /// KILL.
     Kill,
 }

@@ -1,11 +1,10 @@
 //! Cancellation: a durable mark that a client made, fulfilled by the transaction that ends the task and removes the mark.
 
-use serde::Deserialize;
-
 use super::items::{Item, Place};
 use super::{Effect, Master, Reading};
 use crate::Time;
 use crate::lifecycle::{self, Runner};
+use crate::protocol::request::CancelRequest;
 use crate::protocol::result::TaskOutcome;
 use crate::protocol::{Node, TaskName, WorkerId};
 use crate::view::{Entry, Question, Slot, Waiting};
@@ -18,7 +17,7 @@ pub(in crate::master) enum Cancel {
     /// The task is being looked for, or its transaction is under way.
     Wanted {
         /// What the client said.
-        reason: Option<String>,
+        wish: CancelRequest,
         /// Whether the task was found nowhere once; only the second time counts.
         missed: bool,
         /// Whether there is a mark, or its group is to be cancelled.
@@ -26,13 +25,6 @@ pub(in crate::master) enum Cancel {
     },
     /// The task is nowhere: the mark is being removed.
     Removing,
-}
-
-/// The data of a mark; what does not decode is a wish without a reason.
-#[derive(Debug, Default, Deserialize)]
-struct Mark {
-    #[serde(default)]
-    reason: Option<String>,
 }
 
 impl Master {
@@ -64,22 +56,22 @@ impl Master {
         if self.cancels.get(task) != Some(&Cancel::Asked(question)) {
             return;
         }
-        let reason = match reading {
+        let wish = match reading {
             Reading::Absent => {
                 self.cancels.remove(task);
                 return;
             }
-            Reading::Denied => None,
-            Reading::Found(node) => serde_json::from_slice::<Mark>(&node.data).unwrap_or_default().reason,
+            Reading::Denied => CancelRequest::new(),
+            Reading::Found(node) => CancelRequest::decode(&node.data),
         };
-        self.cancels.insert(task.clone(), Cancel::Wanted { reason, missed: false, marked: true });
+        self.cancels.insert(task.clone(), Cancel::Wanted { wish, missed: false, marked: true });
         self.pursue_cancel(task, now);
     }
 
     /// Goes on with a cancellation, if there is one, as far as is possible now. Called whenever the task's place became known.
     pub(super) fn pursue_cancel(&mut self, task: &TaskName, now: Time) {
-        let Some(Cancel::Wanted { reason, .. }) = self.cancels.get(task) else { return };
-        let reason = reason.clone();
+        let Some(Cancel::Wanted { wish, .. }) = self.cancels.get(task) else { return };
+        let wish = wish.clone();
         if self.is_array(task) {
             return self.cancel_array(task);
         }
@@ -87,7 +79,7 @@ impl Master {
         let Some(entry) = entries.into_iter().find(|entry| self.view.get(entry).is_some()) else { return self.cancel_elsewhere(task) };
         match self.view.get(&entry) {
             Some(Waiting::Ready(ready) | Waiting::Resting { ready, .. }) => match ready.payload.clone() {
-                Some(payload) => self.cancel_waiting(&entry, &payload, reason, now),
+                Some(payload) => self.cancel_waiting(&entry, &payload, &wish, now),
                 None => {
                     self.wanted.insert(entry.clone());
                     self.want_payload(entry);
@@ -147,9 +139,9 @@ impl Master {
         }
     }
 
-    fn cancel_waiting(&mut self, entry: &Entry, payload: &[u8], reason: Option<String>, now: Time) {
+    fn cancel_waiting(&mut self, entry: &Entry, payload: &[u8], wish: &CancelRequest, now: Time) {
         let marked = self.is_marked(&entry.task);
-        let recorded = lifecycle::cancelled(&entry.task, payload, reason, None, now.wall);
+        let recorded = lifecycle::cancelled(&entry.task, payload, wish, None, now.wall);
         let Some(ready) = self.view.start_moving(entry) else { return };
         let version = Some(ready.version);
         let (from, outcome) = (entry.lane.into(), TaskOutcome::Cancelled);
@@ -186,9 +178,9 @@ impl Master {
 
     /// Ends an assignment at this version, `None` if it may not be read: to delete it is a right on its parent.
     pub(super) fn cancel_assigned(&mut self, worker: &WorkerId, task: &TaskName, node: Option<&Node>, now: Time) {
-        let reason = match self.cancels.get(task) {
-            Some(Cancel::Wanted { reason, .. }) => reason.clone(),
-            Some(Cancel::Asked(_) | Cancel::Removing) | None => None,
+        let wish = match self.cancels.get(task) {
+            Some(Cancel::Wanted { wish, .. }) => wish.clone(),
+            Some(Cancel::Asked(_) | Cancel::Removing) | None => CancelRequest::new(),
         };
         let runner = Runner { worker: worker.clone(), epoch: Some(self.epoch) };
         let item = Item::End {
@@ -196,7 +188,7 @@ impl Master {
             from: Place::Assigned(worker.clone()),
             version: node.map(|node| node.stat.version),
             outcome: TaskOutcome::Cancelled,
-            recorded: lifecycle::cancelled(task, node.map_or(&[], |node| &node.data), reason, Some(&runner), now.wall),
+            recorded: lifecycle::cancelled(task, node.map_or(&[], |node| &node.data), &wish, Some(&runner), now.wall),
             letter: None,
             marked: self.is_marked(task),
         };

@@ -13,6 +13,7 @@ use super::{Effect, Master, Reading};
 use crate::Time;
 use crate::numbering::{Numbered, Rename};
 use crate::protocol::group::{GroupRecord, GroupState};
+use crate::protocol::request::CancelRequest;
 use crate::protocol::result::{Status, TaskOutcome, decode_status};
 use crate::protocol::{TaskName, Why};
 use crate::view::Question;
@@ -207,9 +208,10 @@ impl Master {
     fn cancel_group(&mut self, name: &TaskName, now: Time) {
         let Some(Stand::Known { record, .. }) = self.groups.known.get(name).map(|group| &group.stand) else { return };
         let reason = record.reason.clone().or_else(|| Some("its group was cancelled".to_owned()));
+        let wish = CancelRequest { reason, grace_ms: record.grace_ms, ..CancelRequest::new() };
         for task in self.view.elements(name) {
             if !self.cancels.contains_key(&task) {
-                let wanted = Cancel::Wanted { reason: reason.clone(), missed: false, marked: false };
+                let wanted = Cancel::Wanted { wish: wish.clone(), missed: false, marked: false };
                 self.cancels.insert(task.clone(), wanted);
                 self.pursue_cancel(&task, now);
             }

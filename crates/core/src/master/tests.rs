@@ -20,6 +20,7 @@ use super::*;
 use crate::lifecycle::{self, Fate, Runner};
 use crate::protocol::payload::{Rejection, decode};
 use crate::protocol::record::{WorkerRecord, encode};
+use crate::protocol::request::CancelRequest;
 use crate::protocol::{Op, PROTOCOL_VERSION, Refusal, Stat, path};
 use crate::view::{Boxed, Registration, Slot};
 
@@ -252,12 +253,16 @@ fn rejected(name: &str, why: &Rejection, version: Option<i32>) -> Item {
     Item::End { task: task(name), from: Place::Pending, version, outcome, recorded, letter: None, marked: false }
 }
 
+fn because() -> CancelRequest {
+    CancelRequest { reason: Some("because".into()), ..CancelRequest::new() }
+}
+
 fn cancelled(name: &str, from: Place) -> Item {
     let runner = match &from {
         Place::Pending | Place::Held => None,
         Place::Assigned(worker) => Some(Runner { worker: worker.clone(), epoch: Some(EPOCH) }),
     };
-    let recorded = lifecycle::cancelled(&task(name), PAYLOAD, Some("because".into()), runner.as_ref(), jiff::Timestamp::UNIX_EPOCH);
+    let recorded = lifecycle::cancelled(&task(name), PAYLOAD, &because(), runner.as_ref(), jiff::Timestamp::UNIX_EPOCH);
     Item::End { task: task(name), from, version: Some(0), outcome: TaskOutcome::Cancelled, recorded, letter: None, marked: true }
 }
 

@@ -45,6 +45,9 @@ pub struct GroupRecord {
     /// Why it is cancelled, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// If it is cancelled: how long what runs may take to end after SIGTERM, in milliseconds; without it, it is killed at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_ms: Option<u64>,
 }
 
 /// Most elements of one group.
@@ -54,7 +57,7 @@ impl GroupRecord {
     /// A group of so many elements, about which nothing else is said.
     #[must_use]
     pub fn new(size: u32, state: GroupState) -> Self {
-        Self { bellwether: PROTOCOL_VERSION, size, state, max_fails: None, name: None, submitter: None, reason: None }
+        Self { bellwether: PROTOCOL_VERSION, size, state, max_fails: None, name: None, submitter: None, reason: None, grace_ms: None }
     }
 
     /// Reads it; `None` if it is none of ours, or newer.

@@ -1,5 +1,5 @@
-//! What people and the master ask of workers and of the master, below `/bellwether`: to drain, to give tasks back, to pause, to step
-//! down.
+//! What people and the master ask of workers and of the master, below `/bellwether`: to cancel, to drain, to give tasks back, to pause,
+//! to step down.
 //!
 //! A request holds as long as its znode is there: no coordinator's memory, no session and no process carries it. A request to drain goes
 //! by the operator's name for a worker, so that it outlives the incarnation; a request to give tasks back goes to one incarnation.
@@ -10,6 +10,58 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
 use super::{PROTOCOL_VERSION, TaskName};
+
+/// The data of `/bellwether/cancel/<task>`: the task is to end, wherever it is.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct CancelRequest {
+    /// Version of this format; who makes a mark by hand need not say it.
+    #[serde(default)]
+    pub bellwether: u32,
+    /// Why, for people.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
+    /// Who asked, `user@host`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub by: Option<String>,
+    /// If it runs: how long its command may take to end after SIGTERM, in milliseconds; without it, it is killed at once.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_ms: Option<u64>,
+}
+
+/// The longest grace of a cancellation.
+pub const CANCEL_GRACE_MAX: Duration = Duration::from_secs(60 * 60);
+
+impl CancelRequest {
+    /// A wish that says nothing more.
+    #[must_use]
+    pub fn new() -> Self {
+        Self { bellwether: PROTOCOL_VERSION, reason: None, by: None, grace_ms: None }
+    }
+
+    /// Reads it. That it is there counts, whatever it says.
+    #[must_use]
+    pub fn decode(data: &[u8]) -> Self {
+        serde_json::from_slice(data).unwrap_or_default()
+    }
+
+    /// How long its command may take to end; `None` for no time at all.
+    #[must_use]
+    pub fn grace(&self) -> Option<Duration> {
+        grace(self.grace_ms)
+    }
+}
+
+impl Default for CancelRequest {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// A grace as it is written, within its bounds; no time at all is none.
+#[must_use]
+pub fn grace(ms: Option<u64>) -> Option<Duration> {
+    ms.filter(|ms| *ms > 0).map(|ms| Duration::from_millis(ms).min(CANCEL_GRACE_MAX))
+}
 
 /// How a worker drains: each way includes that it starts nothing more, and gives back what it has not started.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Default, Serialize, Deserialize, JsonSchema)]
@@ -151,6 +203,14 @@ mod tests {
         assert_eq!((request.epoch, request.why()), (7, "it was asked to step down by eve@host: new disks".to_owned()));
         let bare = StepDownRequest { reason: None, by: None, ..request };
         assert_eq!(bare.why(), "it was asked to step down");
+    }
+
+    #[test]
+    fn a_mark_counts_whatever_it_says_and_its_grace_is_bounded() {
+        assert_eq!(CancelRequest::decode(b"\xff"), CancelRequest::new());
+        let said = CancelRequest::decode(br#"{"reason":"enough","grace_ms":1500}"#);
+        assert_eq!((said.reason.as_deref(), said.grace()), (Some("enough"), Some(Duration::from_millis(1500))));
+        assert_eq!((grace(Some(0)), grace(Some(u64::MAX)), grace(None)), (None, Some(CANCEL_GRACE_MAX), None));
     }
 
     #[test]

@@ -206,6 +206,9 @@ pub struct TaskResult {
     /// Why it ended as it did, for people.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub reason: Option<String>,
+    /// If it was cancelled while it ran: how long its command could take to end after SIGTERM, in milliseconds, if any time was given.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub grace_ms: Option<u64>,
     /// All attempts, the last one last, at most [`super::payload::ATTEMPTS_KEPT`].
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub attempts: Vec<AttemptRecord>,
@@ -257,6 +260,7 @@ impl TaskResult {
             output: None,
             value: None,
             reason: Some(reason),
+            grace_ms: None,
             attempts: Vec::new(),
             name: None,
             labels: BTreeMap::new(),

@@ -114,7 +114,7 @@ impl Hand {
             }
             Effect::Start(order) => self.start(*order),
             Effect::Stop(id, Stop::Kill) => self.kill(&id),
-            Effect::Stop(id, Stop::Terminate) => {
+            Effect::Stop(id, Stop::Terminate | Stop::Within(_)) => {
                 self.terminating.insert(id);
             }
             Effect::KillAll => self.running.keys().cloned().collect::<Vec<_>>().iter().for_each(|id| self.kill(id)),

@@ -226,7 +226,10 @@ async fn watch(
             () = input.as_mut(), if !fed => fed = true,
             () = control.wait_for_order() => {
                 if let Some(Signalling::Terminate { grace }) = control.ordered() {
-                    control.signal(Signal::SIGTERM);
+                    // Once: many programs take a second one for an order to end at once. The time that they have may change.
+                    if kill_at.is_none() {
+                        control.signal(Signal::SIGTERM);
+                    }
                     kill_at = Instant::now().checked_add(grace);
                     timeout_at = None;
                 }

@@ -144,7 +144,8 @@ impl TaskContext {
     /// Resolves when it should stop: the task was cancelled, its time is over, the worker drains, or the session with ZooKeeper was lost
     /// or cannot be proven alive, so that somebody else may be given the task. What is returned afterwards counts no more.
     ///
-    /// After a cancellation or a timeout the handler has the kill grace to return, after a lost session no time at all: then it is
+    /// After a timeout, and when the worker drains, the handler has the kill grace to return; after a cancellation the time that whoever
+    /// cancels it gave it (`bellwether cancel --grace`), otherwise no more than a moment; after a lost session no time at all. Then it is
     /// polled once more and dropped. What it has started with `tokio::spawn` or on threads of its own is its own to stop: take a clone
     /// of the context there.
     pub async fn cancelled(&self) {

@@ -36,6 +36,7 @@ Examples:
 pub(super) const CANCEL: &str = "\
 Examples:
   bellwether cancel last --reason 'not needed any more'
+  bellwether cancel last --grace 30s
   bellwether cancel -l team=blue";
 
 pub(super) const RETRY: &str = "\

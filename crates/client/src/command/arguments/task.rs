@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use bellwether_client::AfterFailure;
 use bellwether_core::protocol::TaskName;
+use clap::builder::NonEmptyStringValueParser;
 use clap::{Args, ValueEnum};
 use jiff::Timestamp;
 
-use super::values::{backoff, duration, kind, pair, resource, slots, submission_key, time, variable};
+use super::values::{backoff, duration, kind, pair, resource, said, slots, submission_key, time, variable};
 
 /// What becomes of a task when one that it waits for does not succeed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, ValueEnum)]
@@ -37,19 +38,19 @@ impl From<OnFailure> for AfterFailure {
 #[derive(Debug, Args)]
 pub(crate) struct TaskArgs {
     /// What people call it
-    #[arg(long)]
+    #[arg(long, value_parser = said)]
     pub(crate) name: Option<String>,
     /// Additional environment
     #[arg(long, value_name = "KEY=VALUE", value_parser = variable)]
     pub(crate) env: Vec<(String, String)>,
     /// Working directory on the worker
-    #[arg(long, value_name = "DIR")]
+    #[arg(long, value_name = "DIR", value_parser = NonEmptyStringValueParser::new())]
     pub(crate) cwd: Option<String>,
     /// A file that it reads as its standard input; - is our own
     #[arg(long, value_name = "FILE")]
     pub(crate) stdin: Option<PathBuf>,
     /// Wait so long until more work is taken in, if it is not now
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) wait_admission: Option<Duration>,
     /// End an attempt that runs longer than this
     #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]

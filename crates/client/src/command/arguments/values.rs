@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use bellwether_core::protocol::array::{ARRAY_COUNT_MAX, Span};
 use bellwether_core::protocol::record::{RESOURCE_MAX, SLOTS_MAX};
+use bellwether_core::protocol::request::CANCEL_GRACE_MAX;
 use jiff::Timestamp;
 
 pub(crate) fn absolute(text: &str) -> Result<String, String> {
@@ -22,6 +23,24 @@ pub(crate) fn duration(text: &str) -> Result<Duration, String> {
         _ if duration < Duration::from_millis(1) => Err("must be a millisecond or more".to_owned()),
         _ if duration > YEAR => Err("must be a year at most".to_owned()),
         _ => Ok(duration),
+    }
+}
+
+/// How long what is cancelled may take to end.
+pub(crate) fn grace(text: &str) -> Result<Duration, String> {
+    let duration = duration(text)?;
+    if duration > CANCEL_GRACE_MAX { Err("must be an hour at most".to_owned()) } else { Ok(duration) }
+}
+
+/// Most bytes of what is said to people: it stands in results, tables and logs.
+const SAID_MAX: usize = 1_000;
+
+/// Something for people: a name, a reason.
+pub(crate) fn said(text: &str) -> Result<String, String> {
+    match text.trim().len() {
+        0 => Err("must not be empty".to_owned()),
+        _ if text.len() > SAID_MAX => Err(format!("must be {SAID_MAX} bytes at most")),
+        _ => Ok(text.to_owned()),
     }
 }
 

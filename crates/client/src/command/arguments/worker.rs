@@ -7,7 +7,7 @@ use clap::builder::PossibleValuesParser;
 use clap::builder::TypedValueParser;
 use clap::{Args, Subcommand};
 
-use super::values::duration;
+use super::values::{duration, said};
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum WorkerCommand {
@@ -45,10 +45,10 @@ pub(crate) struct DrainArgs {
     #[arg(long, value_name = "MODE", default_value = "graceful", value_parser = mode())]
     pub(crate) mode: DrainMode,
     /// Of the graceful way: then what still runs is drained the quick way
-    #[arg(long, value_name = "DURATION", value_parser = duration)]
+    #[arg(long, value_name = "DURATION", value_parser = duration, allow_hyphen_values = true)]
     pub(crate) deadline: Option<Duration>,
     /// Why, for whoever asks
-    #[arg(long, value_name = "TEXT")]
+    #[arg(long, value_name = "TEXT", value_parser = said)]
     pub(crate) reason: Option<String>,
     /// Stay until it has nothing left, and say how far it is
     #[arg(long)]

@@ -95,6 +95,11 @@ fn a_handler_that_is_stuck_ends_its_task_and_keeps_its_slot() {
     assert_eq!((world.agent.slots_in_use(), world.agent.outbox.given_back().count()), (0, 1));
 }
 
+/// Until it is known why.
+fn soon() -> Stop {
+    Stop::Within(super::super::assignments::EXPLAINED_WITHIN)
+}
+
 #[test]
 fn an_assignment_that_disappears_is_stopped() {
     // While it runs: its slot is free when its group is dead.
@@ -103,9 +108,10 @@ fn an_assignment_that_disappears_is_stopped() {
     let read = world.reads("t");
     world.expect(world.gone("t"), &[read]);
     let why = world.asked + 1;
-    let said = [Effect::Stop(id("t", 5), Stop::Kill), Effect::ReadRecord(why, task("t"), path::status(&task("t")))];
+    let said = [Effect::Stop(id("t", 5), soon()), Effect::ReadRecord(why, task("t"), path::status(&task("t")))];
     world.expect(Event::AssignmentRead(world.asked, task("t"), Reading::Absent), &said);
-    world.expect(Event::RecordRead(why, task("t"), Reading::Absent), &[killed(1, KillReason::Withdrawn)]);
+    let said = [Effect::Stop(id("t", 5), Stop::Kill), killed(1, KillReason::Withdrawn)];
+    world.expect(Event::RecordRead(why, task("t"), Reading::Absent), &said);
     assert_eq!(world.agent.slots_in_use(), 1);
     world.expect(run_ended("t", 5, Ending::Killed), &[]);
     assert_eq!(world.agent.slots_in_use(), 0);
@@ -197,22 +203,41 @@ fn what_a_list_does_not_show_but_an_event_told_since_stays() {
 
 #[test]
 fn why_an_assignment_went_is_said_by_the_status_or_by_nothing() {
-    let cancelled = br#"{"bellwether":1,"task":"t","outcome":"cancelled","attempt":1,"ended":"1970-01-01T00:00:00Z"}"#;
+    let ended = |outcome: &str, more: &str| {
+        format!(r#"{{"bellwether":1,"task":"t","outcome":"{outcome}","attempt":1,"ended":"1970-01-01T00:00:00Z"{more}}}"#)
+    };
+    let (grace, seconds) = (r#","grace_ms":7000"#, Stop::Within(Duration::from_secs(7)));
     let cases = [
-        (found(b"failed cancelled", 9), KillReason::Cancelled),
-        (found(cancelled, 9), KillReason::Cancelled),
-        (found(b"done", 9), KillReason::Withdrawn),
-        (Reading::Absent, KillReason::Withdrawn),
+        (found(b"failed cancelled", 9), KillReason::Cancelled, Stop::Kill),
+        (found(ended("cancelled", "").as_bytes(), 9), KillReason::Cancelled, Stop::Kill),
+        (found(ended("cancelled", r#","grace_ms":0"#).as_bytes(), 9), KillReason::Cancelled, Stop::Kill),
+        (found(ended("cancelled", grace).as_bytes(), 9), KillReason::Cancelled, seconds),
+        (found(ended("timed-out", grace).as_bytes(), 9), KillReason::Withdrawn, Stop::Kill),
+        (found(b"done", 9), KillReason::Withdrawn, Stop::Kill),
+        (Reading::Absent, KillReason::Withdrawn, Stop::Kill),
+        (Reading::Denied, KillReason::Withdrawn, Stop::Kill),
     ];
-    for (reading, reason) in cases {
-        let mut world = World::registered(1);
-        world.runs("t", 5, ENVELOPE);
-        let read = world.reads("t");
-        world.expect(world.gone("t"), &[read]);
-        let _ = world.on(Event::AssignmentRead(world.asked, task("t"), Reading::Absent));
-        let why = world.q();
-        world.expect(Event::RecordRead(why, task("t"), reading), &[killed(1, reason)]);
+    for (payload, place) in [(ENVELOPE, path::status(&task("t"))), (b"sleep 60", path::plain_result(&task("t")))] {
+        for (reading, reason, how) in cases.clone() {
+            let mut world = World::registered(1);
+            world.runs("t", 5, payload);
+            let read = world.reads("t");
+            world.expect(world.gone("t"), &[read]);
+            let why = world.q();
+            let said = [Effect::Stop(id("t", 5), soon()), Effect::ReadRecord(why, task("t"), place.clone())];
+            world.expect(Event::AssignmentRead(why - 1, task("t"), Reading::Absent), &said);
+            world.expect(Event::RecordRead(why, task("t"), reading), &[Effect::Stop(id("t", 5), how), killed(1, reason)]);
+        }
     }
+    // What ended by itself meanwhile is not stopped any more.
+    let mut world = World::registered(1);
+    world.runs("t", 5, ENVELOPE);
+    let read = world.reads("t");
+    world.expect(world.gone("t"), &[read]);
+    let _ = world.on(Event::AssignmentRead(world.asked, task("t"), Reading::Absent));
+    let why = world.q();
+    world.expect(run_ended("t", 5, Ending::Killed), &[]);
+    world.expect(Event::RecordRead(why, task("t"), Reading::Absent), &[killed(1, KillReason::Withdrawn)]);
     // Nobody will say: it is counted all the same.
     let mut world = World::registered(1);
     world.runs("t", 5, ENVELOPE);

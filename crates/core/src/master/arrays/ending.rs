@@ -33,8 +33,8 @@ impl Master {
     }
 
     pub(super) fn stop_array_if_wanted(&mut self, name: &TaskName) {
-        let Some(Cancel::Wanted { reason, .. }) = self.cancels.get(name) else { return };
-        let reason = reason.clone().unwrap_or_else(|| "somebody cancelled it".to_owned());
+        let Some(Cancel::Wanted { wish, .. }) = self.cancels.get(name) else { return };
+        let reason = wish.reason.clone().unwrap_or_else(|| "somebody cancelled it".to_owned());
         let Some(known) = self.arrays.known.get_mut(name).and_then(super::Array::known_mut) else { return };
         if !known.flight && known.fresh.is_empty() && known.todo.stopped.is_none() {
             known.stop(reason, false);

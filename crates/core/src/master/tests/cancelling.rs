@@ -43,6 +43,30 @@ fn an_assigned_task_is_read_and_cancelled() {
 }
 
 #[test]
+fn the_time_that_a_command_is_given_stands_in_its_result_if_it_may_run() {
+    let mark = br#"{"reason":"because","grace_ms":7000}"#;
+    let said = |multi: &Multi| {
+        multi.ops.iter().any(|op| matches!(op, Op::Create { data, .. } if String::from_utf8_lossy(data).contains(r#""grace_ms":7000"#)))
+    };
+
+    let mut world = World::ruling(&[("a", 1)]);
+    world.placed("t", "a");
+    world.cancel_arrives("t");
+    let (asked, read) = (world.asked, world.q());
+    world.expect(Event::CancelRead(asked, task("t"), found(mark, 0)), &[Effect::ReadAssignment(read, worker("a"), task("t"))]);
+    let effects = world.on(Event::AssignmentRead(read, worker("a"), task("t"), found(PAYLOAD, 0)));
+    let [Effect::Write(_, multi)] = &effects[..] else { panic!("{effects:?}") };
+    assert!(said(multi), "its worker reads it: {multi:?}");
+
+    let mut world = World::ruling(&[]);
+    world.task_arrives("t", &[]);
+    world.cancel_arrives("t");
+    let effects = world.on(Event::CancelRead(world.asked, task("t"), found(mark, 0)));
+    let [Effect::Write(_, multi)] = &effects[..] else { panic!("{effects:?}") };
+    assert!(!said(multi), "nothing of it runs: {multi:?}");
+}
+
+#[test]
 fn a_task_is_cancelled_after_its_assignment_that_was_on_its_way() {
     let mut world = World::ruling(&[("a", 1)]);
     world.placing("t", "a");

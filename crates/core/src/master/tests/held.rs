@@ -88,7 +88,7 @@ fn a_task_is_cancelled_where_it_rests() {
     let data = resting(SECOND);
     world.rests("t", &data, 0, &[Effect::Arm(SECOND)]);
     let mark = world.cancel_arrives("t");
-    let recorded = lifecycle::cancelled(&task("t"), &data, Some("because".into()), None, jiff::Timestamp::UNIX_EPOCH);
+    let recorded = lifecycle::cancelled(&task("t"), &data, &because(), None, jiff::Timestamp::UNIX_EPOCH);
     let (version, outcome) = (Some(0), TaskOutcome::Cancelled);
     let write = world.writes(&[Item::End { task: task("t"), from: Place::Held, version, outcome, recorded, letter: None, marked: true }]);
     world.expect(mark, &[write]);

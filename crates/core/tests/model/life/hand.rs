@@ -183,7 +183,7 @@ impl Hand {
                 let session = self.link.as_ref().map_or(0, |link| link.session);
                 self.groups.insert(order.id.clone(), Group { life: Life::Running, attempt, session, order });
             }
-            Effect::Stop(id, Stop::Kill | Stop::Terminate) => self.kill(&id, variant, events),
+            Effect::Stop(id, Stop::Kill | Stop::Terminate | Stop::Within(_)) => self.kill(&id, variant, events),
             Effect::KillAll => self.groups.keys().cloned().collect::<Vec<_>>().iter().for_each(|id| self.kill(id, variant, events)),
             Effect::Leave => wishes.push(Wish::Leave),
             Effect::ReopenSession => wishes.push(Wish::Reopen),
