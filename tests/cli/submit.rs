@@ -104,3 +104,23 @@ fn a_dry_run_says_which_workers_could_run_it_and_whether_it_would_be_taken_in() 
     let closed = dry(&["--", "true"]).code(125);
     assert!(closed.stderr.contains("not-admitted") && closed.stdout.contains("closed: 1 tasks were waiting"), "{closed:#?}");
 }
+
+/// Room that is kept for a task that goes before holds another one up, and keeps nobody from being able to run that.
+#[test]
+fn room_that_is_kept_for_another_task_is_named_and_excludes_nobody_for_good() {
+    let cluster = Cluster::builder().setting("coordinator.lookahead", "0").start();
+    let _coordinator = cluster.coordinator("c1");
+    let _worker = cluster.worker("w1", 2);
+    let worker = cluster.registered("w1");
+    let submit = |args: &[&str]| cluster.cli(&[&["submit"], args].concat()).success().lines()[0].to_owned();
+    let narrow = submit(&["--", "sleep", "60"]);
+    let _ = cluster.assignee(&narrow);
+    let wide = submit(&["--slots", "2", "--", "true"]);
+    let behind = submit(&["--", "true"]);
+    bellwether_tests::eventually(bellwether_tests::tasks::SOON, "it is said", || {
+        let explained = cluster.cli(&["explain", &behind]).success().stdout;
+        if explained.contains(&format!("what is free of it is kept for {wide}, which goes before")) { Ok(()) } else { Err(explained) }
+    });
+    let dry = cluster.cli(&["submit", "--dry-run", "--", "true"]).success();
+    assert!(dry.stdout.contains(&format!("1 of 1 could run it: {worker}")), "{dry:#?}");
+}
