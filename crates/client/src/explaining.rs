@@ -151,6 +151,7 @@ fn whole(wait: Duration) -> Duration {
 }
 
 fn waits_for_a_worker(view: &TaskView, overview: &Overview, chances: &[Chance], reasons: &mut Vec<Reason>) {
+    let nothing_else = reasons.is_empty();
     let mut because = |code, text: String, hint: Option<String>| reasons.push(Reason { code, text, hint });
     let able: Vec<&Chance> = chances.iter().filter(|chance| chance.fit).collect();
     let kept = |chance: &&Chance| chance.verdict.excluded.iter().any(|why| why.code == "kept");
@@ -161,7 +162,8 @@ fn waits_for_a_worker(view: &TaskView, overview: &Overview, chances: &[Chance], 
         let hint = Some("see what they offer with: bellwether worker list".to_owned());
         because("no-worker-fits", format!("none of the {} registered workers may run it", chances.len()), hint);
     } else if chances.iter().any(|chance| chance.verdict.excluded.is_empty()) {
-        if view.state == TaskState::Pending {
+        // Nobody is about to do it while something else is in the way.
+        if view.state == TaskState::Pending && nothing_else {
             let hint = Some("ask again, or see what the master does in its log".to_owned());
             because("on-its-way", "a worker has a free slot for it: the master is about to assign it".to_owned(), hint);
         }
@@ -222,6 +224,7 @@ mod tests {
         assert_eq!(explain(&pending("true"), &overview, &Surroundings::default()).workers[0].excluded[0].code, "draining");
         overview.workers[0].drain = None;
         overview.paused = Some(Paused { since: Timestamp::UNIX_EPOCH, reason: Some("new disks".to_owned()), by: None });
+        assert_eq!(codes(&pending("true"), &overview), ["paused"], "a worker is free, and nobody is about to assign it");
         let mut waiting = pending("true");
         (waiting.state, waiting.after) = (TaskState::Held, vec![TaskName::listed("first")]);
         assert_eq!(codes(&waiting, &overview)[..2], ["paused", "after-others"]);
@@ -252,14 +255,14 @@ mod tests {
         assert_eq!(codes(&view, &vacant), ["nobody-rules", "no-worker"]);
         let mut foreign = cluster(vec![worker(1, 0, None)]);
         foreign.master.as_mut().expect("a master").foreign = true;
-        assert_eq!(codes(&view, &foreign), ["foreign-master", "on-its-way"]);
+        assert_eq!(codes(&view, &foreign), ["foreign-master"]);
         let held =
             |payload: &str| TaskView::living(TaskName::listed("t"), TaskState::Held, None, payload.as_bytes(), Timestamp::UNIX_EPOCH);
         let free = cluster(vec![worker(1, 0, None)]);
         assert_eq!(codes(&held(r#"{"bellwether":1,"shell":"x","delay_ms":5}"#), &free), ["delayed"]);
         assert_eq!(codes(&held(r#"{"bellwether":1,"shell":"x","delay_ms":5,"failures":1}"#), &free), ["resting"]);
         let cancelling = TaskView { cancelling: true, ..pending("echo") };
-        assert_eq!(codes(&cancelling, &free), ["cancelling", "on-its-way"]);
+        assert_eq!(codes(&cancelling, &free), ["cancelling"]);
     }
 
     #[test]
@@ -268,7 +271,7 @@ mod tests {
         overview
             .rates
             .insert("team=blue".to_owned(), bellwether_core::protocol::admission::PaceRecord { rate: "1/m".to_owned(), spent_us: 0 });
-        assert_eq!(codes(&pending(r#"{"bellwether":1,"shell":"x","labels":{"team":"blue"}}"#), &overview), ["rate", "on-its-way"]);
+        assert_eq!(codes(&pending(r#"{"bellwether":1,"shell":"x","labels":{"team":"blue"}}"#), &overview), ["rate"]);
         assert_eq!(codes(&pending(r#"{"bellwether":1,"shell":"x","labels":{"team":"red"}}"#), &overview), ["on-its-way"]);
         let blue =
             |name: &str| TaskView { task: TaskName::listed(name), ..pending(r#"{"bellwether":1,"shell":"x","labels":{"team":"blue"}}"#) };

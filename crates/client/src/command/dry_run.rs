@@ -215,6 +215,8 @@ mod tests {
         };
         assert_eq!(told(vec![]), "none is registered");
         assert_eq!(told(vec![verdict("a", Some("label"))]), "none of 1 could run it: it is label");
-        assert_eq!(told(vec![verdict("a", Some("label")), verdict("b", Some("full")), verdict("c", None)]), "2 of 3 could run it: b c");
+        let some = ["label", "full", "kept", "resource-used", "not-idle", "reserved"].map(|code| verdict(code, Some(code)));
+        let able = "6 of 7 could run it: full kept resource-used not-idle reserved z";
+        assert_eq!(told(some.into_iter().chain([verdict("z", None)]).collect()), able);
     }
 }
