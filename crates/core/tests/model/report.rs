@@ -99,5 +99,4 @@ impl Run {
 pub(crate) const NOT_HERE: &[(&str, &str)] = &[
     ("9 delays, P9", "time stands still in a life, and whatever rests may wake at any time; schedules and the simulation have a clock"),
     ("10, 11 dialects", "pure functions: unit tests and properties of payloads and results"),
-    ("16 arrays", "not built"),
 ];

@@ -3,10 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::sync::Arc;
 
-use bellwether_core::agent::{Agent, Effect, Event, OnDoubt, Order, Settings, Stop, Timer};
+use bellwether_core::agent::{Agent, Effect, Event, OnDoubt, Order, PieceRan, Settings, Stop, Timer};
 use bellwether_core::lifecycle::{Ending, Ran, RetryDefaults, RunId};
 use bellwether_core::master::Reading;
 use bellwether_core::numbering::{Numbered, Rename};
+use bellwether_core::piece::Progress;
+use bellwether_core::protocol::array::PieceOrder;
 use bellwether_core::protocol::record::WorkerRecord;
 use bellwether_core::protocol::result::Stream;
 use bellwether_core::protocol::{Multi, Outcome, PROTOCOL_VERSION, Refusal, TaskName, Why, WorkerId, path};
@@ -44,6 +46,16 @@ pub(crate) struct Group {
     pub(crate) order: Box<Order>,
 }
 
+/// What the end of a command means.
+#[derive(Debug, Clone)]
+pub(crate) struct Over {
+    /// What the worker is told; `None`: it was an element, and the piece goes on.
+    pub(crate) event: Option<Event>,
+    pub(crate) group: Group,
+    /// The element that ended by itself, of a piece.
+    pub(crate) element: Option<u32>,
+}
+
 /// What a step asks of the world around.
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub(crate) enum Wish {
@@ -63,6 +75,8 @@ pub(crate) struct Hand {
     pub(crate) agent: Agent,
     pub(crate) link: Option<Link<Effect, Event>>,
     pub(crate) groups: BTreeMap<RunId, Group>,
+    /// How far pieces of arrays are.
+    pieces: BTreeMap<RunId, Progress>,
     pub(crate) timers: BTreeSet<Timer>,
     /// What was read last, by task.
     read: BTreeMap<TaskName, Attempt>,
@@ -109,6 +123,7 @@ impl Hand {
             agent: Agent::new(settings),
             link: None,
             groups: BTreeMap::new(),
+            pieces: BTreeMap::new(),
             timers: BTreeSet::new(),
             read: BTreeMap::new(),
             ended: BTreeMap::new(),
@@ -232,16 +247,42 @@ impl Hand {
     }
 
     /// What is told when a command's process group is dead.
-    pub(crate) fn group_ends(&mut self, id: &RunId, exit: i32) -> Option<(Event, Group)> {
+    pub(crate) fn group_ends(&mut self, id: &RunId, exit: i32) -> Option<Over> {
         let group = self.groups.remove(id)?;
         let ending = match group.life {
-            Life::Running => {
-                self.ended.insert(id.task.clone(), group.attempt);
-                Ending::Exited(exit)
-            }
+            Life::Running => Ending::Exited(exit),
             Life::Killed | Life::Unreported => Ending::Killed,
         };
-        Some((Event::RunEnded(id.clone(), Box::new(ran(ending))), group))
+        if let Some(piece) = group.order.piece.clone() {
+            return Some(self.element_ends(id, group, piece, ending));
+        }
+        if group.life == Life::Running {
+            self.ended.insert(id.task.clone(), group.attempt);
+        }
+        let event = Some(Event::RunEnded(id.clone(), Box::new(ran(ending))));
+        Some(Over { event, group, element: None })
+    }
+
+    /// One element of a piece ends, and the next one begins, or the piece is over.
+    fn element_ends(&mut self, id: &RunId, group: Group, piece: PieceOrder, ending: Ending) -> Over {
+        let mut progress = self.pieces.remove(id).unwrap_or_else(|| Progress::new(piece));
+        let killed = ending == Ending::Killed;
+        let element = progress.next().filter(|_| !killed);
+        progress.take(&ran(ending), &group.order.task, &RetryDefaults::default());
+        if progress.next().is_some() {
+            self.pieces.insert(id.clone(), progress);
+            self.groups.insert(id.clone(), group.clone());
+            return Over { event: None, group, element };
+        }
+        let event = Some(Event::PieceEnded(id.clone(), Box::new(PieceRan { progress, dead: None, killed })));
+        Over { event, group, element }
+    }
+
+    /// The process is gone, and all that it ran.
+    pub(crate) fn vanish(&mut self) {
+        self.gone = true;
+        self.groups.clear();
+        self.pieces.clear();
     }
 
     /// The connection is lost: of what was on its way nobody knows how it ends.

@@ -36,6 +36,9 @@ impl World {
                     }
                 }
                 Op::Create { path, data, .. } => {
+                    if !self.was_executed(path, data) {
+                        wrong = Some(Broken::RecordedOther);
+                    }
                     if let Some((_, task)) = assignment(path)
                         && self.exclusive
                         && self.hands.iter().any(|hand| hand.groups.keys().any(|run| run.task == task))

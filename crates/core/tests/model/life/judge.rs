@@ -134,6 +134,9 @@ impl World {
         if zookeeper.children(path::STATUS).unwrap_or_default().iter().any(older) {
             return Some("the result of an earlier life is left".to_owned());
         }
+        if self.arrays_are_left() {
+            return Some("something is left of an array besides its results".to_owned());
+        }
         for worker in zookeeper.children(path::ASSIGN).unwrap_or_default() {
             let ours = WorkerId::listed(&worker).operator_name().is_some();
             if ours && zookeeper.znode(&format!("/workers/{worker}")).is_none() {
@@ -151,6 +154,9 @@ impl World {
             return Some("not exactly one master rules".to_owned());
         }
         let view = self.rulers[0].master.view();
+        if self.rulers[0].master.arrays() > 0 {
+            return Some("the master believes in an array that has ended".to_owned());
+        }
         if !view.tasks.is_empty() || !view.held.is_empty() || view.workers.values().any(|worker| !worker.load.is_empty()) {
             return Some("the master believes in tasks that are not there".to_owned());
         }

@@ -6,6 +6,7 @@
 //! That states do not differ by how much was asked before, numbers of questions are kept as small as their order allows
 //! ([`bellwether_core::numbering`]).
 
+mod array;
 pub(crate) mod budget;
 mod client;
 mod hand;

@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use bellwether_core::Time;
 use bellwether_core::election::fence;
-use bellwether_core::master::{Aged, ArrayFound, Effect, Event, Ground, Master, Reading, Settings};
+use bellwether_core::master::{Aged, ArrayFound, Effect, Event, Ground, Master, Reading};
 use bellwether_core::numbering::{Numbered, Rename};
 use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, WorkerId, path};
 
 use super::link::{Link, compress};
 use super::variant::Variant;
+use super::world::Rules;
 use super::zookeeper::{Execution, ZooKeeper};
 
 /// What it asks of ZooKeeper.
@@ -37,22 +38,37 @@ pub(crate) struct Ruler {
     pub(crate) ticking: bool,
     /// Whether there may be groups: where there are none, the answer to who they are changes nothing, and stands in the way of all others.
     has_groups: bool,
+    /// Likewise of arrays.
+    has_arrays: bool,
     /// How often it compared what it believes with everything: each time, long after the time before.
     pub(crate) compared: u32,
     /// A list that was read too early: only where that is the variant.
     early: Option<Vec<WorkerId>>,
+    /// What was read of an array, between the two halves of that.
+    half: Option<Box<ArrayFound>>,
 }
 
 /// Longer than anything rests or may take.
 const LONG: Duration = Duration::from_secs(3600);
 
 impl Ruler {
-    pub(crate) fn new(session: i64, epoch: i32, settings: Settings, has_groups: bool) -> Self {
+    pub(crate) fn new(session: i64, epoch: i32, rules: &Rules) -> Self {
         let mut link = Link::new(session);
         link.requests.push_back(Request::Prove);
         link.pen_open = false;
-        let master = Master::new(epoch, settings);
-        Self { master, epoch, link, proving: true, over: false, ticking: false, has_groups, compared: 0, early: None }
+        Self {
+            master: Master::new(epoch, rules.settings.clone()),
+            epoch,
+            link,
+            proving: true,
+            over: false,
+            ticking: false,
+            has_groups: rules.has_groups,
+            has_arrays: rules.has_arrays,
+            compared: 0,
+            early: None,
+            half: None,
+        }
     }
 
     /// Feeds the master and takes its orders.
@@ -77,8 +93,7 @@ impl Ruler {
             // Time stands still: whatever rests may wake at any time.
             Effect::Arm(_) => self.ticking = true,
             Effect::ListGroups(_) if !self.has_groups => {}
-            // There are none.
-            Effect::ListArrays(_) => {}
+            Effect::ListArrays(_) if !self.has_arrays => {}
             Effect::MendLayout if variant == Variant::LayoutLeft => {}
             Effect::Write(id, _) if !self.link.up || !self.link.pen_open => {
                 self.link.answers.push_back(Event::WriteEnded(id, Outcome::Refused(Refusal::Whole(Why::NotSent))));
@@ -156,6 +171,7 @@ impl Ruler {
             }
         }
         self.proving = false;
+        self.half = None;
         self.feed(Event::Paused, variant)
     }
 
@@ -210,18 +226,22 @@ impl Ruler {
                 Event::GroupRead(q, group, found)
             }
             Effect::ListArrays(q) => Event::ArraysListed(q, tasks(&listed(path::ARRAYS))),
-            Effect::ReadArray(q, array) => {
-                let found = ArrayFound {
-                    node: reading(&path::array(&array)),
-                    todo: reading(&path::array_todo(&array)),
-                    children: listed(&path::array(&array)),
-                    lines: Vec::new(),
-                    needed: reading(&path::status(&array)) != Reading::Absent,
-                };
-                Event::ArrayRead(q, array, Box::new(found))
-            }
+            Effect::ReadArray(q, array) => match self.half.take() {
+                None => {
+                    let (node, todo) = (reading(&path::array(&array)), reading(&path::array_todo(&array)));
+                    let found = ArrayFound { node, todo, children: Vec::new(), lines: Vec::new(), needed: false };
+                    self.half = Some(Box::new(found));
+                    self.link.requests.push_front(Request::Order(Effect::ReadArray(q, array)));
+                    return;
+                }
+                Some(half) => {
+                    let there = [path::status(&array), path::task(&array), path::held(&array)].iter().any(|path| zookeeper.get(path).is_some());
+                    let found = ArrayFound { children: listed(&path::array(&array)), needed: there, ..*half };
+                    Event::ArrayRead(q, array, Box::new(found))
+                }
+            },
             Effect::ReadPiece(q, array, piece) => {
-                let found = reading(&path::array_record(&array, &piece));
+                let found = variant.record_read(reading(&path::array_record(&array, &piece)));
                 Event::PieceRead(q, array, piece, found)
             }
             Effect::ReadStatus(q, task) => {

@@ -8,6 +8,7 @@ use bellwether_core::master::Settings;
 use bellwether_core::protocol::{Multi, path};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
+use super::array::{ARRAY, ARRAY_OF_FOUR, ARRAY_RETRIED};
 use super::budget::{Budget, Fault};
 use super::client::Client;
 use super::part::Part;
@@ -103,6 +104,9 @@ const CHILD_WAITS: Scenario = Scenario { children: &["c"], ..PLAIN };
 /// Two tasks on a worker with one slot, and another worker joins: it could run the one that waits.
 const AHEAD: Scenario = Scenario { tasks: &["t", "v"], assigned: true, ahead: true, ..PLAIN };
 
+/// Three elements, and one worker with one slot.
+const OF_THREE: Scenario = Scenario { payload: ARRAY, ..PLAIN };
+
 const fn plain(name: &'static str, budget: &'static [(Fault, u8)]) -> Scenario {
     Scenario { name, budget, ..PLAIN }
 }
@@ -175,6 +179,19 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "silent, unanswered", budget: &[(Compare, 2), (UnknownMaster, 1), (UnknownWorker, 1)], ..SILENT },
     Scenario { name: "silent, cut off", budget: &[(Compare, 2), (SuspendWorker, 1)], ..SILENT },
     Scenario { name: "silent, cancelled", budget: &[(Compare, 2), (Cancel, 1)], ..SILENT },
+    // Arrays.
+    Scenario { name: "an array of four", workers: &[1, 1], payload: ARRAY_OF_FOUR, ..PLAIN },
+    Scenario { name: "an array, the master unanswered", budget: &[(UnknownMaster, 1)], ..OF_THREE },
+    Scenario { name: "an array, the worker unanswered", budget: &[(UnknownWorker, 1), (Ring, 1)], ..OF_THREE },
+    Scenario { name: "an array, the worker cut off", budget: &[(SuspendWorker, 1)], ..OF_THREE },
+    Scenario { name: "an array, the master cut off", budget: &[(SuspendMaster, 1)], ..OF_THREE },
+    Scenario { name: "an array, the worker expired", budget: &[(ExpireWorker, 1)], ..OF_THREE },
+    Scenario { name: "an array, the worker killed", workers: &[1, 1], budget: &[(CrashWorker, 1)], ..OF_THREE },
+    Scenario { name: "an array, the master killed", budget: &[(CrashMaster, 1), (Stand, 1)], ..OF_THREE },
+    Scenario { name: "an array, cancelled", budget: &[(Cancel, 1)], ..OF_THREE },
+    Scenario { name: "an array, told to drain at once", payload: ARRAY_OF_FOUR, budget: &[(AskDrainFast, 1)], ..PLAIN },
+    Scenario { name: "an array, a piece deleted", budget: &[(DeleteAssignment, 1)], ..OF_THREE },
+    Scenario { name: "an array, tried again", payload: ARRAY_RETRIED, exits: &[0, 3], ..PLAIN },
     // The book.
     plain("a book master between", &[(DeleteMaster, 1), (BookMaster, 1), (BookAssign, 1), (Stand, 1)]),
     Scenario { workers: &[], book_worker: true, ..plain("a book worker", &[(CrashBookWorker, 1), (Hire, 1)]) },
@@ -226,6 +243,12 @@ pub(crate) const HOLES: &[Hole] = &[
     hole("9 parents", "their status is not looked at", Variant::ParentUnread, "a child waits"),
     hole("groups", "an element runs before all are submitted", Variant::GroupUnread, "a group in two parts"),
     hole("keys", "the key is not kept", Variant::KeyUnkept, "one key, two clients"),
+    hole("16 arrays", "todo at any version, and unanswered writes repeated", Variant::TodoRepeated, "an array, the master unanswered"),
+    hole("16 arrays", "a piece given out stays in todo", Variant::PieceStaysTodo, "an array of four"),
+    hole("16 arrays", "a piece taken back stays with its worker", Variant::PieceNotTaken, "an array, the worker killed"),
+    hole("16 arrays", "a record beside its assignment", Variant::RecordBeside, "an array of four"),
+    hole("16 arrays", "a record is not deleted when it is taken in", Variant::RecordLeft, "an array of four"),
+    hole("16 arrays", "a record is not read", Variant::RecordUnread, "an array of four"),
     hole("15 moves", "at whatever version", Variant::MoveAnyVersion, "payload changed"),
 ];
 
@@ -235,6 +258,7 @@ pub(crate) const SPARE: &[Hole] = &[
     hole("§2 unknown", "a master's write is sent again instead of read", Variant::UnknownRepeated, "answers to both lost"),
     hole("§2 sync", "a worker's late write overtakes what it reads", Variant::GhostsOvertake, "the worker cut off"),
     hole("§2 sync", "a worker's late write overtakes what it reads", Variant::GhostsOvertake, "drained, cut off"),
+    hole("16 arrays", "todo at any version", Variant::TodoAnyVersion, "an array, the master unanswered"),
 ];
 
 const fn hole(rule: &'static str, without: &'static str, variant: Variant, found_by: &'static str) -> Hole {
@@ -347,7 +371,8 @@ impl Scenario {
             group_retention: Duration::ZERO,
             limits: Limits::default(),
         };
-        Rules { variant, settings, has_groups: self.together == Together::Group, exits: self.exits }
+        let has_arrays = self.payload.contains(r#""array""#);
+        Rules { variant, settings, has_groups: self.together == Together::Group, has_arrays, exits: self.exits }
     }
 
     /// Explores all of it.

@@ -456,9 +456,7 @@ impl World {
             Who::Hand(index) => {
                 self.pay(Fault::CrashWorker);
                 self.forget_session(index);
-                let hand = self.hands[index].edit();
-                hand.gone = true;
-                hand.groups.clear();
+                self.hands[index].edit().vanish();
             }
             Who::Client(_) => {}
         }

@@ -7,6 +7,7 @@ use bellwether_core::protocol::request::RecallRequest;
 use bellwether_core::protocol::{Change, Multi, Node, Op, Outcome, Refusal, Stat, TaskName, Why, path};
 use bellwether_core::{agent, master};
 
+use super::array;
 use super::zookeeper::ZooKeeper;
 
 /// Which rule is missing.
@@ -73,6 +74,20 @@ pub(crate) enum Variant {
     GroupUnread,
     /// What was submitted under a key leaves no trace of the key.
     KeyUnkept,
+    /// A master changes what of an array is not given out at whatever version.
+    TodoAnyVersion,
+    /// The same, and what nobody answered is sent again as in [`Variant::UnknownRepeated`].
+    TodoRepeated,
+    /// A piece that is given out stays among what is not.
+    PieceStaysTodo,
+    /// What is taken back from a worker that is gone stays in its box.
+    PieceNotTaken,
+    /// A worker records a piece and keeps its assignment.
+    RecordBeside,
+    /// A record that was taken in is left where it was.
+    RecordLeft,
+    /// What is recorded of a piece is not read: what left its worker is given out again.
+    RecordUnread,
 }
 
 impl Variant {
@@ -95,12 +110,18 @@ impl Variant {
                 Multi { ops: multi.ops.into_iter().filter(kept).collect() }
             }
             Variant::MoveAnyVersion => any_version(multi, path::TASKS),
+            Variant::TodoAnyVersion | Variant::TodoRepeated => array::todo_at_any_version(multi),
+            Variant::PieceNotTaken => array::without_taking_back(multi),
+            Variant::RecordLeft => array::without_deleting_records(multi),
             _ => multi,
         }
     }
 
     /// What a master's transaction becomes at the last moment.
     pub(crate) fn at_execution(self, multi: Multi, zookeeper: &ZooKeeper) -> Multi {
+        if self == Variant::PieceStaysTodo {
+            return array::todo_as_it_is(multi, zookeeper);
+        }
         if self == Variant::RecallTaken {
             return taken_instead(multi, zookeeper);
         }
@@ -132,6 +153,7 @@ impl Variant {
                 op => op,
             })],
             Variant::AnyVersion => vec![any_version(multi, path::ASSIGN)],
+            Variant::RecordBeside => vec![array::without_leaving(multi)],
             Variant::ResultInTwo if creates(&multi, path::STATUS) => {
                 let (ends, rest): (Vec<Op>, Vec<Op>) = multi.ops.into_iter().partition(|op| matches!(op, Op::Delete { .. }));
                 vec![Multi { ops: rest }, Multi { ops: ends }]
@@ -186,6 +208,16 @@ impl Variant {
     /// What a master makes of a write of which nobody knows how it ended.
     pub(crate) fn of_unknown(self) -> Outcome {
         if self == Variant::UnknownApplied { Outcome::applied() } else { Outcome::Unknown }
+    }
+
+    /// Whether a master's write of which nobody knows how it ended is sent again.
+    pub(crate) fn repeats_unknown(self) -> bool {
+        matches!(self, Variant::UnknownRepeated | Variant::TodoRepeated)
+    }
+
+    /// What a master reads of what became of a piece.
+    pub(crate) fn record_read(self, found: Reading) -> Reading {
+        if self == Variant::RecordUnread { Reading::Absent } else { found }
     }
 
     /// Whether a worker's late write may land after what it sent later.

@@ -14,9 +14,10 @@ use bellwether_core::master::{self, Settings};
 use bellwether_core::protocol::change::{Kind, of_event};
 use bellwether_core::protocol::{Change, Multi, Outcome, TaskName, WorkerId, path};
 
+use super::array;
 use super::budget::{Budget, Fault};
 use super::client::{self, Client};
-use super::hand::{Attempt, Hand, Life, Wish, multi_of};
+use super::hand::{Attempt, Hand, Life, Over, Wish, multi_of};
 use super::part::Part;
 use super::ruler::{self, Ruler};
 use super::steps::Step;
@@ -89,6 +90,8 @@ pub(crate) struct Rules {
     pub(crate) settings: Settings,
     /// Whether there may be groups.
     pub(crate) has_groups: bool,
+    /// Whether there may be arrays.
+    pub(crate) has_arrays: bool,
     /// What a command may exit with.
     pub(crate) exits: &'static [i32],
 }
@@ -106,6 +109,8 @@ pub(crate) struct World {
     started: BTreeSet<Attempt>,
     /// Tasks whose command ended by itself, and what it ran.
     pub(crate) finished: BTreeSet<(TaskName, u64)>,
+    /// Elements of arrays that ended by themselves, and with which code.
+    pub(crate) executed: BTreeSet<(TaskName, u32, i32)>,
     /// Whether all that clients submit has the same key.
     pub(crate) one_key: bool,
     /// Whether nobody does anything by which a task may run twice at once.
@@ -132,6 +137,7 @@ impl World {
             orphans: Vec::new(),
             started: BTreeSet::new(),
             finished: BTreeSet::new(),
+            executed: BTreeSet::new(),
             one_key: false,
             exclusive: false,
             submitted: BTreeMap::new(),
@@ -206,6 +212,7 @@ impl World {
         self.submitted.clear();
         self.started.clear();
         self.finished.clear();
+        self.executed.clear();
     }
 
     /// A session ends, and everything ephemeral with it.
@@ -258,7 +265,7 @@ impl World {
         let version = self.zookeeper.znode(path::EPOCH).map_or(0, |node| node.version);
         let ballot = Multi::new().create_ephemeral(path::MASTER, "").set(path::MASTER, "", Some(0)).set(path::EPOCH, "", Some(version));
         if self.commit(session, &ballot).is_ok() {
-            self.rulers.push(Part::new(Ruler::new(session, version + 1, rules.settings.clone(), rules.has_groups)));
+            self.rulers.push(Part::new(Ruler::new(session, version + 1, rules)));
         }
     }
 
@@ -297,7 +304,7 @@ impl World {
     /// The next request of a coordinator is executed. `lost`: it does not learn how it ended, and whether it was applied at once.
     pub(crate) fn execute_ruler(&mut self, index: usize, lost: Option<bool>, rules: &Rules) {
         let ruler = self.rulers[index].edit();
-        if rules.variant != Variant::UnknownRepeated {
+        if !rules.variant.repeats_unknown() {
             ruler.link.ghosts.clear();
         }
         let session = ruler.link.session;
@@ -312,7 +319,7 @@ impl World {
             ruler::Request::Order(master::Effect::Write(id, multi)) => {
                 let multi = rules.variant.at_execution(multi, &self.zookeeper);
                 let fenced = ruler.fenced(&multi);
-                if lost.is_some() && rules.variant == Variant::UnknownRepeated {
+                if lost.is_some() && rules.variant.repeats_unknown() {
                     ruler.link.requests.push_back(ruler::Request::Order(master::Effect::Write(id, multi)));
                     match lost {
                         Some(true) => drop(self.commit(session, &fenced)),
@@ -372,9 +379,7 @@ impl World {
             Wish::Reopen => self.forget_session(index),
             Wish::Leave => {
                 self.forget_session(index);
-                let hand = self.hands[index].edit();
-                hand.gone = true;
-                hand.groups.clear();
+                self.hands[index].edit().vanish();
             }
         }
     }
@@ -383,7 +388,7 @@ impl World {
     /// is a matter of time, and time stands still here.
     fn runs_elsewhere(&self, index: usize, task: &TaskName) -> bool {
         let others = self.hands.iter().enumerate().filter(|(other, hand)| *other != index && !hand.gone);
-        others.flat_map(|(_, hand)| &hand.groups).any(|(id, group)| id.task == *task && self.zookeeper.lives(group.session))
+        others.flat_map(|(_, hand)| &hand.groups).any(|(id, group)| array::meet(&id.task, task) && self.zookeeper.lives(group.session))
     }
 
     /// The worker's session is over, as far as it knows.
@@ -442,17 +447,20 @@ impl World {
     }
 
     pub(crate) fn end_group(&mut self, index: usize, id: &RunId, exit: i32, rules: &Rules) {
-        let Some((event, group)) = self.hands[index].edit().group_ends(id, exit) else { return };
-        match group.life {
-            Life::Running => {
+        let Some(Over { event, group, element }) = self.hands[index].edit().group_ends(id, exit) else { return };
+        if group.life == Life::Unreported {
+            return;
+        }
+        match (&group.order.piece, element) {
+            (Some(piece), Some(element)) => drop(self.executed.insert((piece.array.clone(), element, exit))),
+            (None, _) if group.life == Life::Running => {
                 let mut hasher = DefaultHasher::new();
                 group.order.task.hash(&mut hasher);
                 self.finished.insert((id.task.clone(), hasher.finish()));
-                self.feed_hand(index, event, rules);
             }
-            Life::Killed => self.feed_hand(index, event, rules),
-            Life::Unreported => {}
+            (Some(_) | None, _) => {}
         }
+        event.into_iter().for_each(|event| self.feed_hand(index, event, rules));
     }
 
     // What a client does.
