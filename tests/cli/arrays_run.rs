@@ -2,6 +2,7 @@
 
 use super::working;
 use bellwether_tests::tasks::SOON;
+use bellwether_tests::terminal::Terminal;
 use bellwether_tests::{Cluster, eventually};
 use serde_json::{Value, json};
 
@@ -77,4 +78,48 @@ fn run_waits_for_all_elements_and_gives_up_after_too_many_failures() {
     assert_eq!(cluster.cli(&["run", "--count", "3", "--", "true"]).success().stdout.lines().count(), 1);
     let given_up = cluster.cli(&["run", "--array", "10-500", "--max-fails", "2", "--", "false"]).code(1);
     assert!(given_up.stdout.contains("failed"), "{given_up:#?}");
+}
+
+#[test]
+fn the_history_of_an_array_says_who_ran_which_elements_and_when() {
+    let (cluster, _coordinator, _worker) = working(2);
+    let id = cluster.cli(&["submit", "--count", "30", "--wait", "--", "sh", "-c", "test $BELLWETHER_ELEMENT != 9"]).code(1);
+    let id = id.lines()[0].to_owned();
+    let history = cluster.cli(&["history", &id, "-o", "json"]).success().json();
+    let steps = history["steps"].as_array().expect("steps");
+    let what: Vec<&str> = steps.iter().filter_map(|step| step["what"].as_str()).collect();
+    assert_eq!((&what[..2], what.last()), (&["submitted", "given-out"][..], Some(&"ended")), "{what:?}");
+    let pieces: Vec<&Value> = steps.iter().filter(|step| step["what"] == "piece").collect();
+    let mut ran: Vec<u64> = pieces
+        .iter()
+        .flat_map(|piece| piece["elements"][0].as_u64().expect("a number")..=piece["elements"][1].as_u64().expect("a number"))
+        .collect();
+    ran.sort_unstable();
+    assert_eq!(ran, (0..30).collect::<Vec<_>>(), "{pieces:?}");
+    let whole = |piece: &&Value| piece["at"].as_str() <= piece["until"].as_str() && piece["worker"].as_str().is_some();
+    assert!(pieces.iter().all(whole), "{pieces:?}");
+    let guilty = pieces.iter().find(|piece| piece["why"].as_str().is_some_and(|why| why.contains("1 failed")));
+    assert!(guilty.is_some_and(|piece| piece["elements"][0].as_u64() <= Some(9) && piece["elements"][1].as_u64() >= Some(9)), "{pieces:?}");
+    let table = cluster.cli(&["history", &id]).success();
+    assert!(table.stdout.contains("piece ") && table.stdout.contains(" succeeded, in "), "{table:#?}");
+}
+
+#[test]
+fn what_runs_of_an_array_is_in_its_history_and_top_shows_one_row() {
+    let (cluster, _coordinator, _worker) = working(2);
+    let id = cluster.cli(&["submit", "--count", "50", "--name", "sweep", "--", "sleep", "1000"]).success().lines()[0].to_owned();
+    let running = || {
+        let history = cluster.cli(&["history", &id, "-o", "json"]).success().json();
+        let out = history["steps"].as_array()?.iter().filter(|step| step["what"] == "assigned").count();
+        (out >= 2).then_some(history)
+    };
+    let _ = eventually(SOON, "pieces are out", running);
+    let mut top = Terminal::start(&["-z", &cluster.connect_string(), "top"], 100, 24);
+    // What is blank is not drawn: word by word.
+    eventually(SOON, "its row", || ["arrays:", "sweep", "50", "░░░"].iter().all(|word| top.raw().contains(word)));
+    let _ = cluster.cli(&["cancel", &id]).success();
+    top.forget();
+    eventually(SOON, "its end", || top.raw().contains("ended") && top.raw().contains("cancelled"));
+    top.press("q");
+    assert_eq!(top.finish(SOON), 0);
 }

@@ -1,6 +1,6 @@
 //! Too much work is kept out, and what is limited is assigned no faster than somebody wants, whoever rules.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use bellwether_tests::history::Step;
 use bellwether_tests::tasks::SOON;
@@ -107,6 +107,19 @@ fn a_rate_is_kept_across_masters_and_holds_up_nothing_else() {
     let spans: Vec<i64> = times.windows(5).map(|five| five[4] - five[0]).collect();
     assert!(spans.iter().all(|span| *span >= 800), "five within {spans:?} ms");
     assert!(cluster.tree().text("/bellwether/rates").is_some_and(|rates| rates.contains("\"4/s\"")));
+}
+
+#[test]
+fn a_rate_counts_the_elements_of_an_array() {
+    let cluster = Cluster::builder().setting("coordinator.rate", "{ \"team=blue\" = \"20/s\" }").start();
+    let (_master, _worker) = (cluster.coordinator("c1"), cluster.worker("w1", 4));
+    let _ = cluster.registered("w1");
+    let begun = Instant::now();
+    let array = cluster.cli(&["submit", "--count", "40", "--label", "team=blue", "--kind", "noop"]).code(0).stdout.trim().to_owned();
+    assert!(cluster.status_of(&array).contains(r#""succeeded":40"#));
+    // 39 of them wait for their share of time, of which a tenth of a second may be made up for.
+    let took = begun.elapsed();
+    assert!(took >= Duration::from_millis(1_800), "40 elements at 20/s in {took:?}");
 }
 
 #[test]

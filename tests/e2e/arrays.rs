@@ -1,5 +1,6 @@
 //! Arrays: tasks of many elements, given out in pieces. Whoever dies between, each element ends once; the audit looks at every transaction.
 
+use bellwether_core::protocol::array::{PieceRecord, decode_results};
 use bellwether_tests::proxy::{Fault, Operation, Rule};
 use bellwether_tests::tasks::SOON;
 use bellwether_tests::{Cluster, Process, eventually};
@@ -161,4 +162,71 @@ fn a_drained_worker_hands_back_what_it_has_not_run() {
     let _second = cluster.worker("w2", 4);
     succeeded(&cluster, &array, 120);
     assert_eq!(elements(&cluster), (0..120).collect::<Vec<_>>(), "and nothing ran twice");
+}
+
+#[test]
+fn an_array_of_which_nothing_ran_in_time_ends_as_timed_out() {
+    let cluster = Cluster::new();
+    let _coordinator = cluster.coordinator("c1");
+    let late = submit(&cluster, "late", &json!({"bellwether": 1, "argv": ["true"], "queue_timeout_ms": 300, "array": {"count": 7}}));
+    let said = result(&cluster, &late);
+    assert_eq!((&said["outcome"], &said["array"]["cancelled"]), (&"timed-out".into(), &7.into()), "{said}");
+    assert!(said["reason"].as_str().is_some_and(|reason| reason.contains("longer than it may")), "{said}");
+    let todo = format!("/bellwether/arrays/{late}/todo");
+    assert!(!cluster.tree().exists(&todo));
+}
+
+#[test]
+fn of_what_costs_its_workers_only_the_guilty_element_is_convicted() {
+    let cluster = Cluster::new();
+    let _coordinator = cluster.coordinator("c1");
+    let shell = "test $BELLWETHER_ELEMENT != 7 || { kill -9 $PPID; sleep 1000; }; echo $BELLWETHER_ELEMENT >> elements";
+    let array = json!({"bellwether": 1, "shell": shell, "max_worker_losses": 2, "array": {"count": 20}});
+    let array = submit(&cluster, "a", &array);
+    let mut workers = vec![cluster.worker("w1", 1)];
+    for next in ["w2", "w3"] {
+        eventually(SOON, "the worker is killed", || workers.iter().all(|worker| !worker.is_running()));
+        workers.push(cluster.worker(next, 1));
+    }
+    let said = result(&cluster, &array);
+    let summary = &said["array"];
+    assert_eq!((&said["outcome"], &summary["succeeded"], &summary["dead"]), (&"failed".into(), &19.into(), &1.into()), "{said}");
+    assert_eq!(summary["failures"], json!([[7, 7]]));
+    let mut ran = elements(&cluster);
+    ran.dedup();
+    assert_eq!(ran, (0..20).filter(|element| *element != 7).collect::<Vec<_>>());
+    assert_eq!(cluster.history().violations, []);
+}
+
+#[test]
+fn the_last_pieces_are_small_so_that_no_worker_is_left_with_the_tail() {
+    let cluster = Cluster::new();
+    let _services = (cluster.coordinator("c1"), cluster.worker("w1", 1), cluster.worker("w2", 1));
+    let _ = (cluster.registered("w1"), cluster.registered("w2"));
+    let array = submit(&cluster, "a", &json!({"bellwether": 1, "argv": ["sleep", "0.01"], "array": {"count": 200}}));
+    succeeded(&cluster, &array, 200);
+    let records = cluster.tree().text("/bellwether/arrays/a/results-0").expect("results");
+    let mut records = decode_results(records.as_bytes());
+    records.sort_by_key(|record| record.started);
+    let sizes: Vec<u32> = records.iter().map(PieceRecord::done).collect();
+    assert!(sizes.iter().max() >= Some(&8), "large ones come first: {sizes:?}");
+    assert!(sizes.iter().rev().take(3).all(|size| *size <= 2), "the last ones are small: {sizes:?}");
+}
+
+#[test]
+fn a_worker_with_a_list_of_commands_keeps_to_it_in_every_piece() {
+    let cluster = Cluster::new();
+    let settings = [("worker.exec", "\"allowlist\""), ("worker.allow.say", "\"/bin/echo {int:1..9}\"")];
+    let _services = (cluster.coordinator("c1"), cluster.worker_with("w1", 2, &settings));
+    let mark = cluster.dir().join("mark");
+    let array = |argv: &[&str]| json!({"bellwether": 1, "argv": argv, "array": {"count": 40}});
+    let listed = submit(&cluster, "listed", &array(&["say", "7"]));
+    succeeded(&cluster, &listed, 40);
+    for (name, argv) in [("other", &["/usr/bin/touch", mark.to_str().expect("a path")][..]), ("value", &["say", "10"])] {
+        let said = result(&cluster, &submit(&cluster, name, &array(argv)));
+        assert_eq!((&said["outcome"], &said["array"]["rejected"]), (&"failed".into(), &40.into()), "{said}");
+    }
+    let line = submit(&cluster, "line", &json!({"bellwether": 1, "shell": format!("touch {}", mark.display()), "array": {"count": 3}}));
+    assert_eq!(result(&cluster, &line)["array"]["rejected"], 3);
+    assert!(!mark.exists(), "nothing of it was run");
 }

@@ -4,6 +4,7 @@ mod acl;
 mod admission;
 mod after;
 mod arrays;
+mod arrays_by_hand;
 mod benching;
 mod book;
 mod cancelling;

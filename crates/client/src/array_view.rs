@@ -58,6 +58,8 @@ pub struct PieceView {
     pub to: u32,
     /// Which attempt it is, from 1.
     pub attempt: u32,
+    /// Since when it has them.
+    pub since: Timestamp,
 }
 
 /// How one element of an array ended.
@@ -141,9 +143,9 @@ pub(crate) async fn pieces(store: &Store, of: Option<&TaskName>) -> Result<Vec<(
     let mut pieces = Vec::new();
     for ((worker, name), (_, node)) in named.into_iter().zip(nodes) {
         // It may have ended in between.
-        let Some(order) = node?.and_then(|node| PieceOrder::decode(&name, &node.data)) else { continue };
-        let attempt = order.failures.saturating_add(order.losses).saturating_add(1);
-        pieces.push((order.array, PieceView { worker, from: order.from, to: order.to, attempt }));
+        let order = node?.and_then(|node| PieceOrder::decode(&name, &node.data).map(|order| (order, created(&node))));
+        let Some((order, since)) = order else { continue };
+        pieces.push((order.array.clone(), PieceView { worker, from: order.from, to: order.to, attempt: order.attempt(), since }));
     }
     pieces.sort_by_key(|(_, piece)| (piece.from, piece.to));
     Ok(pieces)
@@ -235,6 +237,25 @@ async fn last_record(store: &Store, array: &TaskName, index: u32) -> Result<Opti
         }
     }
     Ok(None)
+}
+
+/// All that was recorded of an array: what was taken in, in that order, and what was not yet.
+pub(crate) async fn records(store: &Store, array: &TaskName) -> Result<Vec<PieceRecord>, ReadError> {
+    let names = store.children(&path::array(array)).await?.unwrap_or_default();
+    let mut numbers: Vec<u32> = names.iter().filter_map(|name| name.strip_prefix("results-")?.parse().ok()).collect();
+    numbers.sort_unstable();
+    let mut records = Vec::new();
+    for page in numbers.chunks(PAGE) {
+        let paths = page.iter().map(|number| path::array_results(array, *number)).collect();
+        for (_, answer) in reader::read_nodes(store, paths).await {
+            records.extend(answer?.map(|node| decode_results(&node.data)).unwrap_or_default());
+        }
+    }
+    let fresh = names.iter().filter_map(|name| PieceName::parse(name)).map(|piece| path::array_record(array, &piece)).collect();
+    for (_, answer) in reader::read_nodes(store, fresh).await {
+        records.extend(answer?.and_then(|node| PieceRecord::decode(&node.data)));
+    }
+    Ok(records)
 }
 
 fn final_in(record: PieceRecord, index: u32) -> Option<(PieceRecord, ElementEnd)> {

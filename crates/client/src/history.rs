@@ -2,6 +2,7 @@
 
 use bellwether_common::reader;
 use bellwether_common::store::{ReadError, Store};
+use bellwether_core::protocol::array::{PieceRecord, Span};
 use bellwether_core::protocol::payload;
 use bellwether_core::protocol::record::{CoordinatorRecord, History as Terms};
 use bellwether_core::protocol::result::AttemptRecord;
@@ -10,7 +11,7 @@ use jiff::Timestamp;
 use schemars::JsonSchema;
 use serde::Serialize;
 
-use crate::array_view;
+use crate::array_view::{self, PieceView};
 use crate::finding::created;
 use crate::reading;
 use crate::task::{TaskState, TaskView};
@@ -20,7 +21,8 @@ use crate::task::{TaskState, TaskView};
 pub struct TaskHistory {
     /// The task.
     pub task: TaskName,
-    /// What happened. Of more than 32 attempts, the first ones are forgotten.
+    /// What happened. Of more than 32 attempts, the first ones are forgotten; of more than 1,000 pieces of an array, the first ones are left
+    /// out.
     pub steps: Vec<Step>,
 }
 
@@ -31,8 +33,13 @@ pub struct Step {
     pub at: Option<Timestamp>,
     /// ZooKeeper's number of the transaction, in hex, if its node is there still.
     pub zxid: Option<String>,
-    /// `submitted`, `attempt`, `held`, `pending`, `given-out` (an array), `assigned`, `cancel-asked`, `dead-letter` or `ended`.
+    /// When it was over, of what takes time.
+    pub until: Option<Timestamp>,
+    /// `submitted`, `attempt`, `held`, `pending`, `given-out` (an array), `piece` (elements of an array that ran one after another),
+    /// `assigned`, `cancel-asked`, `dead-letter` or `ended`.
     pub what: &'static str,
+    /// Which elements of an array it is about, the first and the last of them.
+    pub elements: Option<Span>,
     /// Which attempt it is about.
     pub attempt: Option<u32>,
     /// Who had it.
@@ -45,7 +52,7 @@ pub struct Step {
 
 impl Step {
     fn new(what: &'static str) -> Self {
-        Self { at: None, zxid: None, what, attempt: None, worker: None, epoch: None, why: None }
+        Self { at: None, zxid: None, until: None, what, elements: None, attempt: None, worker: None, epoch: None, why: None }
     }
 
     fn of_node(what: &'static str, node: &Node) -> Self {
@@ -62,6 +69,57 @@ impl Step {
             ..Self::new("attempt")
         }
     }
+
+    fn of_record(record: &PieceRecord) -> Self {
+        let last = record.from.saturating_add(record.done().saturating_sub(1));
+        Self {
+            at: Some(record.started),
+            until: Some(record.ended),
+            elements: Some(Span { from: record.from, to: last }),
+            attempt: Some(record.attempt),
+            worker: Some(record.worker.clone()),
+            epoch: record.epoch,
+            why: Some(told(record)),
+            ..Self::new("piece")
+        }
+    }
+
+    fn of_piece(piece: PieceView) -> Self {
+        Self {
+            at: Some(piece.since),
+            elements: Some(Span { from: piece.from, to: piece.to }),
+            attempt: Some(piece.attempt),
+            worker: Some(piece.worker),
+            ..Self::new("assigned")
+        }
+    }
+}
+
+/// What became of the elements of a piece.
+fn told(record: &PieceRecord) -> String {
+    let succeeded: u32 = record.runs.iter().filter(|(end, _)| end.is_success()).map(|(_, count)| *count).sum();
+    let again = record.again.iter().map(Span::len).fold(0, u32::saturating_add);
+    let others = [
+        (record.done().saturating_sub(succeeded), "failed"),
+        (again, "to be tried again"),
+        (record.rest.map_or(0, |rest| rest.len()), "handed back"),
+    ];
+    let others = others.iter().filter(|(count, _)| *count > 0).map(|(count, how)| format!(", {count} {how}"));
+    format!("{succeeded} succeeded{}", others.collect::<String>())
+}
+
+/// Most pieces of an array that are told of.
+const PIECES_MAX: usize = 1_000;
+
+/// What became of the pieces of an array, in the order in which they began, and who has some.
+async fn of_pieces(store: &Store, array: &TaskName) -> Result<Vec<Step>, ReadError> {
+    let mut steps: Vec<Step> =
+        array_view::records(store, array).await?.iter().filter(|record| record.done() > 0).map(Step::of_record).collect();
+    let out = array_view::pieces(store, Some(array)).await?;
+    steps.extend(out.into_iter().map(|(_, piece)| Step::of_piece(piece)));
+    steps.sort_by_key(|step| step.at);
+    let more = steps.len().saturating_sub(PIECES_MAX);
+    Ok(steps.split_off(more))
 }
 
 /// What is there of a task now.
@@ -70,6 +128,8 @@ struct Found {
     nodes: Vec<(Step, i64)>,
     attempts: Vec<AttemptRecord>,
     submitter: Option<String>,
+    /// What became of an array since it is given out.
+    pieces: Vec<Step>,
 }
 
 impl Found {
@@ -86,11 +146,15 @@ impl Found {
     fn steps(mut self, task: &TaskName) -> Vec<Step> {
         let submitted = task.submitted_ms().and_then(|ms| Timestamp::from_millisecond(i64::try_from(ms).ok()?).ok());
         self.nodes.sort_by_key(|(_, zxid)| *zxid);
+        let given_out = self.nodes.iter().position(|(step, _)| step.what == "given-out").map_or(self.nodes.len(), |index| index + 1);
+        let later = self.nodes.split_off(given_out);
         let first = Step { at: submitted, why: self.submitter, ..Step::new("submitted") };
         // An attempt is over before the node is created that tells of it.
         std::iter::once(first)
             .chain(self.attempts.iter().map(Step::of_attempt))
             .chain(self.nodes.into_iter().map(|(step, _)| step))
+            .chain(self.pieces)
+            .chain(later.into_iter().map(|(step, _)| step))
             .collect()
     }
 }
@@ -124,10 +188,12 @@ pub(crate) async fn of_task(store: &Store, task: &TaskName) -> Result<Option<Vec
         }
     }
     // Its node has the number of the transaction that took it from where it was submitted, or wrote its first lines.
-    if let (Some(node), Some(_)) = (array.await?, todo.await?) {
+    let (array, todo, status) = (array.await?, todo.await?, status.await?);
+    if let Some(node) = array.filter(|_| todo.is_some() || status.is_some()) {
         found.living("given-out", None, &node);
+        found.pieces = of_pieces(store, task).await?;
     }
-    if let Some(node) = status.await? {
+    if let Some(node) = status {
         let result = reading::of_status(store, task, &node).await?;
         let step = Step {
             attempt: Some(result.attempt),
@@ -253,10 +319,20 @@ mod tests {
             why: "exit=1".into(),
         };
         let nodes = vec![(Step::new("ended"), 9), (Step::new("cancel-asked"), 8)];
-        let found = Found { nodes, attempts: vec![record(1), record(2)], submitter: Some("me@here".into()) };
+        let submitter = Some("me@here".to_owned());
+        let found = Found { nodes, attempts: vec![record(1), record(2)], submitter, pieces: Vec::new() };
         let steps = found.steps(&task);
         let what: Vec<&str> = steps.iter().map(|step| step.what).collect();
         assert_eq!(what, ["submitted", "attempt", "attempt", "cancel-asked", "ended"]);
         assert_eq!((steps[0].at, steps[0].why.as_deref()), (Timestamp::from_second(1).ok(), Some("me@here")));
+    }
+
+    #[test]
+    fn pieces_of_an_array_come_between_its_giving_out_and_its_end() {
+        let piece = Step { at: Timestamp::from_second(5).ok(), ..Step::new("piece") };
+        let nodes = vec![(Step::new("ended"), 9), (Step::new("given-out"), 3), (Step::new("cancel-asked"), 8)];
+        let found = Found { nodes, pieces: vec![piece], ..Found::default() };
+        let what: Vec<&str> = found.steps(&TaskName::listed("a")).iter().map(|step| step.what).collect();
+        assert_eq!(what, ["submitted", "given-out", "piece", "cancel-asked", "ended"]);
     }
 }

@@ -117,7 +117,7 @@ pub(crate) async fn list(store: &Store, filter: &Filter) -> Result<Listing, Read
 }
 
 /// The arrays that have not ended, by name: as many nodes are read as there are arrays.
-async fn arrays(store: &Store, filter: &Filter) -> Result<Vec<TaskView>, ReadError> {
+pub(crate) async fn arrays(store: &Store, filter: &Filter) -> Result<Vec<TaskView>, ReadError> {
     let unended = TaskState::ALL.into_iter().any(|state| !state.is_final() && filter.wants(state));
     if !unended {
         return Ok(Vec::new());

@@ -81,6 +81,8 @@ pub const ARRAY_ELEMENTS_ENDED_TOTAL: &str = "bellwether_array_elements_ended_to
 pub const ARRAY_PIECES_ASSIGNED_TOTAL: &str = "bellwether_array_pieces_assigned_total";
 /// Arrays that ended: label [`label::RESULT`], see [`ARRAY_RESULTS`].
 pub const ARRAYS_ENDED_TOTAL: &str = "bellwether_arrays_ended_total";
+/// What somebody changed by hand of what is kept of an array: label [`label::RESULT`], see [`DAMAGE_RESULTS`].
+pub const ARRAY_DAMAGES_TOTAL: &str = "bellwether_array_damages_total";
 /// Elements whose attempts this worker recorded.
 pub const ARRAY_ELEMENTS_RECORDED_TOTAL: &str = "bellwether_array_elements_recorded_total";
 /// Seconds that a task waited under `/tasks` before it was assigned: since it was submitted, or since it was given back.
@@ -225,6 +227,8 @@ pub const TASK_STATES: [&str; 3] = ["held", "pending", "assigned"];
 pub const ELEMENT_STATES: [&str; 2] = ["waiting", "assigned"];
 /// How elements of arrays end.
 pub const ELEMENT_RESULTS: [&str; 6] = ["succeeded", "failed", "timed-out", "rejected", "cancelled", "dead"];
+/// Values of [`label::RESULT`] for what was damaged: `left` waits for somebody who mends it.
+pub const DAMAGE_RESULTS: [&str; 2] = ["mended", "left"];
 /// How arrays end.
 pub const ARRAY_RESULTS: [&str; 4] = ["succeeded", "failed", "timed-out", "cancelled"];
 /// How the master ends a task.
@@ -369,6 +373,7 @@ pub const METRICS: &[Metric] = &[
     metric(Counter, COORDINATOR, ARRAY_ELEMENTS_ENDED_TOTAL, &[(label::RESULT, &ELEMENT_RESULTS)], "elements of arrays that ended for good"),
     metric(Counter, COORDINATOR, ARRAY_PIECES_ASSIGNED_TOTAL, &[], "pieces of arrays that were given to workers"),
     metric(Counter, COORDINATOR, ARRAYS_ENDED_TOTAL, &[(label::RESULT, &ARRAY_RESULTS)], "arrays that ended"),
+    metric(Counter, COORDINATOR, ARRAY_DAMAGES_TOTAL, &[(label::RESULT, &DAMAGE_RESULTS)], "nodes of arrays that somebody damaged by hand"),
     metric(Histogram, COORDINATOR, TASK_QUEUE_DURATION_SECONDS, &[], "time that tasks waited under /tasks before they were assigned, since they were submitted or given back"),
     metric(Histogram, COORDINATOR, TASK_ASSIGN_DURATION_SECONDS, &[], "time from the decision to assign to ZooKeeper's answer"),
     metric(Counter, COORDINATOR, SWEPT_RESULTS_TOTAL, &[], "results of an earlier life of /tasks that were deleted"),

@@ -209,6 +209,7 @@ impl MasterActor {
                 | Effect::ListGroups(_)
                 | Effect::ListArrays(_)
                 | Effect::ReadArray(..)
+                | Effect::ReadWholeArray(..)
                 | Effect::ReadPiece(..)
                 | Effect::ReadGroup(..)
                 | Effect::ReadStatus(..)

@@ -345,6 +345,14 @@ impl MasterObserver {
                 info!(%array, %outcome, "array ended");
                 counter!(names::ARRAYS_ENDED_TOTAL, "result" => array_result(*outcome)).increment(1);
             }
+            Fact::ArrayMended { array, elements } => {
+                error!(%array, elements, "what is kept of an array was changed by hand; elements that were nowhere wait again");
+                counter!(names::ARRAY_DAMAGES_TOTAL, "result" => "mended").increment(1);
+            }
+            Fact::ArrayDamaged { path } => {
+                error!(path, "a node of an array says nothing that can be read; the array waits until somebody mends it, or deletes it");
+                counter!(names::ARRAY_DAMAGES_TOTAL, "result" => "left").increment(1);
+            }
             Fact::Ended { task, outcome } => {
                 info!(%task, %outcome, "ended by the master");
                 counter!(names::TASKS_ENDED_TOTAL, "result" => ending(*outcome)).increment(1);

@@ -167,6 +167,8 @@ pub enum Effect {
     ListArrays(Question),
     /// Read an array, its `todo` before the names of its records.
     ReadArray(Question, TaskName),
+    /// The same with its results, and its `todo` before these.
+    ReadWholeArray(Question, TaskName),
     /// Read what became of a piece.
     ReadPiece(Question, TaskName, PieceName),
     /// Commit this behind the fence.
@@ -215,6 +217,18 @@ pub enum Fact {
         array: TaskName,
         /// How.
         outcome: TaskOutcome,
+    },
+    /// Somebody changed by hand what is kept of an array: this is mended.
+    ArrayMended {
+        /// Which.
+        array: TaskName,
+        /// How many of its elements were in no place, or recorded by what nobody can read: they wait again.
+        elements: u32,
+    },
+    /// Somebody changed what is kept of an array, so that nobody can mend it.
+    ArrayDamaged {
+        /// The node that says nothing, or something newer.
+        path: String,
     },
     /// A task of a worker that is gone is pending again.
     TakenBack {

@@ -166,6 +166,13 @@ impl Allowances {
         self.left.get(label).copied()
     }
 
+    /// So many more with this label are given out.
+    pub fn take_more(&mut self, label: &Label, more: u32) {
+        if let Some(left) = self.left.get_mut(label) {
+            *left = left.saturating_sub(more);
+        }
+    }
+
     fn labels(requirement: &Requirement) -> impl Iterator<Item = &Label> {
         requirement.limited.iter().flat_map(|labels| labels.iter())
     }

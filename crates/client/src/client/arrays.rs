@@ -9,6 +9,8 @@ use crate::array_view::{self, ArrayView, Element};
 use crate::arrays::NewArray;
 use crate::error::{Error, SubmitError};
 use crate::lines;
+use crate::listing::{self, Filter};
+use crate::task::TaskView;
 
 impl Client {
     /// Submits an array under a new id, and gives that. Its lines are written first and its task last, so that all of it is submitted or
@@ -71,6 +73,14 @@ impl Client {
             async move { array_view::read(&store, &asked).await }
         })
         .await
+    }
+
+    /// The arrays that have not ended, by id: how far each is. One request for some hundred of them.
+    ///
+    /// # Errors
+    /// Why there is no answer.
+    pub async fn arrays(&self) -> Result<Vec<TaskView>, Error> {
+        self.ask(move |store| async move { listing::arrays(&store, &Filter::default()).await }).await
     }
 
     /// The elements of an array that have ended for good, in the order in which that was recorded, as far as it is. One request for some

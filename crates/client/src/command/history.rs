@@ -2,10 +2,11 @@
 
 use std::time::Duration;
 
-use bellwether_client::{OfficeHistory, TaskHistory};
+use bellwether_client::{OfficeHistory, Step, TaskHistory};
 use bellwether_common::clock::wall as now;
 use bellwether_common::config::Output;
 use bellwether_core::protocol::TaskName;
+use bellwether_core::protocol::array::Span;
 
 use super::context::{Context, Versioned};
 use super::failure::Failure;
@@ -28,15 +29,32 @@ fn print_steps(ctx: &Context, history: &TaskHistory) {
     for step in &history.steps {
         table.row([
             step.at.map_or_else(|| "-".to_owned(), |at| ago(at, now)),
-            step.what.to_owned(),
+            what(step),
             or_dash(step.attempt),
             or_dash(step.worker.as_ref()),
             or_dash(step.epoch),
-            or_dash(step.why.as_ref()),
+            or_dash(why(step)),
             or_dash(step.zxid.as_ref()),
         ]);
     }
     table.print(&ctx.printer);
+}
+
+fn what(step: &Step) -> String {
+    match step.elements {
+        Some(Span { from, to }) if from == to => format!("{} {from}", step.what),
+        Some(Span { from, to }) => format!("{} {from}-{to}", step.what),
+        None => step.what.to_owned(),
+    }
+}
+
+/// With how long it took, where that is known.
+fn why(step: &Step) -> Option<String> {
+    let took = step.at.zip(step.until).and_then(|(at, until)| Duration::try_from(until.duration_since(at)).ok());
+    match (&step.why, took) {
+        (Some(why), Some(took)) => Some(format!("{why}, in {}", short(took))),
+        (why, _) => why.clone(),
+    }
 }
 
 /// The terms of mastership.

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bellwether_client::{Client, Overview};
+use bellwether_client::{Client, Overview, TaskView};
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tokio::sync::mpsc;
 
@@ -29,11 +29,11 @@ pub(crate) async fn run(ctx: &Context) -> Result<u8, Failure> {
         return Err(failure.hint("for programs: bellwether status -o json, and bellwether events -f -o jsonl"));
     }
     let client = ctx.client().await?;
-    let first = client.overview().await?;
+    let (first, arrays) = (client.overview().await?, client.arrays().await?);
     let cannot = |error: io::Error| Failure::error("error", format!("the terminal cannot be drawn on: {error}"));
     let mut terminal = ratatui::try_init().map_err(cannot)?;
     let restored = Restored(Arc::new(AtomicBool::new(false)));
-    let ended = live(client, &mut terminal, keys(restored.0.clone()), Screen::new(first, ctx.printer.colored)).await;
+    let ended = live(client, &mut terminal, keys(restored.0.clone()), Screen::new(first, arrays, ctx.printer.colored)).await;
     drop(restored);
     ended.map(|()| 0).map_err(cannot)
 }
@@ -95,7 +95,7 @@ async fn live(
             }
             looked = &mut looking => {
                 match looked {
-                    Ok(overview) => screen.looked(overview),
+                    Ok((overview, arrays)) => screen.looked(overview, arrays),
                     Err(error) => screen.failed(error.to_string()),
                 }
                 looking = Box::pin(look(client));
@@ -104,9 +104,9 @@ async fn live(
     }
 }
 
-async fn look(client: &Client) -> Result<Overview, bellwether_client::Error> {
+async fn look(client: &Client) -> Result<(Overview, Vec<TaskView>), bellwether_client::Error> {
     tokio::time::sleep(LOOK).await;
-    client.overview().await
+    Ok((client.overview().await?, client.arrays().await?))
 }
 
 /// Says whether it is over.

@@ -188,6 +188,7 @@ async fn answer(store: &Store, question: Effect) -> Option<Event> {
         Effect::ReadGroup(q, group) => reading(store.get(&path::group(&group)).await).map(|found| Event::GroupRead(q, group, found)),
         Effect::ListArrays(q) => names(store, path::ARRAYS, TaskName::listed).await.map(|arrays| Event::ArraysListed(q, arrays)),
         Effect::ReadArray(q, array) => read_array(store, &array).await.map(|found| Event::ArrayRead(q, array, Box::new(found))),
+        Effect::ReadWholeArray(q, array) => whole_array(store, &array).await.map(|found| Event::ArrayRead(q, array, Box::new(found))),
         Effect::ReadPiece(q, array, piece) => {
             let found = reading(store.get(&path::array_record(&array, &piece)).await)?;
             Some(Event::PieceRead(q, array, piece, found))
@@ -230,7 +231,22 @@ async fn read_array(store: &Store, array: &TaskName) -> Option<ArrayFound> {
             needed |= known(store.stat(&place).await)?.is_some();
         }
     }
-    Some(ArrayFound { node, todo, children, lines, needed })
+    Some(ArrayFound { node, todo, children, lines, needed, results: None })
+}
+
+/// The same with the data of its results.
+async fn whole_array(store: &Store, array: &TaskName) -> Option<ArrayFound> {
+    let found = read_array(store, array).await?;
+    let results = found.children.iter().filter(|child| child.starts_with("results-"));
+    let paths: Vec<String> = results.map(|child| format!("{}/{child}", path::array(array))).collect();
+    let mut results = Vec::new();
+    for some in paths.chunks(TOGETHER) {
+        let asked: Vec<_> = some.iter().map(|path| store.get(path)).collect();
+        for answer in asked {
+            results.extend(known(answer.await)?.map(|node| node.data));
+        }
+    }
+    Some(ArrayFound { results: Some(results), ..found })
 }
 
 /// Where something lies that may not be read, nothing is known; an answer that was cut off is none.

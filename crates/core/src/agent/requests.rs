@@ -106,8 +106,11 @@ impl Agent {
         }
     }
 
+    /// Pieces of arrays with them of which it is not known yet what they run.
     pub(super) fn give_back_queued(&mut self) {
-        for (task, _) in self.queued() {
+        let waits = |run: &super::Run| matches!(run.stage, Stage::Queued(_) | Stage::Unpacked(_));
+        let waiting: Vec<TaskName> = self.runs.iter().filter(|(_, run)| waits(run)).map(|(task, _)| task.clone()).collect();
+        for task in waiting {
             self.give_back(&task);
         }
     }

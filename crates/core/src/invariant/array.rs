@@ -8,7 +8,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::rules::Verdicts;
 use super::scene::{Registrations, Scene};
 use super::{Committed, Promise};
-use crate::protocol::array::{ArraySummary, ArrayTodo, PieceName, PieceOrder, PieceRecord, Span, decode_results, piece_of};
+use crate::protocol::array::{
+    ArraySummary, ArrayTodo, PieceName, PieceOrder, PieceRecord, Span, Spans, decode_results, is_newer, piece_of,
+};
 use crate::protocol::result::{Status, decode_status};
 use crate::protocol::{TaskName, WorkerId, path};
 
@@ -49,28 +51,6 @@ struct Touch {
     summary: Option<ArraySummary>,
     /// Elements that have ended twice.
     twice: Vec<Span>,
-}
-
-/// Elements, as spans that do not touch.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-struct Spans(BTreeMap<u32, u32>);
-
-impl Spans {
-    /// Adds them; says whether none was there.
-    fn insert(&mut self, span: Span) -> bool {
-        let before = self.0.range(..=span.to).next_back().filter(|(_, to)| **to >= span.from).is_some();
-        if before {
-            return false;
-        }
-        let follows = self.0.range(..span.from).next_back().filter(|(_, to)| to.checked_add(1) == Some(span.from)).map(|(from, _)| *from);
-        let next = span.to.checked_add(1).and_then(|next| self.0.remove(&next));
-        self.0.insert(follows.unwrap_or(span.from), next.unwrap_or(span.to));
-        true
-    }
-
-    fn len(&self) -> u64 {
-        self.0.iter().map(|(from, to)| u64::from(to - from) + 1).sum()
-    }
 }
 
 impl ArrayLife {
@@ -132,7 +112,8 @@ impl Arrays {
             for (promise, what) in found {
                 verdicts.add(promise, at.clone(), format!("{name}: {what}"));
             }
-            if touch.over {
+            // Where it was deleted by hand, the master may mend it.
+            if touch.over && (scene.rules || touch.summary.is_some()) {
                 self.known.remove(&name);
             }
         }
@@ -156,6 +137,10 @@ impl Arrays {
             }
             return;
         }
+        if let (Committed::Delete { .. }, Some(array)) = (change, path.strip_prefix(path::ARRAYS).and_then(|rest| rest.strip_prefix('/'))) {
+            // With all that was below it.
+            self.known.remove(&TaskName::listed(array));
+        }
         if let Some((array, child)) = below_array(path) {
             return self.change_below(array, child, change, touched);
         }
@@ -175,9 +160,14 @@ impl Arrays {
         if child == "todo"
             && let (Committed::Create { .. }, Some(todo)) = (change, told.and_then(ArrayTodo::decode))
         {
+            touched.entry(array.clone()).or_default().rules = true;
+            // Somebody deleted it, and the master mends that: where everything else is, is known.
+            if let Some(life) = self.known.get_mut(&array) {
+                life.todo = todo;
+                return;
+            }
             let (out, recorded, ended, seen) = (BTreeMap::new(), BTreeMap::new(), Spans::default(), BTreeMap::new());
-            self.known.insert(array.clone(), ArrayLife { todo, out, recorded, ended, seen, torn: false });
-            touched.entry(array).or_default().rules = true;
+            self.known.insert(array, ArrayLife { todo, out, recorded, ended, seen, torn: false });
             return;
         }
         let Some(life) = self.known.get_mut(&array) else { return };
@@ -185,10 +175,12 @@ impl Arrays {
         match (child, change) {
             ("todo", Committed::Set { .. }) => {
                 touch.rules = true;
-                match told.and_then(ArrayTodo::decode) {
-                    Some(todo) => life.todo = todo,
-                    // What it says was not told: nothing can be said of it any more.
-                    None => drop(self.known.remove(&array)),
+                match (told.and_then(ArrayTodo::decode), told) {
+                    (Some(todo), _) => life.todo = todo,
+                    // It says nothing, and elements are where they were until somebody mends that.
+                    (None, Some(data)) if !is_newer(data) => {}
+                    // What it says was not told, or is not understood: nothing can be said of it any more.
+                    (None, _) => drop(self.known.remove(&array)),
                 }
             }
             ("todo", Committed::Delete { .. }) => (touch.rules, touch.over) = (true, true),

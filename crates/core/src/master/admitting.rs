@@ -196,6 +196,7 @@ impl Master {
         for entry in self.view.waiting(|waiting| matches!(waiting, Waiting::Ready(_) | Waiting::Resting { .. })) {
             self.want_payload(entry);
         }
+        self.touch_arrays();
     }
 
     /// How many with each label may be assigned now.

@@ -10,9 +10,11 @@
 //! * `taking`: what became of pieces
 //! * `steps`: transactions, and how they end
 //! * `ending`: cancelling, the end, and what is left behind
+//! * `mending`: what somebody changed by hand
 
 mod ending;
 mod giving;
+mod mending;
 mod steps;
 mod taking;
 
@@ -43,6 +45,8 @@ pub struct ArrayFound {
     pub lines: Vec<String>,
     /// Whether it has a status, or waits as a task; only of one without `todo`.
     pub needed: bool,
+    /// The data of its results; only where all of it was asked for.
+    pub results: Option<Vec<Vec<u8>>>,
 }
 
 /// What is known of arrays.
@@ -66,6 +70,8 @@ pub(super) struct Arrays {
 #[derive(Debug, Clone, Default, PartialEq, Eq, Hash)]
 struct Array {
     stand: Stand,
+    /// Whether it had not ended when it was read before: by us it ends with a status.
+    lived: bool,
     /// Pieces that workers have, or are about to have.
     out: BTreeMap<PieceName, Out>,
     /// Pieces that have left their workers.
@@ -81,8 +87,10 @@ enum Stand {
     Unread,
     Asked(Question),
     Known(Box<Known>),
-    /// It cannot be changed; told once. The slow comparison looks at it again.
+    /// It cannot be changed. The slow comparison looks at it again.
     Stuck,
+    /// Somebody changed it by hand; what it should say is being written.
+    Mending,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -120,6 +128,8 @@ enum Left {
     Recorded(Box<PieceRecord>, Waiting),
     /// It was not recorded: somebody deleted its assignment.
     Vanished(Waiting),
+    /// Somebody wrote into its record: nobody can say what became of it.
+    Garbled(Waiting),
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -149,22 +159,24 @@ impl Array {
     fn known(&self) -> Option<&Known> {
         match &self.stand {
             Stand::Known(known) => Some(known),
-            Stand::Unread | Stand::Asked(_) | Stand::Stuck => None,
+            Stand::Unread | Stand::Asked(_) | Stand::Stuck | Stand::Mending => None,
         }
     }
 
     fn known_mut(&mut self) -> Option<&mut Known> {
         match &mut self.stand {
             Stand::Known(known) => Some(known),
-            Stand::Unread | Stand::Asked(_) | Stand::Stuck => None,
+            Stand::Unread | Stand::Asked(_) | Stand::Stuck | Stand::Mending => None,
         }
     }
 }
 
 impl Known {
-    fn requirement(&self, budget: u32) -> Requirement {
-        let due = self.todo.waiting.iter().min_by_key(|waiting| waiting.due_ms);
-        let alone = due.is_some_and(|waiting| waiting.losses > 0 && waiting.losses + 1 >= self.budget(budget));
+    /// Of what is given out next: see [`ArrayTodo::take`].
+    fn requirement(&self, budget: u32, now_ms: i64) -> Requirement {
+        let waiting = &self.todo.waiting;
+        let next = waiting.iter().find(|waiting| waiting.due_ms <= now_ms).or(waiting.iter().min_by_key(|waiting| waiting.due_ms));
+        let alone = next.is_some_and(|waiting| waiting.losses > 0 && waiting.losses + 1 >= self.budget(budget));
         Requirement::of(&self.task.envelope, alone)
     }
 
@@ -249,8 +261,9 @@ impl Master {
             let stand = self.arrays.known.get(name).map(|array| &array.stand);
             match stand {
                 Some(Stand::Unread | Stand::Stuck) => self.read_array(name),
+                Some(Stand::Known(_)) if self.is_torn(name) => self.read_whole_array(name),
                 None if !self.arrays.over.contains(name) => self.read_array(name),
-                Some(Stand::Asked(_) | Stand::Known(_)) | None => {}
+                Some(Stand::Asked(_) | Stand::Known(_) | Stand::Mending) | None => {}
             }
         }
         self.look_again_at_ended(listed);
@@ -273,8 +286,19 @@ impl Master {
 
     pub(super) fn on_array_read(&mut self, question: Question, name: &TaskName, found: ArrayFound, now: Time) {
         let Some(array) = self.arrays.known.get_mut(name).filter(|array| array.stand == Stand::Asked(question)) else { return };
+        let lives = array.lived || !array.out.is_empty();
+        if let Some(results) = &found.results
+            && self.mend_array(name, &found, results)
+        {
+            return;
+        }
+        let Some(array) = self.arrays.known.get_mut(name) else { return };
         let (node, todo) = match (&found.node, &found.todo) {
             (Reading::Found(node), Reading::Found(todo)) => (node, todo),
+            // It ends with a status: somebody deleted this.
+            (Reading::Found(_), Reading::Absent) if lives && !found.needed && found.results.is_none() => {
+                return self.read_whole_array(name);
+            }
             (Reading::Absent, _) | (_, Reading::Absent) => return self.array_is_over(name, &found, now),
             (Reading::Denied, _) | (_, Reading::Denied) => return self.array_is_stuck(name, path::array(name), Why::NoAuth),
         };
@@ -283,8 +307,14 @@ impl Master {
             let request = task.envelope.array.clone()?;
             Some((task, request, todo))
         }) else {
-            return self.array_is_stuck(name, path::array(name), Why::BadArguments);
+            let is_array = payload::decode_assigned(&node.data).is_ok_and(|task| task.envelope.array.is_some());
+            return match found.results {
+                None if is_array => self.read_whole_array(name),
+                Some(_) if is_array => self.array_is_garbled(name, path::array_todo(name)),
+                Some(_) | None => self.array_is_garbled(name, path::array(name)),
+            };
         };
+        array.lived = true;
         array.stand = Stand::Known(Box::new(Known {
             task,
             request,
@@ -319,7 +349,7 @@ impl Master {
         let budget = self.settings.max_worker_losses;
         let Some(array) = self.arrays.known.get(name) else { return };
         let Some(known) = array.known() else { return };
-        let requirement = Arc::new(Requirement { alone: false, ..known.requirement(budget) });
+        let requirement = Arc::new(Requirement { alone: false, ..known.requirement(budget, 0) });
         for (piece, out) in &array.out {
             let assignment = piece.assignment(name);
             let load = self.view.workers.get_mut(&out.worker).map(|worker| &mut worker.load);
@@ -350,6 +380,11 @@ impl Master {
         self.arrays.touched.insert(name);
     }
 
+    /// The limits are others: all are filed anew.
+    pub(super) fn touch_arrays(&mut self) {
+        self.arrays.touched.extend(self.arrays.known.keys().cloned());
+    }
+
     /// Enters it into the queue, or lets it rest, or neither: whatever it can yield now.
     fn file_array(&mut self, name: &TaskName, now: Time) {
         let entry = Entry::array(name.clone());
@@ -365,7 +400,7 @@ impl Master {
         let envelope = known.task.envelope.clone();
         let untouched = known.todo.left() == known.todo.summary.count;
         let due_ms = known.todo.next_due_ms(now_ms);
-        let requirement = Requirement { limited: None, ..known.requirement(budget) };
+        let requirement = Requirement { limited: None, ..known.requirement(budget, now_ms) };
         let created_ms = known.stat.ctime_ms;
         let requirement = Requirement { limited: self.limited(&envelope.labels), ..requirement };
         let expires = if untouched { self.expiry(&envelope, created_ms, None, now) } else { None };
@@ -402,10 +437,10 @@ impl Master {
         self.read_array(&entry.task);
     }
 
-    /// Whether this assignment is a piece that some worker is known to have.
+    /// Whether this assignment is a piece, by its name: of an array that is known.
     pub(super) fn is_piece(&self, task: &TaskName) -> bool {
         let piece = crate::protocol::array::piece_of(task);
-        piece.is_some_and(|(array, piece)| self.arrays.known.get(&array).is_some_and(|array| array.out.contains_key(&piece)))
+        piece.is_some_and(|(array, _)| self.arrays.known.contains_key(&array) || self.arrays.over.contains(&array))
     }
 }
 

@@ -230,12 +230,14 @@ impl Master {
         let offers = self.view.offers(self.settings.lookahead, now.mono);
         let plan = planner::solve_within(&self.view.queue, offers, self.settings.assign_batch, &mut left);
         self.keep_pace(&allowances, &left, now);
+        // The plan counted each piece of an array as one; each of its elements counts.
+        let mut besides = left.clone();
         for placement in plan {
             if self.cancels.contains_key(&placement.entry.task) {
                 continue;
             }
             if placement.entry.lane == Lane::Array {
-                again |= self.give_piece(&placement.entry.task, &placement.worker, slots, now);
+                again |= self.give_piece(&placement.entry.task, &placement.worker, slots, &mut besides, now);
                 continue;
             }
             let Some(item) = self.assign(&placement) else {
@@ -247,7 +249,8 @@ impl Master {
             self.todo.push_back(item);
         }
         self.ask_for_payloads();
-        self.await_pace(&left, now);
+        self.keep_pace(&left, &besides, now);
+        self.await_pace(&besides, now);
         again
     }
 

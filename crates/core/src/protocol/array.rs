@@ -13,11 +13,13 @@ use super::payload::Rejection;
 
 pub mod piece;
 pub mod record;
+mod spans;
 pub mod summary;
 pub mod todo;
 
 pub use piece::{PieceName, PieceOrder};
 pub use record::{ElementDetails, ElementEnd, PieceRecord, Verdict, decode_results};
+pub(crate) use spans::Spans;
 pub use summary::{ArraySummary, Tally};
 pub use todo::{ArrayTodo, Waiting};
 
@@ -60,6 +62,16 @@ pub struct Lines {
 
 fn is_zero(number: &u32) -> bool {
     *number == 0
+}
+
+/// Whether this was written by a newer Bellwether: then it means something, and nobody of us changes it.
+#[must_use]
+pub fn is_newer(data: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Versioned {
+        bellwether: u32,
+    }
+    serde_json::from_slice::<Versioned>(data).is_ok_and(|found| found.bellwether > super::PROTOCOL_VERSION)
 }
 
 impl ArrayRequest {

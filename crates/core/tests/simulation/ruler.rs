@@ -185,13 +185,14 @@ impl Ruler {
             }
             Request::Order(Effect::ListArrays(q)) => Event::ArraysListed(q, tasks(zookeeper.children(path::ARRAYS).unwrap_or_default())),
             Request::Order(Effect::ReadArray(q, array)) => {
-                let found = ArrayFound {
-                    node: read(zookeeper, path::array(&array)),
-                    todo: read(zookeeper, path::array_todo(&array)),
-                    children: zookeeper.children(&path::array(&array)).unwrap_or_default(),
-                    lines: Vec::new(),
-                    needed: zookeeper.get(&path::status(&array)).is_some(),
-                };
+                let found = array_found(zookeeper, &array);
+                Event::ArrayRead(q, array, Box::new(found))
+            }
+            Request::Order(Effect::ReadWholeArray(q, array)) => {
+                let found = array_found(zookeeper, &array);
+                let results = found.children.iter().filter(|child| child.starts_with("results-"));
+                let results = results.filter_map(|child| Some(zookeeper.get(&format!("{}/{child}", path::array(&array)))?.data));
+                let found = ArrayFound { results: Some(results.collect()), ..found };
                 Event::ArrayRead(q, array, Box::new(found))
             }
             Request::Order(Effect::ReadPiece(q, array, piece)) => {
@@ -307,4 +308,16 @@ fn results(zookeeper: &ZooKeeper) -> Vec<Aged> {
     };
     let paths = [path::STATUS, path::RESULTS].into_iter().flat_map(below);
     paths.filter_map(|path| zookeeper.get(&path).map(|node| Aged { path, czxid: node.stat.czxid })).collect()
+}
+
+fn array_found(zookeeper: &ZooKeeper, array: &TaskName) -> ArrayFound {
+    let read = |path: String| zookeeper.get(&path).map_or(Reading::Absent, Reading::Found);
+    ArrayFound {
+        node: read(path::array(array)),
+        todo: read(path::array_todo(array)),
+        children: zookeeper.children(&path::array(array)).unwrap_or_default(),
+        lines: Vec::new(),
+        needed: [path::status(array), path::task(array), path::held(array)].iter().any(|path| zookeeper.get(path).is_some()),
+        results: None,
+    }
 }

@@ -5,14 +5,16 @@ mod scroll;
 use std::cmp::Reverse;
 use std::collections::VecDeque;
 
-use bellwether_client::{Happening, Overview, WorkerView};
+use bellwether_client::{ArrayProgress, Happening, Overview, TaskView, WorkerView};
 use bellwether_common::clock::wall as now;
+use bellwether_core::protocol::array::piece_of;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Layout, Rect};
 use ratatui::style::{Color, Modifier, Style};
 use ratatui::text::{Line, Text};
 use ratatui::widgets::{Block, Clear, Paragraph, Row, Table};
 
+use crate::command::array;
 use crate::command::events;
 use crate::command::table::{ago, or_dash, printable};
 use crate::command::{master, worker};
@@ -22,6 +24,9 @@ pub(super) use scroll::Step;
 
 /// How many events are kept.
 const EVENTS_KEPT: usize = 500;
+
+/// How many arrays are shown.
+const ARRAYS_SHOWN: usize = 5;
 
 /// By what workers are ordered.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,10 +43,23 @@ enum Pane {
     Events,
 }
 
+/// What an array is called, and how far it is.
+type ArrayRow = (String, ArrayProgress);
+
+fn rows(arrays: Vec<TaskView>) -> Vec<ArrayRow> {
+    let row = |view: TaskView| {
+        let name = view.name.map_or_else(|| view.task.to_string(), |name| format!("{} {name}", view.task));
+        Some((name, *view.array?))
+    };
+    arrays.into_iter().filter_map(row).collect()
+}
+
 /// All that is shown.
 #[derive(Debug)]
 pub(super) struct Screen {
     overview: Overview,
+    /// Those that have not ended.
+    arrays: Vec<ArrayRow>,
     /// Why the overview is not fresh.
     failed: Option<String>,
     events: VecDeque<Happening>,
@@ -54,13 +72,14 @@ pub(super) struct Screen {
 }
 
 impl Screen {
-    pub(super) fn new(overview: Overview, colored: bool) -> Self {
+    pub(super) fn new(overview: Overview, arrays: Vec<TaskView>, colored: bool) -> Self {
         let (order, pane, workers_seen, events_seen) = (Order::Name, Pane::Workers, Scroll::default(), Scroll::default());
-        Self { overview, failed: None, events: VecDeque::new(), order, pane, workers_seen, events_seen, help: false, colored }
+        let (arrays, events) = (rows(arrays), VecDeque::new());
+        Self { overview, arrays, failed: None, events, order, pane, workers_seen, events_seen, help: false, colored }
     }
 
-    pub(super) fn looked(&mut self, overview: Overview) {
-        (self.overview, self.failed) = (overview, None);
+    pub(super) fn looked(&mut self, overview: Overview, arrays: Vec<TaskView>) {
+        (self.overview, self.arrays, self.failed) = (overview, rows(arrays), None);
     }
 
     pub(super) fn failed(&mut self, why: String) {
@@ -68,6 +87,10 @@ impl Screen {
     }
 
     pub(super) fn happened(&mut self, happening: &Happening) {
+        // An array is one row; its pieces would be most of what happens.
+        if happening.task.as_ref().is_some_and(|task| piece_of(task).is_some()) {
+            return;
+        }
         self.events.push_front(happening.clone());
         self.events.truncate(EVENTS_KEPT);
         self.events_seen.pushed();
@@ -99,9 +122,12 @@ impl Screen {
     pub(super) fn draw(&mut self, frame: &mut Frame<'_>) {
         let head = self.head();
         let lines = u16::try_from(head.len()).unwrap_or(u16::MAX);
-        let heights = [Constraint::Length(lines), Constraint::Fill(3), Constraint::Fill(2), Constraint::Length(1)];
-        let [above, workers, events, foot] = Layout::vertical(heights).areas(frame.area());
+        let arrays = if self.arrays.is_empty() { 0 } else { u16::try_from(self.arrays.len().min(ARRAYS_SHOWN)).unwrap_or(0) + 2 };
+        let heights =
+            [Constraint::Length(lines), Constraint::Length(arrays), Constraint::Fill(3), Constraint::Fill(2), Constraint::Length(1)];
+        let [above, arrays, workers, events, foot] = Layout::vertical(heights).areas(frame.area());
         frame.render_widget(Paragraph::new(Text::from(head)), above);
+        frame.render_widget(self.arrays(), arrays);
         // Without the frame, and the names of the columns.
         let seen = self.workers_seen.draw(usize::from(workers.height.saturating_sub(3)), self.overview.workers.len());
         frame.render_widget(self.workers(seen), workers);
@@ -180,6 +206,18 @@ impl Screen {
         Table::new(rows, widths).header(header).block(self.title(Pane::Workers, title))
     }
 
+    /// The first ones: those that were submitted first.
+    fn arrays(&self) -> Table<'_> {
+        let row =
+            |(name, progress): &ArrayRow| Row::new([name.clone(), done(progress), array::in_short(progress)].map(|cell| printable(&cell)));
+        let rows = self.arrays.iter().take(ARRAYS_SHOWN).map(row);
+        let widths = [Constraint::Fill(2), Constraint::Length(12), Constraint::Fill(3)];
+        let more = self.arrays.len().saturating_sub(ARRAYS_SHOWN);
+        let more = if more > 0 { format!(", {more} not shown") } else { String::new() };
+        let title = format!(" arrays: {}{more} ", self.arrays.len());
+        Table::new(rows, widths).block(Block::bordered().title(title))
+    }
+
     fn events(&self, (first, shown): (usize, usize)) -> Paragraph<'_> {
         let lines: Vec<Line<'_>> = self.events.iter().skip(first).take(shown).map(|event| Line::raw(events::line(event))).collect();
         let title = format!(" events: {} ", seen((first, shown), self.events.len()));
@@ -202,6 +240,12 @@ s           order of workers: name, load, since
 PgUp PgDn   a page up or down
 Home End    the first or the last page";
 
+/// Ten places, all of them filled when all has ended.
+fn done(progress: &ArrayProgress) -> String {
+    let filled = (u64::from(progress.done()) * 10).checked_div(u64::from(progress.summary.count)).unwrap_or(0).min(10) as usize;
+    format!("{}{}", "█".repeat(filled), "░".repeat(10 - filled))
+}
+
 fn help(frame: &mut Frame<'_>) {
     let area = frame.area();
     let (width, height) = (54.min(area.width), 9.min(area.height));
@@ -215,8 +259,9 @@ mod tests {
     use std::collections::BTreeSet;
 
     use bellwether_client::Paused;
-    use bellwether_core::protocol::WorkerId;
+    use bellwether_core::protocol::array::{ArraySummary, ElementEnd, Span};
     use bellwether_core::protocol::request::{DrainMode, DrainRequest};
+    use bellwether_core::protocol::{TaskName, WorkerId};
     use jiff::Timestamp;
     use ratatui::Terminal;
     use ratatui::backend::TestBackend;
@@ -239,7 +284,7 @@ mod tests {
 
     #[test]
     fn everything_is_there_in_80_by_24() {
-        let mut screen = Screen::new(cluster(2), false);
+        let mut screen = Screen::new(cluster(2), Vec::new(), false);
         let at = Timestamp::UNIX_EPOCH;
         screen.happened(&Happening {
             at,
@@ -260,8 +305,28 @@ mod tests {
     }
 
     #[test]
+    fn an_array_is_one_row_with_its_progress_and_its_pieces_are_no_events() {
+        let mut summary = ArraySummary::new(Span { from: 0, to: 99 });
+        summary.note(Span { from: 0, to: 38 }, ElementEnd::Exit(0));
+        summary.note(Span::one(39), ElementEnd::Exit(1));
+        let progress = ArrayProgress { summary, waiting: 40, running: 20, stopped: None };
+        let mut screen = Screen::new(cluster(2), Vec::new(), false);
+        screen.arrays = vec![("a sweep".to_owned(), progress); ARRAYS_SHOWN + 2];
+        let (at, task) = (Timestamp::UNIX_EPOCH, Some(TaskName::listed("a.0-9.1")));
+        screen.happened(&Happening { at, what: "assigned", task, worker: None, epoch: None, detail: None });
+        let shown = drawn(&mut screen, 80, 24);
+        for words in ["arrays: 7, 2 not shown", "a sweep", "████░░░░░░", "40 of 100 ended, 1 failed, 20 running", "w1-0000000000000001"]
+        {
+            assert!(shown.contains(words), "{words} is missing:\n{shown}");
+        }
+        assert!(!shown.contains("a.0-9.1"), "{shown}");
+        screen.looked(cluster(2), Vec::new());
+        assert!(!drawn(&mut screen, 80, 24).contains("arrays"));
+    }
+
+    #[test]
     fn keys_change_order_and_scroll() {
-        let mut screen = Screen::new(cluster(4), false);
+        let mut screen = Screen::new(cluster(4), Vec::new(), false);
         screen.next_order();
         let shown = drawn(&mut screen, 80, 24);
         assert!(shown.find("w4-") < shown.find("w1-") && shown.contains("by load"), "{shown}");
@@ -272,7 +337,7 @@ mod tests {
     #[test]
     fn two_hundred_workers_are_scrolled_through_and_none_is_left_out() {
         for (width, height, page) in [(80, 24, 8), (200, 60, 29)] {
-            let mut screen = Screen::new(cluster(200), false);
+            let mut screen = Screen::new(cluster(200), Vec::new(), false);
             let shown = drawn(&mut screen, width, height);
             assert!(shown.contains(&format!(" workers: 1-{page} of 200, by name ")), "{shown}");
             assert!(shown.contains(" 794 of 800 taken "), "{shown}");
@@ -288,7 +353,7 @@ mod tests {
             screen.scroll(Step::Home);
             assert!(drawn(&mut screen, width, height).contains("-200 of 200"), "the other pane was scrolled");
             // Most of them go: the rest is seen.
-            screen.looked(cluster(2));
+            screen.looked(cluster(2), Vec::new());
             let shown = drawn(&mut screen, width, height);
             assert!(shown.contains(" workers: 2, by name ") && shown.contains("w1-") && shown.contains("w2-"), "{shown}");
         }
@@ -299,14 +364,14 @@ mod tests {
         let mut overview = cluster(1);
         overview.paused = Some(Paused { since: Timestamp::UNIX_EPOCH, reason: Some("new disks".into()), by: Some("eve@host".into()) });
         overview.workers[0].drain = Some(DrainRequest::new(DrainMode::Quick));
-        let shown = drawn(&mut Screen::new(overview, false), 80, 24);
+        let shown = drawn(&mut Screen::new(overview, Vec::new(), false), 80, 24);
         assert!(shown.contains("paused     nothing is assigned") && shown.contains("eve@host") && shown.contains("draining"), "{shown}");
     }
 
     #[test]
     fn no_size_is_too_small_to_draw() {
         for (width, height) in [(1, 1), (10, 3), (200, 60)] {
-            let mut screen = Screen::new(cluster(40), true);
+            let mut screen = Screen::new(cluster(40), Vec::new(), true);
             screen.toggle_help();
             screen.failed("lost".to_owned());
             let _ = drawn(&mut screen, width, height);

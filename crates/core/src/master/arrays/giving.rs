@@ -5,6 +5,7 @@ use std::sync::Arc;
 use super::{Given, Known, Out};
 use crate::Time;
 use crate::master::Master;
+use crate::planner::Allowances;
 use crate::protocol::array::{PieceOrder, Waiting};
 use crate::protocol::{TaskName, WorkerId};
 use crate::view::{Registration, Slot};
@@ -60,21 +61,34 @@ impl Master {
     }
 
     /// Gives the next piece of an array to a worker. It is written with the array's next transaction, in this same turn.
-    pub(in crate::master) fn give_piece(&mut self, name: &TaskName, worker: &WorkerId, slots: u32, now: Time) -> bool {
+    /// Of what `allowances` let go it takes all elements but the first, which the plan has taken.
+    pub(in crate::master) fn give_piece(
+        &mut self,
+        name: &TaskName,
+        worker: &WorkerId,
+        slots: u32,
+        allowances: &mut Allowances,
+        now: Time,
+    ) -> bool {
         let now_ms = self.clock.now_ms(now).unwrap_or_default();
         let default = self.settings.max_worker_losses;
         let Some(Registration::Known(terms)) = self.view.workers.get(worker).map(|known| &known.registration) else { return false };
         let worker_version = terms.version;
+        let labels = self.arrays.known.get(name).and_then(super::Array::known).map(|known| known.task.envelope.labels.clone());
+        let limited = self.limited(&labels.unwrap_or_default());
+        let most = limited.iter().flat_map(|labels| labels.iter()).filter_map(|label| allowances.left(label)).min();
+        let most = most.map_or(u32::MAX, |most| most.saturating_add(1));
         let Some(array) = self.arrays.known.get_mut(name) else { return false };
         let Some(known) = array.known_mut().filter(|known| !known.flight && known.fresh.len() < GIVEN_MAX) else { return false };
-        let requirement = known.requirement(default);
+        let requirement = known.requirement(default, now_ms);
         let sizes = Sizes { element_ns: known.element_ns, left: known.todo.left(), budget: known.budget(default), slots };
-        let Some(taken) = known.todo.take(now_ms, |waiting| sizes.of(waiting)) else {
+        let Some(taken) = known.todo.take(now_ms, |waiting| sizes.of(waiting).min(most)) else {
             // Not yet: it rests again.
             self.file_array(name, now);
             return false;
         };
         let Waiting { span, failures, losses, .. } = taken;
+        limited.iter().flat_map(|labels| labels.iter()).for_each(|label| allowances.take_more(label, span.len() - 1));
         known.todo.given = known.todo.given.saturating_add(1);
         let (czxid, number) = (known.stat.czxid, known.todo.given);
         let order = PieceOrder { array: name.clone(), czxid, from: span.from, to: span.to, number, failures, losses };

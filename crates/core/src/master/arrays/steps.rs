@@ -52,8 +52,8 @@ pub struct ArrayEnd {
 pub struct ArrayStep {
     /// Which.
     pub array: TaskName,
-    /// The version of its `todo`.
-    pub version: i32,
+    /// The version of its `todo`; `None`: somebody deleted it.
+    pub version: Option<i32>,
     /// Its new `todo`.
     pub todo: Vec<u8>,
     /// Pieces that are given out.
@@ -70,6 +70,8 @@ pub struct ArrayStep {
     pub ended: Tally,
     /// The end of the array.
     pub end: Option<ArrayEnd>,
+    /// Somebody changed it by hand, which this mends: so many elements were in no place.
+    pub mended: Option<u32>,
 }
 
 impl ArrayStep {
@@ -79,9 +81,10 @@ impl ArrayStep {
         let (array, mut parts) = (&self.array, Vec::new());
         let create = |path: String, data: &[u8]| Op::Create { path, data: data.to_vec(), ephemeral: false };
         let todo = path::array_todo(array);
-        parts.push(match &self.end {
-            None => (Part::ArrayTodo, Op::Set { path: todo, data: self.todo.clone(), version: Some(self.version) }),
-            Some(_) => (Part::ArrayTodo, Op::Delete { path: todo, version: Some(self.version) }),
+        parts.push(match (&self.end, self.version) {
+            (None, None) => (Part::ArrayTodo, create(todo, &self.todo)),
+            (None, version) => (Part::ArrayTodo, Op::Set { path: todo, data: self.todo.clone(), version }),
+            (Some(_), version) => (Part::ArrayTodo, Op::Delete { path: todo, version }),
         });
         let mut checked = BTreeSet::new();
         for Given { order, worker, worker_version } in &self.given {
@@ -195,7 +198,7 @@ impl Master {
         let end = over.then(|| self.array_end(name, now)).flatten();
         Some(ArrayStep {
             array: name.clone(),
-            version,
+            version: Some(version),
             todo,
             given: fresh,
             taken: taken.records,
@@ -204,11 +207,15 @@ impl Master {
             back,
             ended,
             end,
+            mended: None,
         })
     }
 
     pub(in crate::master) fn array_applied(&mut self, step: ArrayStep, now: Time) {
-        let ArrayStep { array: name, given, back, ended, end, results, version, .. } = step;
+        let ArrayStep { array: name, given, back, ended, end, results, version, mended, .. } = step;
+        if let Some(nowhere) = mended {
+            return self.array_mended(&name, nowhere);
+        }
         self.tell(Fact::ElementsEnded(ended));
         for Given { order, worker, .. } in given {
             let elements = order.span().len();
@@ -228,7 +235,7 @@ impl Master {
         }
         if let Some(known) = self.arrays.known.get_mut(&name).and_then(super::Array::known_mut) {
             known.flight = false;
-            known.version = version + 1;
+            known.version = version.map_or(0, |version| version + 1);
             if let Some((chunk, results)) = known.chunk.as_mut().zip(results.as_ref()) {
                 chunk.version = results.version.map_or(0, |before| before + 1);
             }

@@ -3,9 +3,9 @@
 //! A worker deletes an assignment in the transaction that records it. So an assignment that is gone, and not by our hand, has a record below
 //! its array; nobody watches these. If there is none, somebody deleted the assignment: its worker stops, and can record nothing more.
 
-use super::{Effect, Left, Master, Out, Reading};
-use crate::protocol::array::{ElementEnd, PieceName, PieceRecord, Waiting, piece_of};
-use crate::protocol::{TaskName, Why, path};
+use super::{Effect, Fact, Left, Master, Out, Reading};
+use crate::protocol::array::{ElementEnd, PieceName, PieceRecord, Waiting, is_newer, piece_of};
+use crate::protocol::{TaskName, path};
 use crate::view::Question;
 
 /// Most records that one transaction takes in.
@@ -20,13 +20,15 @@ impl Master {
     pub(in crate::master) fn piece_left(&mut self, task: &TaskName) {
         let Some((name, piece)) = piece_of(task) else { return };
         let Some(array) = self.arrays.known.get_mut(&name) else { return };
-        let Some(out) = array.out.remove(&piece) else { return };
+        // That it was there may not be known here yet: the answer that says so is then too old to be believed, and so may be the list of
+        // its array's records.
+        let out = array.out.remove(&piece);
         array.lost.remove(&piece);
-        match array.left.get_mut(&piece) {
+        match (array.left.get_mut(&piece), out) {
             // Its record was found before.
-            Some(Left::Asked(_, had)) => *had = Some(out),
-            Some(Left::Recorded(..) | Left::Vanished(_)) => {}
-            None => self.read_record(&name, piece, Some(out)),
+            (Some(Left::Asked(_, had)), Some(out)) => *had = Some(out),
+            (Some(Left::Asked(..) | Left::Recorded(..) | Left::Vanished(_) | Left::Garbled(_)), _) => {}
+            (None, out) => self.read_record(&name, piece, out),
         }
     }
 
@@ -52,10 +54,13 @@ impl Master {
                     let waiting = Waiting { failures, losses, ..Waiting::new(piece.span) };
                     Some(Left::Recorded(Box::new(record), waiting))
                 }
-                // Nobody can say what became of it.
+                None if is_newer(&node.data) => {
+                    array.left.remove(&piece);
+                    return self.array_is_garbled(name, path::array_record(name, &piece));
+                }
                 None => {
-                    let path = path::array_record(name, &piece);
-                    return self.array_is_stuck(name, path, Why::BadArguments);
+                    self.effects.push(Effect::Tell(Fact::ArrayMended { array: name.clone(), elements: piece.span.len() }));
+                    Some(Left::Garbled(out.unwrap_or(Waiting::new(piece.span))))
                 }
             },
             (Reading::Absent | Reading::Denied, Some(waiting)) => Some(Left::Vanished(waiting)),
@@ -108,6 +113,11 @@ impl super::Array {
                 Some(Left::Vanished(waiting)) => {
                     known.put_back(Waiting { due_ms: 0, ..waiting });
                     taken.vanished.push((piece, waiting));
+                }
+                Some(Left::Garbled(waiting)) => {
+                    self.out.remove(&piece);
+                    known.put_back(Waiting { due_ms: 0, ..waiting });
+                    taken.records.push(piece);
                 }
                 Some(asked @ Left::Asked(..)) => {
                     self.left.insert(piece, asked);

@@ -121,6 +121,11 @@ impl ArraySummary {
         for (span, end) in record.finals() {
             self.note(span, end);
         }
+        self.note_work(record);
+    }
+
+    /// Of these, only how often elements were tried again, and for how long they ran.
+    pub fn note_work(&mut self, record: &PieceRecord) {
         let again = record.again.iter().map(Span::len).fold(0, u32::saturating_add);
         self.retried = self.retried.saturating_add(again);
         self.took_us = self.took_us.saturating_add(record.took_us);

@@ -9,8 +9,10 @@ use bellwether_core::protocol::{Multi, Op, TaskName, path};
 use super::world::World;
 use super::zookeeper::ZooKeeper;
 
-/// Three elements.
-pub(crate) const ARRAY: &str = r#"{"bellwether":1,"shell":"true","array":{"count":3}}"#;
+/// One element.
+pub(crate) const ARRAY_OF_ONE: &str = r#"{"bellwether":1,"shell":"true","array":{"count":1}}"#;
+/// Two elements.
+pub(crate) const ARRAY_OF_TWO: &str = r#"{"bellwether":1,"shell":"true","array":{"count":2}}"#;
 /// Four: the first piece for a worker that is alone has two of them.
 pub(crate) const ARRAY_OF_FOUR: &str = r#"{"bellwether":1,"shell":"true","array":{"count":4}}"#;
 /// Two, each tried again once, after a second's rest.
@@ -29,12 +31,13 @@ impl World {
         record.spans().all(|(span, end)| span.elements().all(|element| ran(element, end)))
     }
 
-    /// Whether anything is left of an array that has ended but its node and its results.
+    /// Whether some array has no status, or has anything left but its node and its results.
     pub(super) fn arrays_are_left(&self) -> bool {
         let arrays = self.zookeeper.children(path::ARRAYS).unwrap_or_default();
-        arrays.iter().any(|array| {
-            let children = self.zookeeper.children(&path::array(&TaskName::listed(array))).unwrap_or_default();
-            children.iter().any(|child| !child.starts_with("results-"))
+        arrays.iter().map(|array| TaskName::listed(array)).any(|array| {
+            let children = self.zookeeper.children(&path::array(&array)).unwrap_or_default();
+            let ended = self.zookeeper.znode(&path::status(&array)).is_some();
+            !ended || children.iter().any(|child| !child.starts_with("results-"))
         })
     }
 }
@@ -42,9 +45,7 @@ impl World {
 /// Whether two assignments are about the same work, at least in part.
 pub(super) fn meet(one: &TaskName, other: &TaskName) -> bool {
     match (piece_of(one), piece_of(other)) {
-        (Some((array, piece)), Some((other, that))) => {
-            array == other && piece.span.from <= that.span.to && that.span.from <= piece.span.to
-        }
+        (Some((array, piece)), Some((other, that))) => array == other && piece.span.from <= that.span.to && that.span.from <= piece.span.to,
         (Some(_) | None, _) => one == other,
     }
 }
@@ -55,11 +56,17 @@ fn record_at(path: &str) -> Option<(TaskName, PieceName)> {
     Some((TaskName::listed(array), PieceName::parse(child)?))
 }
 
-fn is_todo(path: &str) -> bool {
+/// Whether this says what became of a piece.
+pub(super) fn is_record(path: &str) -> bool {
+    record_at(path).is_some()
+}
+
+/// Whether this says what of an array is not given out.
+pub(super) fn is_todo(path: &str) -> bool {
     path.starts_with(path::ARRAYS) && path.ends_with("/todo")
 }
 
-fn sets_todo(multi: &Multi) -> bool {
+pub(super) fn sets_todo(multi: &Multi) -> bool {
     multi.ops.iter().any(|op| matches!(op, Op::Set { path, .. } if is_todo(path)))
 }
 

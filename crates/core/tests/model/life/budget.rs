@@ -79,6 +79,14 @@ pub(crate) enum Fault {
     DeleteTasks,
     /// The servers lose everything.
     Reset,
+    /// What became of a piece of an array is deleted by hand.
+    DeleteRecord,
+    /// Somebody writes nonsense into it.
+    GarbleRecord,
+    /// What of an array is not given out is deleted by hand.
+    DeleteTodo,
+    /// Somebody writes nonsense into it.
+    GarbleTodo,
     /// A master out of the book takes the office; it assigns in two writes.
     BookMaster,
     /// It assigns a task.

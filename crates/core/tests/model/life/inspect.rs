@@ -3,6 +3,7 @@
 
 use std::hash::{DefaultHasher, Hash, Hasher};
 
+use bellwether_core::protocol::array::piece_of;
 use bellwether_core::protocol::group::{GroupRecord, GroupState};
 use bellwether_core::protocol::result::{Status, TaskOutcome, decode_status};
 use bellwether_core::protocol::{Multi, Op, TaskName, WorkerId, path, payload};
@@ -50,7 +51,7 @@ impl World {
                     {
                         wrong = Some(Broken::MovedOther);
                     }
-                    if assignment(path).is_some() && is_too_soon(data, before) {
+                    if assignment(path).is_some_and(|(_, task)| piece_of(&task).is_none()) && is_too_soon(data, before) {
                         wrong = Some(Broken::RanTooSoon);
                     }
                     if self.clients.iter().any(|client| client.sessions.contains(&session))

@@ -12,6 +12,9 @@ use super::world::{Broken, Rules, World};
 /// Most steps that healing may take: several times what it ever took.
 const STEPS_MAX: usize = 1_500;
 
+/// Most comparisons of a master in healing: the first finds out what is damaged.
+const COMPARISONS_MAX: u32 = 3;
+
 impl World {
     /// Whether no message is on its way.
     pub(crate) fn is_quiet(&self, rules: &Rules) -> bool {
@@ -32,7 +35,9 @@ impl World {
             }
             match healed.next_to_heal(rules) {
                 Some(step) => healed.heal(&step, rules),
-                None => return healed.left_over().map(Broken::NeverEnds),
+                None => {
+                    return healed.left_over().map(Broken::NeverEnds);
+                }
             }
         }
         Some(Broken::NeverEnds("it goes on for ever".to_owned()))
@@ -56,7 +61,14 @@ impl World {
     fn next_to_heal(&self, rules: &Rules) -> Option<Step> {
         let mut due = Vec::new();
         self.due(rules, &mut due);
-        due.into_iter().next().or_else(|| self.reconnection()).or_else(|| self.by_the_book_at_last()).or_else(|| self.refill())
+        let healing = due.into_iter().next().or_else(|| self.reconnection()).or_else(|| self.by_the_book_at_last());
+        healing.or_else(|| self.refill()).or_else(|| self.comparison())
+    }
+
+    /// What somebody changed by hand of an array is found out by a comparison, sooner or later.
+    fn comparison(&self) -> Option<Step> {
+        let ruler = self.rulers.first().filter(|ruler| ruler.compared < COMPARISONS_MAX && self.meddled)?;
+        (self.arrays_are_left() || ruler.master.arrays() > 0).then_some(Step::Compare(0))
     }
 
     fn reconnection(&self) -> Option<Step> {
@@ -135,7 +147,7 @@ impl World {
             return Some("the result of an earlier life is left".to_owned());
         }
         if self.arrays_are_left() {
-            return Some("something is left of an array besides its results".to_owned());
+            return Some("an array never ends, or leaves something besides its results".to_owned());
         }
         for worker in zookeeper.children(path::ASSIGN).unwrap_or_default() {
             let ours = WorkerId::listed(&worker).operator_name().is_some();

@@ -229,17 +229,27 @@ impl Ruler {
             Effect::ReadArray(q, array) => match self.half.take() {
                 None => {
                     let (node, todo) = (reading(&path::array(&array)), reading(&path::array_todo(&array)));
-                    let found = ArrayFound { node, todo, children: Vec::new(), lines: Vec::new(), needed: false };
+                    let found = ArrayFound { node, todo, children: Vec::new(), lines: Vec::new(), needed: false, results: None };
                     self.half = Some(Box::new(found));
                     self.link.requests.push_front(Request::Order(Effect::ReadArray(q, array)));
                     return;
                 }
                 Some(half) => {
-                    let there = [path::status(&array), path::task(&array), path::held(&array)].iter().any(|path| zookeeper.get(path).is_some());
+                    let there =
+                        [path::status(&array), path::task(&array), path::held(&array)].iter().any(|path| zookeeper.get(path).is_some());
                     let found = ArrayFound { children: listed(&path::array(&array)), needed: there, ..*half };
                     Event::ArrayRead(q, array, Box::new(found))
                 }
             },
+            Effect::ReadWholeArray(q, array) => {
+                let (node, todo) = (reading(&path::array(&array)), reading(&path::array_todo(&array)));
+                let there = [path::status(&array), path::task(&array), path::held(&array)].iter().any(|path| zookeeper.get(path).is_some());
+                let children = listed(&path::array(&array));
+                let results = children.iter().filter(|child| child.starts_with("results-"));
+                let results = results.filter_map(|child| Some(zookeeper.get(&format!("{}/{child}", path::array(&array)))?.data)).collect();
+                let found = ArrayFound { node, todo, children, lines: Vec::new(), needed: there, results: Some(results) };
+                Event::ArrayRead(q, array, Box::new(found))
+            }
             Effect::ReadPiece(q, array, piece) => {
                 let found = variant.record_read(reading(&path::array_record(&array, &piece)));
                 Event::PieceRead(q, array, piece, found)
@@ -313,6 +323,7 @@ fn number_of_effect(effect: &mut Effect, rename: Rename<'_>) {
         | Effect::ListGroups(q)
         | Effect::ListArrays(q)
         | Effect::ReadArray(q, _)
+        | Effect::ReadWholeArray(q, _)
         | Effect::ReadPiece(q, ..)
         | Effect::ReadGroup(q, _)
         | Effect::ReadStatus(q, _)

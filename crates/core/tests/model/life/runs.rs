@@ -8,7 +8,7 @@ use bellwether_core::master::Settings;
 use bellwether_core::protocol::{Multi, path};
 use stateright::{Checker, HasDiscoveries, Model, Property};
 
-use super::array::{ARRAY, ARRAY_OF_FOUR, ARRAY_RETRIED};
+use super::array::{ARRAY_OF_FOUR, ARRAY_OF_ONE, ARRAY_OF_TWO, ARRAY_RETRIED};
 use super::budget::{Budget, Fault};
 use super::client::Client;
 use super::part::Part;
@@ -88,9 +88,9 @@ const PLAIN: Scenario = Scenario {
 
 use Fault::{
     AskDrain, AskDrainFast, BookAssign, BookMaster, Cancel, ChangeAssignment, ChangeTask, Compare, CrashBookWorker, CrashMaster,
-    CrashWorker, DeleteAssignment, DeleteBox, DeleteEpoch, DeleteMaster, DeleteStatuses, DeleteTasks, DeleteWorker, Drain, ExpireLocally,
-    ExpireMaster, ExpireWorker, Hire, MoveBack, Pause, Reset, Resubmit, Resume, Reuse, Ring, Stand, Submit, SuspendClient, SuspendMaster,
-    SuspendWorker, UnknownClient, UnknownMaster, UnknownWorker, Withdraw,
+    CrashWorker, DeleteAssignment, DeleteBox, DeleteEpoch, DeleteMaster, DeleteRecord, DeleteStatuses, DeleteTasks, DeleteTodo,
+    DeleteWorker, Drain, ExpireLocally, ExpireMaster, ExpireWorker, GarbleRecord, GarbleTodo, Hire, MoveBack, Pause, Reset, Resubmit,
+    Resume, Reuse, Ring, Stand, Submit, SuspendClient, SuspendMaster, SuspendWorker, UnknownClient, UnknownMaster, UnknownWorker, Withdraw,
 };
 
 /// A command that may fail, and is tried again once.
@@ -104,8 +104,8 @@ const CHILD_WAITS: Scenario = Scenario { children: &["c"], ..PLAIN };
 /// Two tasks on a worker with one slot, and another worker joins: it could run the one that waits.
 const AHEAD: Scenario = Scenario { tasks: &["t", "v"], assigned: true, ahead: true, ..PLAIN };
 
-/// Three elements, and one worker with one slot.
-const OF_THREE: Scenario = Scenario { payload: ARRAY, ..PLAIN };
+/// Two elements, and one worker with one slot.
+const OF_TWO: Scenario = Scenario { payload: ARRAY_OF_TWO, ..PLAIN };
 
 const fn plain(name: &'static str, budget: &'static [(Fault, u8)]) -> Scenario {
     Scenario { name, budget, ..PLAIN }
@@ -180,18 +180,24 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     Scenario { name: "silent, cut off", budget: &[(Compare, 2), (SuspendWorker, 1)], ..SILENT },
     Scenario { name: "silent, cancelled", budget: &[(Compare, 2), (Cancel, 1)], ..SILENT },
     // Arrays.
-    Scenario { name: "an array of four", workers: &[1, 1], payload: ARRAY_OF_FOUR, ..PLAIN },
-    Scenario { name: "an array, the master unanswered", budget: &[(UnknownMaster, 1)], ..OF_THREE },
-    Scenario { name: "an array, the worker unanswered", budget: &[(UnknownWorker, 1), (Ring, 1)], ..OF_THREE },
-    Scenario { name: "an array, the worker cut off", budget: &[(SuspendWorker, 1)], ..OF_THREE },
-    Scenario { name: "an array, the master cut off", budget: &[(SuspendMaster, 1)], ..OF_THREE },
-    Scenario { name: "an array, the worker expired", budget: &[(ExpireWorker, 1)], ..OF_THREE },
-    Scenario { name: "an array, the worker killed", workers: &[1, 1], budget: &[(CrashWorker, 1)], ..OF_THREE },
-    Scenario { name: "an array, the master killed", budget: &[(CrashMaster, 1), (Stand, 1)], ..OF_THREE },
-    Scenario { name: "an array, cancelled", budget: &[(Cancel, 1)], ..OF_THREE },
-    Scenario { name: "an array, told to drain at once", payload: ARRAY_OF_FOUR, budget: &[(AskDrainFast, 1)], ..PLAIN },
-    Scenario { name: "an array, a piece deleted", budget: &[(DeleteAssignment, 1)], ..OF_THREE },
+    Scenario { name: "an array of four", payload: ARRAY_OF_FOUR, ..PLAIN },
+    Scenario { name: "an array on two workers", workers: &[1, 1], ..OF_TWO },
+    Scenario { name: "an array, the master unanswered", budget: &[(UnknownMaster, 1)], ..OF_TWO },
+    Scenario { name: "an array, the worker unanswered", budget: &[(UnknownWorker, 1), (Ring, 1)], ..OF_TWO },
+    Scenario { name: "an array, the worker cut off", budget: &[(SuspendWorker, 1)], ..OF_TWO },
+    Scenario { name: "an array, the master cut off", budget: &[(SuspendMaster, 1)], ..OF_TWO },
+    Scenario { name: "an array, the worker expired", assigned: true, budget: &[(ExpireWorker, 1)], payload: ARRAY_OF_ONE, ..OF_TWO },
+    Scenario { name: "an array, the worker killed", workers: &[1, 1], assigned: true, budget: &[(CrashWorker, 1)], ..OF_TWO },
+    Scenario { name: "an array, the master killed", budget: &[(CrashMaster, 1), (Stand, 1)], ..OF_TWO },
+    Scenario { name: "an array, cancelled", assigned: true, budget: &[(Cancel, 1)], ..OF_TWO },
+    Scenario { name: "an array, told to drain at once", budget: &[(AskDrainFast, 1)], ..OF_TWO },
+    Scenario { name: "an array, a piece deleted", budget: &[(DeleteAssignment, 1)], ..OF_TWO },
     Scenario { name: "an array, tried again", payload: ARRAY_RETRIED, exits: &[0, 3], ..PLAIN },
+    // What people delete and change of one.
+    Scenario { name: "an array, a record deleted", assigned: true, budget: &[(DeleteRecord, 1), (CrashMaster, 1), (Stand, 1)], ..OF_TWO },
+    Scenario { name: "an array, a record garbled", budget: &[(GarbleRecord, 1)], ..OF_TWO },
+    Scenario { name: "an array, todo deleted", budget: &[(DeleteTodo, 1)], ..OF_TWO },
+    Scenario { name: "an array, todo garbled", assigned: true, budget: &[(GarbleTodo, 1), (CrashMaster, 1), (Stand, 1)], ..OF_TWO },
     // The book.
     plain("a book master between", &[(DeleteMaster, 1), (BookMaster, 1), (BookAssign, 1), (Stand, 1)]),
     Scenario { workers: &[], book_worker: true, ..plain("a book worker", &[(CrashBookWorker, 1), (Hire, 1)]) },
@@ -258,7 +264,7 @@ pub(crate) const SPARE: &[Hole] = &[
     hole("§2 unknown", "a master's write is sent again instead of read", Variant::UnknownRepeated, "answers to both lost"),
     hole("§2 sync", "a worker's late write overtakes what it reads", Variant::GhostsOvertake, "the worker cut off"),
     hole("§2 sync", "a worker's late write overtakes what it reads", Variant::GhostsOvertake, "drained, cut off"),
-    hole("16 arrays", "todo at any version", Variant::TodoAnyVersion, "an array, the master unanswered"),
+    hole("16 arrays", "todo at any version", Variant::TodoAnyVersion, "an array, the master cut off"),
 ];
 
 const fn hole(rule: &'static str, without: &'static str, variant: Variant, found_by: &'static str) -> Hole {

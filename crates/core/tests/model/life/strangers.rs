@@ -2,6 +2,7 @@
 
 use bellwether_core::protocol::{Multi, TaskName, path};
 
+use super::array::{is_record, is_todo};
 use super::budget::Fault;
 use super::steps::Step;
 use super::world::{SOMEBODY, World};
@@ -43,6 +44,13 @@ impl World {
         at(Fault::MoveBack, assignments());
         at(Fault::ChangeAssignment, assignments());
         at(Fault::ChangeTask, children(path::TASKS));
+        let of_arrays = |wanted: fn(&str) -> bool| -> Vec<String> {
+            children(path::ARRAYS).iter().flat_map(|array| children(array)).filter(|path| wanted(path)).collect()
+        };
+        at(Fault::DeleteRecord, of_arrays(is_record));
+        at(Fault::GarbleRecord, of_arrays(is_record));
+        at(Fault::DeleteTodo, of_arrays(is_todo));
+        at(Fault::GarbleTodo, of_arrays(is_todo));
         at(Fault::DeleteStatuses, vec![path::STATUS.to_owned()]);
         at(Fault::DeleteTasks, vec![path::TASKS.to_owned()]);
         at(Fault::Reset, vec![String::new()]);
@@ -125,6 +133,7 @@ impl World {
                 Multi::new().create_ephemeral(path::MASTER, "")
             }
             (Fault::MoveBack, Some(task)) => Multi::new().delete(path, None).create(path::task(&task), data),
+            (Fault::GarbleRecord | Fault::GarbleTodo, _) => Multi::new().set(path, "Idle", None),
             (Fault::ChangeTask | Fault::ChangeAssignment, _) => Multi::new().set(path, OTHER, None),
             (Fault::Submit | Fault::Resubmit | Fault::Reuse, _) => Multi::new().create(path, TASK),
             (Fault::Cancel | Fault::AskDrain | Fault::Pause, _) => Multi::new().create(path, "{}"),

@@ -76,7 +76,7 @@ pub(crate) enum Variant {
     KeyUnkept,
     /// A master changes what of an array is not given out at whatever version.
     TodoAnyVersion,
-    /// The same, and what nobody answered is sent again as in [`Variant::UnknownRepeated`].
+    /// The same, and such a write that nobody answered is sent again as in [`Variant::UnknownRepeated`].
     TodoRepeated,
     /// A piece that is given out stays among what is not.
     PieceStaysTodo,
@@ -211,6 +211,11 @@ impl Variant {
     }
 
     /// Whether a master's write of which nobody knows how it ended is sent again.
+    pub(crate) fn repeats(self, multi: &Multi) -> bool {
+        self == Variant::UnknownRepeated || (self == Variant::TodoRepeated && array::sets_todo(multi))
+    }
+
+    /// Whether such a write may overtake what is sent later.
     pub(crate) fn repeats_unknown(self) -> bool {
         matches!(self, Variant::UnknownRepeated | Variant::TodoRepeated)
     }

@@ -319,7 +319,7 @@ impl World {
             ruler::Request::Order(master::Effect::Write(id, multi)) => {
                 let multi = rules.variant.at_execution(multi, &self.zookeeper);
                 let fenced = ruler.fenced(&multi);
-                if lost.is_some() && rules.variant.repeats_unknown() {
+                if lost.is_some() && rules.variant.repeats(&multi) {
                     ruler.link.requests.push_back(ruler::Request::Order(master::Effect::Write(id, multi)));
                     match lost {
                         Some(true) => drop(self.commit(session, &fenced)),
