@@ -180,7 +180,9 @@ fn an_element_is_found_wherever_it_is() {
     let whole = shown(&array);
     assert_eq!((&whole["state"], &whole["array"]["succeeded"], &whole["array"]["failed"]), (&json!("assigned"), &json!(2), &json!(2)));
     assert_eq!((&whole["array"]["waiting"], &whole["array"]["running"], &whole["array"]["retried"]), (&json!(3), &json!(3), &json!(1)));
-    assert_eq!(whole["pieces"], json!([{"worker": "w1-0000000000000001", "from": 5, "to": 6, "attempt": 1}]));
+    let since = whole["pieces"][0]["since"].clone();
+    assert!(since.is_string());
+    assert_eq!(whole["pieces"], json!([{"worker": "w1-0000000000000001", "from": 5, "to": 6, "attempt": 1, "since": since}]));
     let states: Vec<Value> = (0..10).map(|index| shown(&format!("{array}.{index}"))["state"].take()).collect();
     let expected = ["succeeded", "failed", "failed", "succeeded", "timed-out", "assigned", "assigned", "held", "pending", "pending"];
     assert_eq!(states, expected);
