@@ -45,26 +45,6 @@ fn a_submission_whose_reply_is_lost_with_the_session_is_made_once() {
 }
 
 #[test]
-fn the_lines_of_an_array_are_written_once_whatever_reply_is_lost() {
-    let cluster = Cluster::new();
-    let _ = cluster.cli(&["submit", "true"]).success();
-    let lines: String = (0..3).map(|line| format!("{line}\n")).collect();
-    let file = cluster.dir().join("lines");
-    std::fs::write(&file, lines).expect("written");
-    // Their place, then the lines.
-    for nth in [1, 2] {
-        let proxy = cluster.proxy();
-        let created = proxy.rule(Rule::on(Operation::Multi).with(Operation::Create, "/bellwether/arrays/").nth(nth).then(Fault::LoseReply));
-        let submit = ["submit", "--each-line", &file.display().to_string(), "--", "true"];
-        let output = cluster.cli_start_through(&proxy, &submit).finish(SOON).success();
-        assert_eq!(created.struck(), 1);
-        let array = &output.lines()[0];
-        assert_eq!(cluster.tree().text(&format!("/bellwether/arrays/{array}/lines/0")).as_deref(), Some(r#"["0","1","2"]"#));
-        assert!(cluster.tree().exists(&format!("/tasks/{array}")));
-    }
-}
-
-#[test]
 fn the_session_of_whoever_waits_ends() {
     let cluster = Cluster::new();
     let _coordinator = cluster.coordinator("c1");
