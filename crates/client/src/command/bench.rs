@@ -211,7 +211,7 @@ mod tests {
 
     #[test]
     fn parts_are_named_once_and_none_means_all() {
-        assert_eq!(wanted(&[]), [Part::Store, Part::Latency, Part::Tasks]);
+        assert_eq!(wanted(&[]), [Part::Store, Part::Latency, Part::Tasks, Part::Array]);
         assert_eq!(wanted(&[BenchPart::Tasks, BenchPart::Store, BenchPart::Tasks]), [Part::Store, Part::Tasks]);
     }
 }
