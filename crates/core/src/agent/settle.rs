@@ -90,7 +90,13 @@ impl Agent {
 
     /// Whoever cancelled it may have given it time to end; otherwise it has none.
     fn on_reason_read(&mut self, id: RunId, reading: &Reading) {
-        self.unexplained.remove(&id.task);
+        let asked = self.unexplained.remove(&id.task).map(|unexplained| unexplained.path);
+        // Whoever knows nothing of details writes a status alone.
+        let details = asked == Some(path::plain_result(&id.task));
+        if details && matches!(reading, Reading::Absent | Reading::Denied) {
+            let status = path::status(&id.task);
+            return self.ask_why_gone(id, status);
+        }
         let (reason, grace) = match reading {
             Reading::Found(node) => why_ended(&node.data),
             Reading::Absent | Reading::Denied => (KillReason::Withdrawn, None),

@@ -226,9 +226,28 @@ fn why_an_assignment_went_is_said_by_the_status_or_by_nothing() {
             let why = world.q();
             let said = [Effect::Stop(id("t", 5), soon()), Effect::ReadRecord(why, task("t"), place.clone())];
             world.expect(Event::AssignmentRead(why - 1, task("t"), Reading::Absent), &said);
-            world.expect(Event::RecordRead(why, task("t"), reading), &[Effect::Stop(id("t", 5), how), killed(1, reason)]);
+            let missing = matches!(reading, Reading::Absent | Reading::Denied);
+            let ends = [Effect::Stop(id("t", 5), how), killed(1, reason)];
+            match place == path::plain_result(&task("t")) && missing {
+                false => world.expect(Event::RecordRead(why, task("t"), reading), &ends),
+                true => {
+                    let status = Effect::ReadRecord(why + 1, task("t"), path::status(&task("t")));
+                    world.expect(Event::RecordRead(why, task("t"), reading.clone()), &[status]);
+                    world.expect(Event::RecordRead(why + 1, task("t"), reading), &ends);
+                }
+            }
         }
     }
+    // A status without details, as those write it who know nothing of them.
+    let mut world = World::registered(1);
+    world.runs("t", 5, b"sleep 60");
+    let read = world.reads("t");
+    world.expect(world.gone("t"), &[read]);
+    let _ = world.on(Event::AssignmentRead(world.asked, task("t"), Reading::Absent));
+    let why = world.q();
+    let _ = world.on(Event::RecordRead(why, task("t"), Reading::Absent));
+    let ends = [Effect::Stop(id("t", 5), Stop::Kill), killed(1, KillReason::Cancelled)];
+    world.expect(Event::RecordRead(why + 1, task("t"), found(b"failed cancelled", 9)), &ends);
     // What ended by itself meanwhile is not stopped any more.
     let mut world = World::registered(1);
     world.runs("t", 5, ENVELOPE);
