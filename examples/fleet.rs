@@ -9,16 +9,16 @@ use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::watch;
 use tokio::task::JoinSet;
 
-/// What `bellwether bench --kind noop` submits.
+/// A worker wants something to do. What `bellwether bench --kind noop` submits, every worker knows by itself.
 #[derive(Debug, Serialize, Deserialize)]
-struct Noop;
+struct Nothing;
 
-impl Task for Noop {
-    const KIND: &'static str = "noop";
+impl Task for Nothing {
+    const KIND: &'static str = "nothing";
     type Output = ();
 }
 
-async fn noop(_: TaskContext, _: Noop) -> Result<(), TaskError> {
+async fn nothing(_: TaskContext, _: Nothing) -> Result<(), TaskError> {
     Ok(())
 }
 
@@ -37,7 +37,7 @@ async fn main() -> Outcome {
             // Whoever could say so is gone: that is an order, too.
             let _ = stopped.wait_for(|stop| *stop).await;
         };
-        fleet.spawn(Worker::builder(&connect).name(format!("fleet{index}")).slots(slots).handler(noop).run_until(until));
+        fleet.spawn(Worker::builder(&connect).name(format!("fleet{index}")).slots(slots).handler(nothing).run_until(until));
     }
     let mut terminate = signal(SignalKind::terminate())?;
     tokio::select! {
