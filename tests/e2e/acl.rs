@@ -255,6 +255,27 @@ fn operators(secured: &Secured, worker: &str) {
 }
 
 #[test]
+fn who_comes_before_the_layout_is_told_who_makes_it_and_makes_no_part_of_it() {
+    let secured = Secured::start(Cluster::builder());
+    let client = |args: &[&str]| secured.cli_as(Role::Client, args);
+    let lines = secured.write("lines", "a\nb\n").display().to_string();
+    for args in [
+        &["run", "--", "true"][..],
+        &["submit", "--key", "k", "--", "true"],
+        &["submit", "--each-line", &lines, "--", "true"],
+        &["submit", "--every", "1h", "--name", "tick", "--", "true"],
+    ] {
+        let refused = client(args).code(125);
+        let told = "bellwether: not-laid-out: no coordinator has laid out this cluster yet: /";
+        assert!(refused.stderr.contains(told) && refused.stderr.contains("acl apply"), "{args:?}: {refused:?}");
+        assert!(!refused.stderr.contains("no right"), "{args:?}: {refused:?}");
+    }
+    assert_eq!(secured.session(Some(Role::Client)).children("/"), Vec::<String>::new());
+    drop(secured.cli_as(Role::Admin, &["acl", "apply"]).success());
+    drop(client(&["submit", "--", "true"]).success());
+}
+
+#[test]
 fn a_service_does_not_start_where_everybody_may_change_a_node() {
     let secured = Secured::start(Cluster::builder());
     drop(secured.cli_as(Role::Admin, &["acl", "apply"]).success());

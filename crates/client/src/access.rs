@@ -121,7 +121,7 @@ async fn apply(store: &Store) -> Result<Result<AclApplied, Error>, ReadError> {
     match store.ensure_layout().await {
         Ok(()) => {}
         Err(LayoutError::Read(error)) => return Err(error),
-        Err(error) => return Ok(Err(Error::Denied { what: error.to_string() })),
+        Err(error) => return Ok(Err(Error::Denied { what: format!("lay out the cluster: {error}") })),
     }
     let mut applied = AclApplied::default();
     for _ in 0..ROUNDS {

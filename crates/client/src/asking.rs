@@ -54,7 +54,7 @@ pub(crate) async fn time_by(store: &Store, node: String) -> Result<Result<Timest
         Outcome::Refused(Refusal::At { why: Why::NoNode, .. }) => {
             return match store.ensure_layout().await {
                 Ok(()) | Err(LayoutError::Read(_)) => Err(ReadError::Interrupted),
-                Err(error) => Ok(Err(Error::Denied { what: format!("ask for the time: {error}") })),
+                Err(error) => Ok(Err(Error::of_layout(error, "ask for the time"))),
             };
         }
         Outcome::Refused(Refusal::At { why: Why::NoAuth, .. }) => return Ok(Err(Error::Denied { what: format!("create {node}") })),

@@ -110,7 +110,7 @@ async fn protocol(store: &Store) -> Result<Finding, ReadError> {
         Admission::Welcome => Finding::fine("protocol", format!("the cluster speaks protocol {}", shown(said.as_deref()))),
         Admission::Unsaid => {
             let text = format!("{} does not say which protocol the cluster speaks", path::VERSION);
-            Finding::odd("protocol", text, "create what is missing of the layout; any service does so when it starts".to_owned())
+            Finding::odd("protocol", text, format!("create what is missing of the layout; {} when it starts", who_lays_out(store)))
         }
         Admission::Refused(mismatch) => Finding::broken("protocol", mismatch.to_string(), "as it says".to_owned()),
     })
@@ -161,10 +161,17 @@ async fn layout_of(store: &Store) -> Result<Finding, ReadError> {
         }
         missing => {
             let text = format!("{} nodes of the layout are missing: {}", missing.len(), missing.join(", "));
-            let finding = Finding::odd("layout", text, "create them; any service does so when it starts".to_owned());
+            let finding = Finding::odd("layout", text, format!("create them; {} when it starts", who_lays_out(store)));
             if by_us { finding.with(Fix::Layout) } else { finding }
         }
     })
+}
+
+fn who_lays_out(store: &Store) -> &'static str {
+    match store.access().identities() {
+        None => "any service does so",
+        Some(_) => "the admin may (bellwether acl apply), and a coordinator does so",
+    }
 }
 
 async fn office(store: &Store) -> Result<Finding, ReadError> {
@@ -268,7 +275,7 @@ pub(crate) async fn mend(store: &Store, fix: &Fix) -> Result<Result<(), Error>, 
         return match store.ensure_layout().await {
             Ok(()) => Ok(Ok(())),
             Err(bellwether_common::store::LayoutError::Read(error)) => Err(error),
-            Err(error) => Ok(Err(Error::Denied { what: error.to_string() })),
+            Err(error) => Ok(Err(Error::of_layout(error, "lay out the cluster"))),
         };
     };
     match store.commit(Multi::new().delete(path, Some(*version))).await {

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use bellwether_common::store::ReadError;
+use bellwether_common::store::{LayoutError, ReadError};
 use bellwether_core::protocol::admission::Closure;
 use bellwether_core::protocol::key::BadKey;
 use bellwether_core::protocol::payload::Rejection;
@@ -68,6 +68,12 @@ pub enum Error {
         /// To do what, on what.
         what: String,
     },
+    /// The cluster is secured, and a node of its layout is missing: only coordinators and the admin may create it.
+    #[error("no coordinator has laid out this cluster yet: {path} is not there")]
+    NotLaidOut {
+        /// Path from the root, of the first node that is missing.
+        path: String,
+    },
     /// Everybody may do everything: there is no table to compare with.
     #[error("zookeeper.acl is \"open\": there is no table to compare with")]
     NotSecured,
@@ -95,6 +101,16 @@ pub enum Error {
     /// ZooKeeper refused for a reason that should not occur.
     #[error("zookeeper refused: {0}")]
     Refused(String),
+}
+
+impl Error {
+    /// `what` was to be done, and this node of the layout is missing.
+    pub(crate) fn of_layout(error: LayoutError, what: &str) -> Self {
+        match error {
+            LayoutError::NotLaidOut { path } => Self::NotLaidOut { path },
+            LayoutError::Denied { .. } | LayoutError::Refused { .. } | LayoutError::Read(_) => Self::Denied { what: format!("{what}: {error}") },
+        }
+    }
 }
 
 impl From<ReadError> for Error {

@@ -60,7 +60,7 @@ async fn create_once(store: &Store, multi: Multi) -> Result<Result<(), Error>, R
         Outcome::Unknown | Outcome::Refused(Refusal::Whole(Why::NotSent)) => Err(ReadError::Interrupted),
         Outcome::Refused(Refusal::At { why: Why::NoNode, .. }) => match store.ensure_layout().await {
             Ok(()) | Err(LayoutError::Read(_)) => Err(ReadError::Interrupted),
-            Err(error) => Ok(Err(Error::Denied { what: format!("write the lines of an array: {error}") })),
+            Err(error) => Ok(Err(Error::of_layout(error, "write the lines of an array"))),
         },
         Outcome::Refused(Refusal::At { why: Why::NoAuth, .. }) => Ok(Err(Error::Denied { what: format!("create below {}", path::ARRAYS) })),
         Outcome::Refused(refusal) => Ok(Err(Error::Refused(format!("the lines of the array, at {refusal}")))),

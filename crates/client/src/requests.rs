@@ -87,7 +87,7 @@ async fn commit(store: &Store, multi: Multi, path: &str) -> Result<Result<bool, 
         Outcome::Refused(Refusal::At { why: Why::NodeExists | Why::BadVersion, .. }) => Err(ReadError::Interrupted),
         Outcome::Refused(Refusal::At { why: Why::NoNode, .. }) => match store.ensure_layout().await {
             Ok(()) | Err(LayoutError::Read(_)) => Err(ReadError::Interrupted),
-            Err(error) => denied(format!("write {path}: {error}")),
+            Err(error) => Ok(Err(Error::of_layout(error, &format!("write {path}")))),
         },
         Outcome::Refused(Refusal::At { why: Why::NoAuth, .. }) => denied(format!("write {path}")),
         Outcome::Refused(refusal) => Ok(Err(Error::Refused(format!("{path}, at {refusal}")))),

@@ -198,7 +198,7 @@ async fn refused(store: &Store, name: &ScheduleName, outcome: Outcome, what: &st
         Outcome::Refused(Refusal::At { why: Why::NoAuth, .. }) => Ok(denied()),
         Outcome::Refused(Refusal::At { why: Why::NoNode, .. }) => match store.ensure_layout().await {
             Ok(()) | Err(LayoutError::Read(_)) => Err(ReadError::Interrupted),
-            Err(_) => Ok(denied()),
+            Err(error) => Ok(Error::of_layout(error, &format!("{what} {}", path::schedule(name)))),
         },
         Outcome::Applied(_) | Outcome::Unknown | Outcome::Refused(Refusal::Whole(Why::NotSent)) => Err(ReadError::Interrupted),
         Outcome::Refused(refusal) => Ok(Error::Refused(format!("to {what} schedule {name}, at {refusal}"))),

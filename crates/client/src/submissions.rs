@@ -8,10 +8,10 @@ use bellwether_common::clock;
 use bellwether_common::store::{LayoutError, ReadError, Store};
 use bellwether_common::zk_runtime;
 use bellwether_core::protocol::{Multi, Outcome, Refusal, TaskName, Why, path};
-use bellwether_core::submission::{self, Effect, Event, GroupStep, Guard, Submittal};
+use bellwether_core::submission::{self, Effect, Event, Failure, GroupStep, Guard, Submittal};
 use futures::future::join_all;
 use tokio::sync::oneshot;
-use tracing::{debug, warn};
+use tracing::debug;
 
 use crate::error::{ClosedBecause, SubmitError};
 use crate::supervisor::Turn;
@@ -110,6 +110,10 @@ impl Submissions {
             Effect::Accepted(ticket) => self.answer(ticket, Ok(None)),
             Effect::AcceptedBefore(ticket, first) => self.answer(ticket, Ok(Some(first))),
             Effect::Failed(ticket, failure) => self.answer(ticket, Err(failure.into())),
+            Effect::Unconfirmed(ticket, failure) => {
+                let tasks = self.askers.get(&ticket).map(|asker| asker.tasks.clone()).unwrap_or_default();
+                self.answer(ticket, Err(SubmitError::Unconfirmed { tasks, why: failure.to_string() }));
+            }
         }
     }
 
@@ -147,8 +151,10 @@ impl Submissions {
         zk_runtime::spawn(async move {
             match store.ensure_layout().await {
                 Ok(()) => actor.do_send(Heard(Event::LayoutMended)),
-                Err(error @ (LayoutError::Denied { .. } | LayoutError::Refused { .. })) => actor.do_send(Obstacle(error.to_string())),
-                Err(LayoutError::Read(error)) => debug!(%error, "the layout is not mended yet"),
+                Err(error) => {
+                    debug!(%error, "the layout is not mended");
+                    failure_of(error).into_iter().for_each(|failure| actor.do_send(Heard(Event::LayoutNotMended(failure))));
+                }
             }
         });
     }
@@ -252,19 +258,13 @@ impl Handler<Heard> for Submissions {
     }
 }
 
-/// The layout is missing and cannot be mended: whoever waits must hear of it, for it does not mend itself.
-struct Obstacle(String);
-
-impl Message for Obstacle {
-    type Result = ();
-}
-
-impl Handler<Obstacle> for Submissions {
-    type Result = ();
-
-    fn handle(&mut self, Obstacle(why): Obstacle, _: &mut Self::Context) {
-        warn!(why, "the layout cannot be mended");
-        self.fail_all(&why);
+/// The layout is missing and cannot be mended: whoever waits must hear of it, for it does not mend itself. `None`: nobody knows yet.
+fn failure_of(error: LayoutError) -> Option<Failure> {
+    match error {
+        LayoutError::NotLaidOut { path } => Some(Failure::NotLaidOut(path)),
+        LayoutError::Denied { path, .. } => Some(Failure::Denied(path)),
+        LayoutError::Refused { path, why } => Some(Failure::Refused { path, why }),
+        LayoutError::Read(_) => None,
     }
 }
 

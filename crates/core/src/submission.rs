@@ -161,6 +161,8 @@ pub enum Event {
     },
     /// What was missing of the layout is there.
     LayoutMended,
+    /// It is not, and we cannot create it: this is what becomes of whatever cannot have been submitted.
+    LayoutNotMended(Failure),
     /// The timer that was armed went off, and the session is connected or not.
     Rang {
         /// Whether it is.
@@ -194,6 +196,8 @@ pub enum Effect {
     AcceptedBefore(u64, TaskName),
     /// They are not, and never will be.
     Failed(u64, Failure),
+    /// They may be: an answer was lost, and for now this stands in the way of finding out. It is tried on.
+    Unconfirmed(u64, Failure),
 }
 
 /// Why a submission failed. Nothing of it was submitted.
@@ -219,6 +223,9 @@ pub enum Failure {
     /// The record of the group is gone, or changed: it was cancelled while it was being submitted.
     #[error("the group {0} was cancelled while it was being submitted; what was submitted of it is cancelled, too")]
     GroupGivenUp(TaskName),
+    /// Of the layout this is missing, and only coordinators and the admin may create it.
+    #[error("no coordinator has laid out this cluster yet: {0} is not there")]
+    NotLaidOut(String),
     /// The session may not write there.
     #[error("no right to create {0}; check the ACLs and the credentials in [zookeeper]")]
     Denied(String),
@@ -288,6 +295,7 @@ impl Submissions {
             Event::Disconnected => self.connected = false,
             Event::WriteEnded { ticket, outcome } => self.on_write_ended(ticket, &outcome, now, &mut effects),
             Event::LayoutMended => {}
+            Event::LayoutNotMended(failure) => self.on_layout_not_mended(&failure, &mut effects),
             Event::Rang { connected } => self.connected = connected,
             Event::Withdrawn { ticket } => self.on_withdrawn(ticket, &mut effects),
             Event::Closing => {
@@ -319,6 +327,16 @@ impl Submissions {
         if let Some(id) = unsent {
             self.take_out(id, ticket, Failure::Withdrawn, effects);
         }
+    }
+
+    /// What was refused because nothing was there is certainly not submitted, nor what was never sent. What is on its way will be refused,
+    /// too. Only of what an answer was lost of nobody knows.
+    fn on_layout_not_mended(&mut self, failure: &Failure, effects: &mut Vec<Effect>) {
+        let refused: Vec<u64> = self.parcels.iter().filter(|(_, parcel)| !parcel.sent && !parcel.uncertain).map(|(id, _)| *id).collect();
+        refused.into_iter().for_each(|id| self.failed(id, failure, effects));
+        effects.extend(self.waiting.drain(..).map(|submission| Effect::Failed(submission.ticket, failure.clone())));
+        let uncertain = self.parcels.values().filter(|parcel| parcel.uncertain);
+        effects.extend(uncertain.flat_map(|parcel| &parcel.members).map(|member| Effect::Unconfirmed(member.ticket, failure.clone())));
     }
 
     /// First what was sent before, then what has come since.

@@ -215,7 +215,7 @@ async fn commit_mark(store: &Store, mark: Multi) -> Result<Result<Cancel, Error>
         Why::NoAuth => denied(format!("create a mark below {}", path::CANCEL)),
         Why::NoNode => match store.ensure_layout().await {
             Ok(()) | Err(LayoutError::Read(_)) => Err(ReadError::Interrupted),
-            Err(error) => denied(format!("mark the task: {error}")),
+            Err(error) => Ok(Err(Error::of_layout(error, "mark the task"))),
         },
         why => Ok(Err(Error::Refused(format!("the mark below {}: {why}", path::CANCEL)))),
     }

@@ -59,6 +59,11 @@ impl Failure {
         Self::error("denied", message).hint("see what is missing, and how to mend it, with: bellwether doctor")
     }
 
+    /// Nobody who may has laid out the cluster.
+    fn not_laid_out(message: impl Into<String>) -> Self {
+        Self::error("not-laid-out", message).hint("start bellwether-coordinator, or as the admin: bellwether acl apply")
+    }
+
     /// The configuration asks for something impossible.
     pub(crate) fn configuration(message: impl Into<String>) -> Self {
         Self { code: CONFIG, ..Self::error("bad-configuration", message) }
@@ -116,6 +121,7 @@ impl From<Error> for Failure {
                 Self::error("unreachable", message).hint("is ZooKeeper up? ask again, or wait longer with --request-timeout")
             }
             Error::Denied { .. } => Self::denied(message),
+            Error::NotLaidOut { .. } => Self::not_laid_out(message),
             Error::NotSecured => Self::configuration(message),
             Error::NoSuchTask(_) => Self::error("no-such-task", message).hint("see what there is with: bellwether list"),
             Error::NotEnded(ref task) => {
@@ -154,6 +160,7 @@ impl From<SubmitError> for Failure {
                 Self::error("key-taken", message).hint(format!("see the first with: bellwether status {task}"))
             }
             SubmitError::Refused(Refused::Denied(_)) => Self::denied(message),
+            SubmitError::Refused(Refused::NotLaidOut(_)) => Self::not_laid_out(message),
             SubmitError::Refused(Refused::NoLetter(_)) => {
                 Self::error("no-such-letter", message).hint("see what there is with: bellwether dead list")
             }

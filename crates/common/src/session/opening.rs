@@ -210,8 +210,8 @@ fn denied(path: String, right: &'static str, what: &str) -> Attempt {
 
 fn of_layout(error: LayoutError, place: &Place) -> Attempt {
     match error {
-        LayoutError::Denied { path, right } => {
-            denied(place.absolute(&path), right, "a node of the layout is missing, and this session may not create it")
+        LayoutError::Denied { path, .. } | LayoutError::NotLaidOut { path } => {
+            denied(place.absolute(&path), "CREATE", "a node of the layout is missing, and this session may not create it")
         }
         LayoutError::Refused { .. } | LayoutError::Read(_) => Attempt::Retry(error.to_string()),
     }

@@ -77,6 +77,28 @@ fn a_submission_that_fails_leaves_the_guards_before_it_to_the_next() {
 }
 
 #[test]
+fn what_finds_no_layout_that_we_may_create_is_not_submitted_and_what_may_be_is_tried_on() {
+    let mut submissions = Submissions::new(2, Duration::from_millis(100));
+    submissions.on(Event::Connected, now());
+    let keyed = |ticket: u64| {
+        let record = KeyRecord { key: format!("k{ticket}"), ..keyed(&format!("t{ticket}"), "a") };
+        let tasks = vec![Submittal::pending(record.task.clone(), b"true".to_vec())];
+        Event::Submitted { ticket, guard: Guard::Key(record), group: None, tasks }
+    };
+    for ticket in 1..=3 {
+        submissions.on(keyed(ticket), now());
+    }
+    submissions.on(Event::WriteEnded { ticket: 1, outcome: Outcome::Unknown }, now());
+    let refused = Event::WriteEnded { ticket: 2, outcome: Outcome::refused(0, Why::NoNode) };
+    assert_eq!(submissions.on(refused, now())[0], Effect::MendLayout);
+    let why = Failure::NotLaidOut("/tasks".into());
+    let effects = submissions.on(Event::LayoutNotMended(why.clone()), now());
+    assert_eq!(effects, [Effect::Failed(2, why.clone()), Effect::Failed(3, why.clone()), Effect::Unconfirmed(1, why)]);
+    assert_eq!(submissions.unanswered(), 1);
+    assert!(matches!(submissions.on(Event::Connected, now()).as_slice(), [Effect::Write(1, _)]), "it may have been applied");
+}
+
+#[test]
 fn a_name_that_is_taken_fails_alone() {
     let mut submissions = connected();
     submit(&mut submissions, 1);

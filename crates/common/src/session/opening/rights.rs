@@ -8,7 +8,7 @@ use super::{Attempt, Place, SessionSettings, denied, retry};
 use crate::access::{self, survey};
 use crate::config::Secret;
 use crate::session::Needs;
-use crate::store::Store;
+use crate::store::{LayoutError, Store};
 
 /// How many nodes a service looks at when it starts, the layout first. `bellwether acl check` looks at all.
 const LOOK_AT: usize = 1000;
@@ -50,14 +50,10 @@ pub(super) async fn look(store: &Store, settings: &SessionSettings, place: &Plac
 
 /// Where not everybody may create it, a service that is no coordinator waits for the layout.
 async fn laid_out(store: &Store) -> Result<(), Attempt> {
-    let looks: Vec<_> = layout::NODES.into_iter().map(|node| (node, store.stat(node))).collect();
-    for (node, look) in looks {
-        if look.await.map_err(retry)?.is_none() {
-            let who = "a coordinator creates it when it starts, and so does bellwether acl apply";
-            return Err(Attempt::Retry(format!("{node} of the layout is not there yet: {who}")));
-        }
+    match store.missing_of_layout().await.map_err(retry)?.first() {
+        Some(node) => Err(Attempt::Retry(LayoutError::NotLaidOut { path: (*node).to_owned() }.to_string())),
+        None => Ok(()),
     }
-    Ok(())
 }
 
 /// A node that everybody may change lets everybody run commands on the workers, say what their results are, or stop all of it.

@@ -131,6 +131,8 @@ impl Client {
                         wrong = wrong.or(self.feed(next, variant));
                     }
                 }
+                // Nothing keeps the layout from being mended here.
+                Effect::Unconfirmed(..) => {}
                 Effect::Failed(ticket, _) => drop(self.refused.insert(self.wanted[ticket as usize].clone())),
             }
         }
