@@ -152,7 +152,7 @@ class Bellwether:
     def nowhere(self, task):
         """Whether a task is neither waiting, nor assigned, nor ended, after everything that was written until now."""
         self.zk.sync("/")
-        places = [f"/status/{task}", f"/tasks/{task}", f"/bellwether/held/{task}"]
+        places = [f"/status/{task}", f"/tasks/{task}", f"/bellwether/held/{task}", f"/bellwether/arrays/{task}/todo"]
         places += [f"/assign/{worker}/{task}" for worker in self.zk.get_children("/assign")]
         return not any(self.zk.exists(place) for place in places)
 

@@ -271,7 +271,12 @@ fn who_comes_before_the_layout_is_told_who_makes_it_and_makes_no_part_of_it() {
         assert!(!refused.stderr.contains("no right"), "{args:?}: {refused:?}");
     }
     assert_eq!(secured.session(Some(Role::Client)).children("/"), Vec::<String>::new());
-    drop(secured.cli_as(Role::Admin, &["acl", "apply"]).success());
+    let doctor = client(&["-o", "json", "doctor"]).code(1).stdout;
+    assert!(doctor.contains("nodes of the layout are missing") && doctor.contains("the admin may (bellwether acl apply)"), "{doctor}");
+    let missing = secured.cli_as(Role::Admin, &["acl", "apply", "--dry-run"]).success().stderr;
+    assert!(missing.contains("nodes of the layout are not there yet"), "{missing}");
+    let applied = secured.cli_as(Role::Admin, &["acl", "apply"]).success().stderr;
+    assert!(applied.contains("of them created"), "{applied}");
     drop(client(&["submit", "--", "true"]).success());
 }
 

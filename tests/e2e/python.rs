@@ -47,6 +47,11 @@ fn the_python_client_runs_waits_and_cancels() {
     assert_eq!(waits, Some(126), "cancelled");
     eventually(SOON, "it waits no more", || cluster.tree().children("/bellwether/waiters").is_empty());
 
+    // An array is somewhere else while it goes on.
+    let array = cluster.cli(&["submit", "--count", "3", "--", "sh", "-c", "sleep 1"]).success().lines()[0].to_owned();
+    eventually(SOON, "it is an array", || cluster.tree().exists(&format!("/bellwether/arrays/{array}/todo")));
+    assert_eq!(python(&connect, &["wait", &array]).status.code(), Some(0));
+
     let nothing = python(&connect, &["wait", "no-such-task"]);
     assert_eq!((nothing.status.code(), text(&nothing.stderr)), (Some(125), "there is no task no-such-task".into()));
 }

@@ -5,6 +5,7 @@ use std::time::Duration;
 use bellwether_common::access::survey::{self, Comparison, Seen, Set};
 use bellwether_common::store::{LayoutError, ReadError, Store};
 use bellwether_core::protocol::acl::{self, Entry, Identities};
+use bellwether_core::protocol::layout;
 use schemars::JsonSchema;
 use serde::Serialize;
 
@@ -24,6 +25,8 @@ pub struct AclReport {
     pub nodes: usize,
     /// Of how many this session was not told all: it is not the admin.
     pub masked: usize,
+    /// How many nodes of the layout are not there: a coordinator creates them when it starts, and so does `bellwether acl apply`.
+    pub missing: usize,
     /// Those whose rights are not those of the table, parents first.
     pub differences: Vec<AclDifference>,
 }
@@ -46,6 +49,8 @@ pub struct AclDifference {
 pub struct AclApplied {
     /// How many nodes were looked at in the last round.
     pub nodes: usize,
+    /// How many nodes of the layout were created.
+    pub created: usize,
     /// The nodes whose rights were set.
     pub set: Vec<String>,
     /// Those where ZooKeeper refused, and why.
@@ -85,7 +90,7 @@ impl Client {
 
 async fn look(store: &Store, identities: &Identities) -> Result<AclReport, ReadError> {
     store.sync().await?;
-    let mut report = AclReport::default();
+    let mut report = AclReport { missing: missing(store).await?, ..AclReport::default() };
     let visit = |seen: Seen| {
         report.nodes += 1;
         match seen.compare(identities) {
@@ -96,6 +101,16 @@ async fn look(store: &Store, identities: &Identities) -> Result<AclReport, ReadE
     };
     survey::walk(store, usize::MAX, visit).await?;
     Ok(report)
+}
+
+/// How many nodes of the layout are not there.
+async fn missing(store: &Store) -> Result<usize, ReadError> {
+    let looks: Vec<_> = layout::NODES.into_iter().map(|node| store.stat(node)).collect();
+    let mut missing = 0;
+    for look in looks {
+        missing += usize::from(look.await?.is_none());
+    }
+    Ok(missing)
 }
 
 fn difference(seen: Seen, identities: &Identities) -> AclDifference {
@@ -118,12 +133,13 @@ async fn apply(store: &Store) -> Result<Result<AclApplied, Error>, ReadError> {
         let admin = identities.of(acl::Role::Admin).name();
         return Ok(Err(Error::Denied { what: format!("set rights: this session is not {admin}, the acl.admin of the configuration") }));
     }
+    let created = missing(store).await?;
     match store.ensure_layout().await {
         Ok(()) => {}
         Err(LayoutError::Read(error)) => return Err(error),
         Err(error) => return Ok(Err(Error::Denied { what: format!("lay out the cluster: {error}") })),
     }
-    let mut applied = AclApplied::default();
+    let mut applied = AclApplied { created, ..AclApplied::default() };
     for _ in 0..ROUNDS {
         let report = look(store, &identities).await?;
         applied.nodes = report.nodes;

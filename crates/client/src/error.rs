@@ -108,7 +108,9 @@ impl Error {
     pub(crate) fn of_layout(error: LayoutError, what: &str) -> Self {
         match error {
             LayoutError::NotLaidOut { path } => Self::NotLaidOut { path },
-            LayoutError::Denied { .. } | LayoutError::Refused { .. } | LayoutError::Read(_) => Self::Denied { what: format!("{what}: {error}") },
+            LayoutError::Denied { .. } | LayoutError::Refused { .. } | LayoutError::Read(_) => {
+                Self::Denied { what: format!("{what}: {error}") }
+            }
         }
     }
 }

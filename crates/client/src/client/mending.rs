@@ -105,6 +105,8 @@ impl Client {
                     "check the ACLs and the credentials in [zookeeper]".to_owned(),
                 ));
             }
+            // That was said of the layout.
+            Err(Error::NotLaidOut { .. }) => {}
             Err(error) => return Err(error),
         }
         Ok(findings)

@@ -114,6 +114,10 @@ async fn check(ctx: &Context) -> Result<u8, Failure> {
                 differences(ctx, &report);
             }
             ctx.printer.note(&format!("{nodes} nodes, {differing} with other rights than the table says"));
+            if report.missing > 0 {
+                ctx.printer
+                    .note(&format!("{} nodes of the layout are not there yet; create them with: bellwether acl apply", report.missing));
+            }
             if masked > 0 {
                 ctx.printer.note(&format!("of {masked} nodes only names were seen, no hashes: ask as the admin to see all"));
             }
@@ -149,7 +153,8 @@ fn tell(ctx: &Context, applied: &AclApplied) {
         ctx.printer.line(&format!("{}: refused: {}", refusal.path, refusal.why));
     }
     let (nodes, set, refused) = (applied.nodes, applied.set.len(), applied.refused.len());
-    ctx.printer.note(&format!("{nodes} nodes, rights of {set} set, {refused} refused"));
+    let created = if applied.created > 0 { format!(", {} of them created", applied.created) } else { String::new() };
+    ctx.printer.note(&format!("{nodes} nodes{created}, rights of {set} set, {refused} refused"));
 }
 
 #[cfg(test)]

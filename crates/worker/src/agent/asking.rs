@@ -187,7 +187,9 @@ impl AgentActor {
         let Err(error) = mended else { return self.feed(Event::LayoutMended, context) };
         match error {
             LayoutError::Read(error) => debug!(%error, "the layout could not be looked at, trying again"),
-            LayoutError::NotLaidOut { .. } | LayoutError::Denied { .. } | LayoutError::Refused { .. } => warn!(%error, "the layout is incomplete, trying again"),
+            LayoutError::NotLaidOut { .. } | LayoutError::Denied { .. } | LayoutError::Refused { .. } => {
+                warn!(%error, "the layout is incomplete, trying again")
+            }
         }
         context.run_later(RETRY_AFTER, |actor, context| actor.mend_layout(context));
     }
