@@ -119,7 +119,7 @@ impl Client {
     }
 }
 
-fn panicked(error: tokio::task::JoinError) -> BenchError {
+fn panicked(error: zk_runtime::Panicked) -> BenchError {
     ClosedBecause::Thread(error.to_string()).into()
 }
 

@@ -16,7 +16,6 @@ use bellwether_core::protocol::{Multi, Node, Outcome, PROTOCOL_VERSION, Refusal,
 use bellwether_core::waiting::{self, Effect, Event};
 use futures::Stream;
 use tokio::sync::{mpsc, oneshot};
-use tokio::task::AbortHandle;
 use tracing::debug;
 
 use crate::asking;
@@ -192,13 +191,7 @@ pub(crate) struct Waiting {
 
 /// Ends with its handle, and the watch with it.
 #[derive(Debug)]
-struct Look(AbortHandle);
-
-impl Drop for Look {
-    fn drop(&mut self) {
-        self.0.abort();
-    }
-}
+struct Look(#[expect(dead_code, reason = "held for its drop")] zk_runtime::Bound);
 
 impl Actor for Waiting {
     type Context = Context<Self>;
@@ -280,14 +273,14 @@ impl Waiting {
         let Some(store) = self.store.clone() else { return };
         let asked = store.exists_once(&path::status(&task));
         let reporter = Reporter { actor: ctx.address(), round: self.round, task: task.clone() };
-        let look = zk_runtime::spawn(async move {
+        let look = zk_runtime::spawn_bound(async move {
             match asked.await {
                 Ok((None, changed)) => reporter.armed(changed).await,
                 Ok((Some(_), _)) => reporter.there(&store).await,
                 Err(error) => reporter.failed(error).await,
             }
         });
-        self.looks.insert(task, Look(look.abort_handle()));
+        self.looks.insert(task, Look(look));
     }
 
     /// What has stirred is read, many by one request, and none waits for others: those that stir meanwhile go with the next.

@@ -11,7 +11,6 @@ use actix::{Actor, ActorFutureExt, AsyncContext, Context, Handler, Message, Reci
 use bellwether_core::rewind::{Begin, Landmarks};
 use metrics::{counter, histogram};
 use tokio::sync::oneshot;
-use tokio::task::AbortHandle;
 use tracing::{debug, error, info, warn};
 use zookeeper_client::{Client, SessionState, StateWatcher};
 
@@ -143,7 +142,7 @@ pub struct SessionActor {
 #[derive(Debug)]
 enum State {
     /// Attempts are being made.
-    Opening { attempts: AbortHandle },
+    Opening { attempts: zk_runtime::Bound },
     /// There is a session, suspended or not.
     Open(Session),
     /// The session is being given up. A new one follows, unless somebody who waits here asked to close.
@@ -186,7 +185,7 @@ impl SessionActor {
         };
         show("connecting");
         let attempts = make_attempts(Arc::clone(&self.settings), place, self.without_since, ctx.address().downgrade());
-        self.state = State::Opening { attempts: zk_runtime::spawn(attempts).abort_handle() };
+        self.state = State::Opening { attempts: zk_runtime::spawn_bound(attempts) };
     }
 
     fn lose(&mut self, session: Session, why: String, ctx: &mut Context<Self>) {
@@ -254,8 +253,8 @@ impl Actor for SessionActor {
     }
 
     fn stopped(&mut self, _: &mut Self::Context) {
-        if let State::Opening { attempts } = &self.state {
-            attempts.abort();
+        if matches!(self.state, State::Opening { .. }) {
+            self.state = State::Idle;
         }
     }
 }
@@ -366,7 +365,7 @@ impl Handler<Close> for SessionActor {
                 }))
             }
             State::Opening { attempts } => {
-                attempts.abort();
+                drop(attempts);
                 show("lost");
                 Box::pin(actix::fut::ready(true))
             }

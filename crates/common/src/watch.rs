@@ -12,7 +12,6 @@ use bellwether_core::protocol::Change;
 use bellwether_core::protocol::change::{self, Kind};
 use futures::FutureExt;
 use metrics::counter;
-use tokio::task::AbortHandle;
 use zookeeper_client::{AddWatchMode, EventType, PersistentWatcher, WatchedEvent};
 
 use crate::metrics as names;
@@ -37,13 +36,7 @@ impl Message for ChangesSeen {
 #[must_use = "a watch ends when its handle is dropped"]
 #[derive(Debug)]
 pub struct Watch {
-    task: AbortHandle,
-}
-
-impl Drop for Watch {
-    fn drop(&mut self) {
-        self.task.abort();
-    }
+    _task: zk_runtime::Bound,
 }
 
 impl Store {
@@ -77,8 +70,7 @@ impl Store {
         async move {
             let watcher = reply.await.read(&asked)?;
             let tree = tree_of(&asked);
-            let task = zk_runtime::spawn(follow(watcher, tree, serial, sink)).abort_handle();
-            Ok(Watch { task })
+            Ok(Watch { _task: zk_runtime::spawn_bound(follow(watcher, tree, serial, sink)) })
         }
     }
 }

@@ -224,6 +224,7 @@ impl Agent {
                 }
             }
         }
+        self.prove_what_looks_want(now);
         self.start_what_fits(now);
         self.watch_queued();
         self.report();

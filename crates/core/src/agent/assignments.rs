@@ -112,7 +112,7 @@ impl Agent {
         self.runs.entry(task.clone()).or_insert_with(unknown).confirming = Some(question);
         self.effects.push(Effect::ReadAssignment(question, task));
         // The proof that the command may be started travels with the question.
-        self.prove_if_stale();
+        self.proof.wanted = true;
     }
 
     pub(super) fn on_assignment_read(&mut self, question: Question, task: &TaskName, reading: Reading, now: Time) {

@@ -21,6 +21,8 @@ pub(super) struct Proof {
     pending: Option<u64>,
     /// Whether the last one was not answered: the next waits for its timer.
     failed: bool,
+    /// Whether something is being looked at that may have to be started.
+    pub(super) wanted: bool,
 }
 
 impl Proof {
@@ -53,11 +55,19 @@ impl Agent {
         self.effects.push(Effect::Prove(self.proof.nonce));
     }
 
-    /// Asks for a proof unless one is asked for, or regularly renewed because something runs.
-    pub(super) fn prove_if_stale(&mut self) {
-        if self.slots_in_use() == 0 {
+    /// Asks for a proof if what is being looked at may have to be started on the strength of one, unless one is asked for, is young enough,
+    /// or is regularly renewed because something runs.
+    pub(super) fn prove_what_looks_want(&mut self, now: Time) {
+        let wanted = std::mem::take(&mut self.proof.wanted);
+        if wanted && self.slots_in_use() == 0 && !self.is_young(now) {
             self.prove_unless_asked();
         }
+    }
+
+    /// Whether the next proof would not be due yet, if anything ran.
+    fn is_young(&self, now: Time) -> bool {
+        let (Some(sent), Some(timeout)) = (self.proof.sent, self.timeout()) else { return false };
+        now.since(sent) < timeout / 5
     }
 
     /// Asks for a proof unless one is asked for already, or failed just now.

@@ -66,7 +66,7 @@ fn the_index_of_a_refusal_decides() {
 
     // 1: it was changed; what is assigned now is read.
     let (mut world, _) = reporting();
-    let read = [Effect::Tell(Fact::Stale(task("t"))), world.reads("t"), world.proves()];
+    let read = [Effect::Tell(Fact::Stale(task("t"))), world.reads("t")];
     world.expect(refused(1, 1, Why::BadVersion), &read);
 
     // 2: it has a status: that one stands, as long as it is there.
@@ -108,7 +108,7 @@ fn a_report_of_unknown_outcome_is_answered_by_reading() {
     for outcome in [Outcome::Unknown, Outcome::Refused(Refusal::Whole(Why::NotSent))] {
         let (mut world, recorded) = reporting();
         let resync = world.retries_after(outcome);
-        let read = [world.reads("t"), world.proves()];
+        let read = [world.reads("t")];
         world.expect(Event::BoxListed(resync, Some(vec![task("t")])), &read);
         let write = world.records("t", &recorded);
         world.expect(Event::AssignmentRead(world.asked, task("t"), found(PLAIN, 5)), &[write]);
@@ -165,7 +165,7 @@ fn what_is_recorded_is_asked_for_again_after_an_outage() {
 fn a_late_copy_of_a_report_is_recognised() {
     let (mut world, recorded) = reporting();
     let resync = world.retries_after(Outcome::Unknown);
-    let read = [world.reads("t"), world.proves()];
+    let read = [world.reads("t")];
     world.expect(Event::BoxListed(resync, Some(vec![task("t")])), &read);
     let write = world.records("t", &recorded);
     world.expect(Event::AssignmentRead(world.asked, task("t"), found(PLAIN, 5)), &[write]);

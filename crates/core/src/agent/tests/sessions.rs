@@ -118,6 +118,35 @@ fn life_is_proven_while_something_runs_and_not_otherwise() {
     world.expect(world.proven(), &said);
 }
 
+/// One task after another: a proof that would not be renewed yet, if something ran, need not be asked for.
+#[test]
+fn a_young_proof_is_enough_for_what_comes_next() {
+    let mut world = World::registered(1);
+    world.runs("t1", 5, ENVELOPE);
+    let proven = world.now;
+    let (result, recorded) = world.result("t1", ENVELOPE, Ending::Exited(0));
+    let write = world.records("t1", &recorded);
+    world.expect(run_ended("t1", 5, Ending::Exited(0)), &[write]);
+    world.expect(applied(1), &[Effect::Tell(Fact::Recorded(Box::new(result)))]);
+
+    world.now = TIMEOUT / 5 - Duration::from_millis(1);
+    let read = world.reads("t2");
+    world.expect(world.appeared("t2"), &[read]);
+    // Doubt counts from the proof, whenever the command was started.
+    let mut said = world.starts("t2", 6, ENVELOPE);
+    said.truncate(1);
+    said.extend(armed(proven));
+    world.expect(Event::AssignmentRead(world.asked, task("t2"), found(ENVELOPE, 6)), &said);
+    let (result, recorded) = world.result("t2", ENVELOPE, Ending::Exited(0));
+    let write = world.records("t2", &recorded);
+    world.expect(run_ended("t2", 6, Ending::Exited(0)), &[write]);
+    world.expect(applied(2), &[Effect::Tell(Fact::Recorded(Box::new(result)))]);
+
+    world.now = TIMEOUT / 5;
+    let said = [world.reads("t3"), world.proves()];
+    world.expect(world.appeared("t3"), &said);
+}
+
 #[test]
 fn a_proof_that_fails_is_tried_again_after_a_while_and_not_at_once() {
     let mut world = World::registered(1);
