@@ -44,6 +44,7 @@ pub(super) async fn latency(client: &Client, load: &Load, trips: &Trips) -> Resu
         half,
         percentile(Part::Latency, "submit until result, idle, p99", &times, 99),
         Measured { part: Part::Latency, what: "its round trips to ZooKeeper, p50 each, summed".to_owned(), unit: "ms", value: sum },
+        percentile(Part::Latency, "a single write to ZooKeeper, p99", &trips.write, 99),
         Measured { part: Part::Latency, what: "the first over their sum".to_owned(), unit: "x", value: ratio },
     ])
 }
