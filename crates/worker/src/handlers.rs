@@ -138,4 +138,4 @@ pub(crate) async fn call(service: TaskService, request: TaskRequest) -> Result<V
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

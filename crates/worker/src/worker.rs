@@ -417,6 +417,27 @@ mod tests {
     }
 
     #[test]
+    fn a_call_goes_through_the_layers_in_the_order_in_which_they_were_named() {
+        let passed = std::sync::Arc::new(std::sync::Mutex::new(Vec::new()));
+        let layer = |name: &'static str| {
+            let passed = std::sync::Arc::clone(&passed);
+            tower::layer::layer_fn(move |inner: TaskService| {
+                let passed = std::sync::Arc::clone(&passed);
+                tower::ServiceExt::<TaskRequest>::map_request(inner, move |request: TaskRequest| {
+                    passed.lock().expect("unpoisoned").push(name);
+                    request
+                })
+            })
+        };
+        let builder = Worker::builder("zk:1").layer(layer("first")).layer(layer("second")).handler(fine).layer(layer("third"));
+        let service = builder.build().expect("it makes sense").equipment.service.expect("it has a handler");
+        let request = crate::handlers::tests::request("fine", serde_json::Value::Null);
+        let called = futures::executor::block_on(crate::handlers::call(service, request));
+        assert!(called.is_ok(), "{called:?}");
+        assert_eq!(*passed.lock().expect("unpoisoned"), ["first", "second", "third"]);
+    }
+
+    #[test]
     fn an_embedded_worker_is_told_by_files_what_a_service_is() {
         let directory = tempfile::tempdir().expect("a directory");
         let file = directory.path().join("worker.toml");

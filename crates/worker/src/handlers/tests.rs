@@ -41,7 +41,7 @@ impl Desk for Paper {
     }
 }
 
-fn request(kind: &str, input: Value) -> TaskRequest {
+pub(crate) fn request(kind: &str, input: Value) -> TaskRequest {
     let facts = Facts {
         task: TaskName::listed("t"),
         kind: kind.to_owned(),
