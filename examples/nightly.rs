@@ -87,7 +87,7 @@ async fn report(client: Arc<Client>, _: TaskContext, task: Report) -> Result<Str
 #[tokio::main]
 async fn main() -> Outcome {
     let connect = connect_string()?;
-    let client = Arc::new(Client::connect(connect.as_str()).await?);
+    let client = Arc::new(Client::connect(&connect).await?);
     // What a handler needs besides its task comes in with it.
     let with = |client: &Arc<Client>| Arc::clone(client);
     let (for_batch, for_transform, for_report) = (with(&client), with(&client), with(&client));

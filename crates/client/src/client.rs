@@ -60,7 +60,7 @@ pub enum Cancel {
 }
 
 impl Client {
-    /// Starts a client and waits until it has a session.
+    /// Starts a client and waits until it has a session. Takes an address, `host:port,host:port/root`, or [`ClientSettings`].
     ///
     /// # Errors
     /// [`ClosedBecause`]: why there is none.

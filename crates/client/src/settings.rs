@@ -95,6 +95,18 @@ impl From<&str> for ClientSettings {
     }
 }
 
+impl From<&String> for ClientSettings {
+    fn from(connect: &String) -> Self {
+        Self::new(connect)
+    }
+}
+
+impl From<String> for ClientSettings {
+    fn from(connect: String) -> Self {
+        Self::new(&connect)
+    }
+}
+
 /// `user@host` of this process.
 fn submitter() -> String {
     let user = nix::unistd::User::from_uid(nix::unistd::geteuid()).ok().flatten();
