@@ -80,6 +80,27 @@ fn a_waiter_who_was_killed_keeps_nothing_once_his_session_has_ended() {
 }
 
 #[test]
+fn who_makes_his_sign_anew_while_the_master_looks_keeps_what_he_names() {
+    let cluster = keeping(2).start();
+    let proxy = cluster.proxy();
+    let coordinator = cluster.coordinator_with("c1", &[("zookeeper.connect", &cluster.through(&proxy))]);
+    let _ = cluster.ruler();
+    let sign = |number: u32| format!("/bellwether/waiters/somebody-{number}");
+    cluster.tree().create_ephemeral(&sign(1), r#"{"bellwether":1,"by":"somebody"}"#);
+    let _worker = cluster.worker("w1", 1);
+    let tasks = cluster.put_many("t-", (0..6).map(|_| "true".to_owned()));
+    becomes(&coordinator, "bellwether_results_kept_in_spite", &[], 6.0);
+    // He is listed, and is gone when he is looked at.
+    let delay = Fault::Delay(std::time::Duration::from_secs(2));
+    let listed = proxy.rule(Rule::on(Operation::GetChildren).below("/bellwether/waiters").then(delay));
+    listed.strikes(1);
+    cluster.tree().create_ephemeral(&sign(2), format!(r#"{{"bellwether":1,"by":"somebody","tasks":["{}"]}}"#, tasks[0]));
+    assert!(cluster.tree().delete(&sign(1)));
+    eventually(SOON, "two results", || results(&cluster).len() == 2);
+    assert_eq!(results(&cluster), [tasks[0].clone(), tasks[5].clone()], "what he names, and the youngest");
+}
+
+#[test]
 fn a_master_that_dies_in_the_middle_and_a_lost_reply_leave_no_more_than_may_be() {
     for fault in [Fault::LoseReply, Fault::LoseRequest] {
         let cluster = keeping(4).start();

@@ -78,6 +78,7 @@ impl Client {
         loop {
             let Some((record, changed)) = self.look_at_door().await? else { return Ok(()) };
             let Some(closure) = record.refuses(labels) else { return Ok(()) };
+            self.kept_out();
             let left = patience.saturating_sub(begun.elapsed());
             if left.is_zero() {
                 return Err(SubmitError::NotAdmitted(closure.clone()));
@@ -100,6 +101,7 @@ impl Client {
         for task in tasks {
             let labels = payload::decode(&task.payload).map(|task| task.envelope.labels).unwrap_or_default();
             if let Some(closure) = record.refuses(&labels) {
+                self.kept_out();
                 return Err(SubmitError::NotAdmitted(closure.clone()));
             }
         }

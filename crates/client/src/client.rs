@@ -22,7 +22,7 @@ use crate::overview::{self, Overview};
 use crate::settings::ClientSettings;
 use crate::supervisor::{self, Family, Leave};
 use crate::task::TaskView;
-use crate::waiting::{Expect, Waiter};
+use crate::waiting::{Expect, KeptOut, Waiter};
 
 mod arrays;
 mod judging;
@@ -158,6 +158,12 @@ impl Client {
         let said = self.inner.family.waiting.send(Expect);
         let patience = self.inner.settings.request_timeout;
         drop(zk_runtime::spawn(async move { tokio::time::timeout(patience, said).await }).await);
+    }
+
+    /// What is kept because we wait may be what keeps work out.
+    pub(crate) fn kept_out(&self) {
+        // One for each submission that was refused, and one a second for each that waits.
+        self.inner.family.waiting.do_send(KeptOut);
     }
 
     /// How a task ended; `None` if it has not.

@@ -3,15 +3,17 @@
 //! (`sweep`).
 //!
 //! Whoever waits says so first, by an ephemeral node under `/bellwether/waiters`: what ends after its creation is not removed, nor is
-//! what it names. It is made anew now and then, so that somebody who always waits for something does not keep everything.
+//! what it names. It is made anew now and then, so that somebody who always waits for something does not keep everything (`sign`).
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use crate::Time;
 use crate::protocol::TaskName;
+use sign::Sign;
 use sweep::Sweep;
 
+mod sign;
 mod sweep;
 
 /// What happened, as a client's shell reports it.
@@ -29,7 +31,9 @@ pub enum Event {
     Disconnected,
     /// Somebody is going to submit what he will wait for.
     Expected,
-    /// The node is there that says that we wait.
+    /// Somebody was refused who wanted to submit something.
+    KeptOut,
+    /// The node is there that says that we wait, or another one.
     Registered,
     /// A status was looked for, behind a watch for it.
     Looked {
@@ -62,9 +66,9 @@ pub enum Event {
 pub enum Effect {
     /// Create a node that says that we wait, and that names these, unless this session has one; then [`Event::Registered`].
     Register(Vec<TaskName>),
-    /// Create another such node, and then delete the earlier one.
+    /// Create another such node, and then delete all but the last two; then [`Event::Registered`].
     Renew(Vec<TaskName>),
-    /// Delete that node.
+    /// Delete these nodes.
     Unregister,
     /// Look for a status and watch for it; then [`Event::Looked`], and [`Event::Stirred`] when the watch goes off.
     Look(TaskName),
@@ -87,23 +91,6 @@ pub const WATCHES_MAX: usize = 2000;
 
 /// Of how many tasks that were submitted, and that nobody waits for yet, it is remembered that they are somewhere.
 const SUBMITTED_MAX: usize = 100_000;
-/// Most tasks that the node names: what is beyond that is kept because it ends later.
-const NAMED_MAX: usize = 1000;
-/// How old the node may be before it is made anew: what ended before is not kept any longer for those who have come since.
-const RENEW_AFTER: Duration = Duration::from_secs(600);
-
-/// Whether it is said that we wait.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
-enum Said {
-    /// It is not.
-    #[default]
-    No,
-    /// It is being said: nothing is looked for before.
-    Asked,
-    /// It is, since then on the monotonic clock.
-    Since(Duration),
-}
-
 /// How often a task must be found nowhere before that is believed, when it has no status even then: it may move while it is looked for,
 /// and what moves comes to its end.
 const MISSES: u8 = 2;
@@ -137,6 +124,8 @@ struct Wish {
     located: bool,
     /// How often it was read in vain.
     vain: u8,
+    /// When it was heard of first, on the monotonic clock.
+    heard: Duration,
 }
 
 /// All that one client waits for.
@@ -144,15 +133,13 @@ struct Wish {
 pub struct Waiting {
     wishes: BTreeMap<TaskName, Wish>,
     idle: BTreeSet<TaskName>,
-    /// Those that were submitted in this connection, and that nobody waits for yet.
-    submitted: BTreeSet<TaskName>,
+    /// Those that were submitted in this connection, and that nobody waits for yet, and when that was heard.
+    submitted: BTreeMap<TaskName, Duration>,
     /// How many watches are armed, or about to be.
     busy: usize,
     sweep: Sweep,
     connected: bool,
-    said: Said,
-    /// Whether somebody will come.
-    expecting: bool,
+    sign: Sign,
     look_again_after: Duration,
     /// Whether the timer is armed.
     ticking: bool,
@@ -167,12 +154,11 @@ impl Waiting {
         Self {
             wishes: BTreeMap::new(),
             idle: BTreeSet::new(),
-            submitted: BTreeSet::new(),
+            submitted: BTreeMap::new(),
             busy: 0,
             sweep: Sweep::default(),
             connected: false,
-            said: Said::No,
-            expecting: false,
+            sign: Sign::default(),
             look_again_after,
             ticking: false,
             located_last: None,
@@ -196,16 +182,16 @@ impl Waiting {
         let mut effects = Vec::new();
         match event {
             Event::Wanted(tasks) => self.on_wanted(tasks, now, &mut effects),
-            Event::Submitted(tasks) => self.on_submitted(tasks),
+            Event::Submitted(tasks) => self.on_submitted(tasks, now),
             Event::Unwanted(tasks) => tasks.iter().for_each(|task| self.forget(task)),
             Event::Connected => self.on_connected(),
             Event::Disconnected => self.connected = false,
             Event::Expected => {
-                self.expecting = true;
+                self.sign.expecting = true;
                 self.tick(now, &mut effects);
             }
-            Event::Registered if self.said == Said::Asked => self.said = Said::Since(now.mono),
-            Event::Registered => {}
+            Event::KeptOut => self.let_go(now, &mut effects),
+            Event::Registered => self.sign.on_registered(now),
             Event::Looked { task, found: Some(status) } => self.ended(task, status, now, &mut effects),
             Event::Looked { task, found: None } => self.on_looked_in_vain(task, &mut effects),
             Event::Stirred(task) | Event::Interrupted(task) => self.look_later(&task),
@@ -220,35 +206,10 @@ impl Waiting {
         effects
     }
 
-    /// First of all it is said that we wait.
-    fn say(&mut self, effects: &mut Vec<Effect>) {
-        if self.connected && self.said == Said::No && (self.expecting || !self.wishes.is_empty()) {
-            self.said = Said::Asked;
-            effects.push(Effect::Register(self.named()));
-        }
-    }
-
-    fn named(&self) -> Vec<TaskName> {
-        self.wishes.keys().take(NAMED_MAX).cloned().collect()
-    }
-
-    /// Nobody waits any more; or the node is so old that it keeps what nobody waits for.
-    fn say_anew(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        let Said::Since(since) = self.said else { return };
-        if self.wishes.is_empty() && !self.expecting {
-            self.said = Said::No;
-            effects.push(Effect::Unregister);
-        } else if self.connected && now.since(since) >= RENEW_AFTER && self.wishes.len() <= NAMED_MAX {
-            // The old one stands until the new one does.
-            self.said = Said::Since(now.mono);
-            effects.push(Effect::Renew(self.named()));
-        }
-    }
-
     /// Whether it is said that somebody waits.
     #[must_use]
     pub fn is_registered(&self) -> bool {
-        matches!(self.said, Said::Since(_))
+        self.sign.is_there()
     }
 
     fn tick(&mut self, now: Time, effects: &mut Vec<Effect>) {
@@ -259,9 +220,10 @@ impl Waiting {
 
     fn on_wanted(&mut self, tasks: Vec<TaskName>, now: Time, effects: &mut Vec<Effect>) {
         self.tick(now, effects);
-        self.expecting = false;
+        self.sign.expecting = false;
         for task in tasks {
-            let wish = Wish { located: self.submitted.remove(&task), ..Wish::default() };
+            let submitted = self.submitted.remove(&task);
+            let wish = Wish { located: submitted.is_some(), heard: submitted.unwrap_or(now.mono), ..Wish::default() };
             if self.wishes.insert(task.clone(), wish).is_none() {
                 self.idle.insert(task);
             }
@@ -270,11 +232,11 @@ impl Waiting {
     }
 
     /// Of too many, the first are forgotten: then they are looked for, as if somebody else had submitted them.
-    fn on_submitted(&mut self, tasks: Vec<TaskName>) {
+    fn on_submitted(&mut self, tasks: Vec<TaskName>, now: Time) {
         for task in tasks {
             match self.wishes.get_mut(&task) {
                 Some(wish) => wish.located = true,
-                None => drop(self.submitted.insert(task)),
+                None => drop(self.submitted.insert(task, now.mono)),
             }
         }
         while self.submitted.len() > SUBMITTED_MAX {
@@ -292,8 +254,7 @@ impl Waiting {
 
     fn on_connected(&mut self) {
         self.connected = true;
-        // It went with the session, or is asked for once more.
-        self.said = Said::No;
+        self.sign.on_connected();
         self.busy = 0;
         self.sweep = Sweep::default();
         // It may have been reset under us.
@@ -312,6 +273,7 @@ impl Waiting {
     fn ended(&mut self, task: TaskName, status: Vec<u8>, now: Time, effects: &mut Vec<Effect>) {
         self.count_end(now);
         self.end(task, |task| Effect::Ended(task, status), effects);
+        self.count_for_sign(now, effects);
     }
 
     fn end(&mut self, task: TaskName, effect: impl FnOnce(TaskName) -> Effect, effects: &mut Vec<Effect>) {
@@ -350,8 +312,8 @@ impl Waiting {
     }
 
     fn on_rang(&mut self, now: Time, effects: &mut Vec<Effect>) {
-        self.say_anew(now, effects);
-        self.ticking = !self.wishes.is_empty() || self.said != Said::No;
+        self.look_at_sign(now, effects);
+        self.ticking = !self.wishes.is_empty() || self.sign.is_wanted();
         if !self.ticking {
             return;
         }

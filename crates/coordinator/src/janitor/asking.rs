@@ -12,7 +12,7 @@ use bellwether_common::zk_runtime;
 use bellwether_core::election;
 use bellwether_core::janitor::{Effect, Event, Measure, Needs, Place};
 use bellwether_core::protocol::record::WaiterRecord;
-use bellwether_core::protocol::{Stat, TaskName, path};
+use bellwether_core::protocol::{Node, Stat, TaskName, path};
 use futures::stream::{self, StreamExt};
 
 use super::{Answer, JanitorActor};
@@ -107,7 +107,7 @@ async fn answer(store: &Store, master: &Addr<MasterActor>, known_details: &Detai
         Effect::List(q, place) => names(store, place.parent(), TaskName::listed).await.map(|names| Event::Listed(q, names, Vec::new())),
         Effect::Measure(q, place, names) => measure(store, place, names, known_details).await.map(|measured| Event::Measured(q, measured)),
         Effect::AskNeeds(q) => needs(store, master).await.map(|needs| Event::Asked(q, needs)),
-        Effect::Verify(q, place, names) => verify(store, place, names).await.map(|verified| Event::Verified(q, verified)),
+        Effect::Verify(q, place, names) => verify(store, place, names, known_details).await.map(|verified| Event::Verified(q, verified)),
         Effect::Write(..) | Effect::Tell(_) => None,
     }
 }
@@ -122,32 +122,15 @@ async fn measure(store: &Store, place: Place, names: Vec<TaskName>, details: &De
 }
 
 async fn measure_lot(store: &Store, place: Place, lot: Vec<TaskName>, details: &Details) -> Option<Vec<(TaskName, Option<Measure>)>> {
-    let alone = lot.len() == 1;
-    let found = (!alone).then(|| reader::read_together(store, lot.iter().map(|name| place.path(name)).collect()));
-    let asked: Vec<_> = lot
-        .iter()
-        .map(|name| {
-            let details = (place == Place::Results && details.may_have(name)).then(|| store.stat(&path::plain_result(name)));
-            (details, alone.then(|| store.stat(&place.path(name))))
-        })
-        .collect();
-    let found = match found {
-        Some(found) => found.await,
-        None => Vec::new(),
-    };
-    let mut found = found.into_iter().map(|(_, found)| found);
+    let may_have_details = |name: &&TaskName| place == Place::Results && details.may_have(name);
+    let asked: Vec<_> =
+        lot.iter().map(|name| Some(name).filter(may_have_details).map(|name| store.stat(&path::plain_result(name)))).collect();
+    let stats = stats(store, place, &lot).await?;
     let mut measured = Vec::with_capacity(lot.len());
-    for (name, (details, stat)) in lot.into_iter().zip(asked) {
+    for ((name, details), stat) in lot.into_iter().zip(asked).zip(stats) {
         let details = match details {
             Some(details) => known(details.await)?,
             None => None,
-        };
-        let stat = match (found.next(), stat) {
-            (Some(Ok(node)), _) => node.map(|node| node.stat),
-            (_, Some(stat)) => known(stat.await)?,
-            // The state of a node may be read by everybody, also where its data may not.
-            (Some(Err(ReadError::NoAuth { .. } | ReadError::BadPath { .. })), None) => known(store.stat(&place.path(&name)).await)?,
-            (Some(Err(ReadError::Interrupted)) | None, None) => return None,
         };
         let bytes = |stat: &Stat| u64::try_from(stat.bytes).unwrap_or(0);
         let measure = stat.map(|stat| Measure {
@@ -161,32 +144,76 @@ async fn measure_lot(store: &Store, place: Place, lot: Vec<TaskName>, details: &
     Some(measured)
 }
 
-async fn verify(store: &Store, place: Place, names: Vec<TaskName>) -> Option<Vec<(TaskName, Option<i64>)>> {
-    let looks = stream::iter(names).map(|name| {
-        let stat = store.stat(&place.path(&name));
-        async move { known(stat.await).map(|stat| (name, stat.map(|stat| stat.czxid))) }
-    });
-    let verified: Vec<Option<_>> = looks.buffered(WINDOW).collect().await;
-    verified.into_iter().collect()
+/// The states of a few nodes, by one request if that can be.
+async fn stats(store: &Store, place: Place, names: &[TaskName]) -> Option<Vec<Option<Stat>>> {
+    if let [name] = names {
+        return known(store.stat(&place.path(name)).await).map(|stat| vec![stat]);
+    }
+    let found = reader::read_together(store, names.iter().map(|name| place.path(name)).collect()).await;
+    let mut stats = Vec::with_capacity(found.len());
+    for (path, found) in found {
+        stats.push(match found {
+            Ok(node) => node.map(|node| node.stat),
+            // The state of a node may be read by everybody, also where its data may not.
+            Err(ReadError::NoAuth { .. } | ReadError::BadPath { .. }) => known(store.stat(&path).await)?,
+            Err(ReadError::Interrupted) => return None,
+        });
+    }
+    Some(stats)
 }
 
-/// Behind a barrier: whoever had begun to wait before this was asked is seen.
+async fn verify(store: &Store, place: Place, names: Vec<TaskName>, details: &Details) -> Option<Vec<(TaskName, Option<i64>)>> {
+    let lots: Vec<Vec<TaskName>> = names.chunks(details.together()).map(<[TaskName]>::to_vec).collect();
+    let looks = stream::iter(lots).map(|lot| async move {
+        let stats = stats(store, place, &lot).await?;
+        Some(lot.into_iter().zip(stats.into_iter().map(|stat| stat.map(|stat| stat.czxid))).collect::<Vec<_>>())
+    });
+    let verified: Vec<Option<Vec<_>>> = looks.buffered(WINDOW).collect().await;
+    Some(verified.into_iter().collect::<Option<Vec<_>>>()?.concat())
+}
+
+/// Behind a barrier: whoever had begun to wait before this was asked is seen. A node that was listed and is gone may have been replaced by
+/// one that names what was kept by it: that is there by then, and it is listed again until none has gone meanwhile.
 async fn needs(store: &Store, master: &Addr<MasterActor>) -> Option<Option<Needs>> {
     store.sync().await.ok()?;
     // Without a master that knows all, nobody knows what held tasks wait for.
     let Some(mut named) = master.send(NamedByHeld).await.ok().flatten() else { return Some(None) };
-    let waiters = names(store, path::WAITERS, path::waiter).await?;
+    let (mut since, mut seen, mut complete) = (None, HashSet::new(), false);
+    while !complete {
+        let mut waiters = names(store, path::WAITERS, path::waiter).await?;
+        waiters.retain(|waiter| seen.insert(waiter.clone()));
+        let signs = signs(store, waiters).await?;
+        complete = signs.iter().all(Option::is_some);
+        for (czxid, names) in signs.into_iter().flatten() {
+            since = Some(since.map_or(czxid, |since: i64| since.min(czxid)));
+            named.extend(names);
+        }
+    }
+    Some(Some(Needs { since, named }))
+}
+
+/// Since when each of these who wait does, and what he names; `None`: he does no more.
+async fn signs(store: &Store, waiters: Vec<String>) -> Option<Vec<Option<(i64, Vec<TaskName>)>>> {
     // The state of a node may be read by everybody, so that one counts whose data may not.
     let looks = stream::iter(waiters).map(|waiter| {
         let (stat, data) = (store.stat(&waiter), store.get(&waiter));
         async move { (stat.await, data.await) }
     });
-    let mut looks = looks.buffered(WINDOW);
-    let mut since: Option<i64> = None;
-    while let Some((stat, data)) = looks.next().await {
-        let Some(stat) = known(stat)? else { continue };
-        since = Some(since.map_or(stat.czxid, |since| since.min(stat.czxid)));
-        named.extend(known(data)?.iter().flat_map(|node| WaiterRecord::named(&node.data)));
+    let looks: Vec<_> = looks.buffered(WINDOW).collect().await;
+    let sign = |(stat, data): (Result<Option<Stat>, ReadError>, Result<Option<Node>, ReadError>)| {
+        let Some(stat) = known(stat)? else { return Some(None) };
+        // One that goes between the two questions names nothing any more, and is counted as gone.
+        let Some(named) = read(data)? else { return Some(None) };
+        Some(Some((stat.czxid, named)))
+    };
+    looks.into_iter().map(sign).collect()
+}
+
+/// What such a node names; nothing, where it may not be read. `None`: it is gone.
+fn read(data: Result<Option<Node>, ReadError>) -> Option<Option<Vec<TaskName>>> {
+    match data {
+        Ok(node) => Some(node.map(|node| WaiterRecord::named(&node.data))),
+        Err(ReadError::NoAuth { .. } | ReadError::BadPath { .. }) => Some(Some(Vec::new())),
+        Err(ReadError::Interrupted) => None,
     }
-    Some(Some(Needs { since, named }))
 }
