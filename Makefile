@@ -4,7 +4,7 @@
 TEST_THREADS ?= 2
 
 .DEFAULT_GOAL := help
-.PHONY: help deps build demo test lint verify fix figures nemesis faults fuzz bench audit-rate deb deb-test deploy-check dashboards dashboards-check dashboard-figures ticks pictures docs deny features sbom
+.PHONY: help deps build demo test lint verify fix figures nemesis faults fuzz bench bench-pictures audit-rate deb deb-test deploy-check dashboards dashboards-check dashboard-figures ticks pictures docs deny features sbom
 
 help: ## List the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-17s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -73,11 +73,16 @@ GROUPS ?=
 ROUNDS ?= 5
 DIVISOR ?= 1
 LONG ?=
+# How long the group retention takes, in seconds; ten minutes unless it is said.
+LENGTH ?=
 
 bench: deps ## Measure how fast everything is, beside ZooKeeper alone and other systems, in a release build; GROUPS="noop true" for some
 	@scripts/install-peers
 	cargo build --quiet --release --workspace --bins --examples
-	@ROUNDS=$(ROUNDS) DIVISOR=$(DIVISOR) LONG=$(LONG) target/release/bench $(GROUPS)
+	@ROUNDS=$(ROUNDS) DIVISOR=$(DIVISOR) LONG=$(LONG) LENGTH=$(LENGTH) target/release/bench $(GROUPS)
+
+bench-pictures: ## Copy the drawings of the last make bench into docs/pictures
+	@for drawing in target/bench/*.svg; do cp "$$drawing" "docs/pictures/bench-$$(basename "$$drawing")"; done
 
 audit-rate: deps ## Measure how many records bellwether audit reads a second, in a release build
 	@cargo run --quiet --release --package bellwether-tests --bin audit-rate

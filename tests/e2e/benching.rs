@@ -5,7 +5,7 @@ use bellwether_tests::place::Dir;
 
 fn plan(dir: &Dir, groups: &[&str]) -> Plan {
     let groups = groups.iter().map(|name| (*name).to_owned()).collect();
-    Plan { rounds: 2, groups, divisor: 100, long: false, dir: dir.path().to_owned() }
+    Plan { rounds: 2, groups, divisor: 100, long: false, length: None, dir: dir.path().to_owned() }
 }
 
 #[test]
@@ -43,4 +43,28 @@ fn what_is_measured_of_takeovers_and_backlogs_is_there() {
     }
     let unknown = bench::run(&Plan { groups: vec!["nonsense".to_owned()], ..plan }).expect_err("there is no such group");
     assert!(unknown.to_string().contains("there are: noop true arrays latency"), "{unknown}");
+}
+
+#[test]
+fn nobody_who_waits_loses_a_result_while_few_are_kept_and_nothing_grows() {
+    let dir = Dir::new("bench");
+    let length = Some(std::time::Duration::from_secs(20));
+    bench::run(&Plan { rounds: 1, length, ..plan(&dir, &["retention"]) }).expect("nobody loses a result");
+    let report: serde_json::Value =
+        serde_json::from_str(&std::fs::read_to_string(dir.path().join("report.json")).expect("a report")).expect("JSON");
+    let of = |what: &str| {
+        let mut figures = report["figures"].as_array().expect("figures").iter();
+        figures
+            .find(|figure| figure["what"] == what)
+            .and_then(|figure| figure["median"].as_f64())
+            .unwrap_or_else(|| panic!("{what}: {report}"))
+    };
+    let (all, kept) = (of("results in all"), of("results kept, at most"));
+    println!("{all} results in all, {kept} kept at most, work was kept out {} times", of("times that work was kept out"));
+    // Three thousand may be kept, a thousand are on their way, and what ended in the last seconds is kept for whoever waits.
+    assert!(kept < 8_000.0 && all > kept, "hardly anything was removed: {kept} of {all}");
+    assert!(of("nodes, the last third over the second") > 0.0, "{report}");
+    let drawing = std::fs::read_to_string(dir.path().join("retention.svg")).expect("a drawing");
+    assert!(drawing.contains("results kept"), "{drawing}");
+    assert!(dir.path().join("retention.csv").is_file());
 }

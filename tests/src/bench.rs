@@ -11,9 +11,12 @@ mod goals;
 mod peers;
 mod plot;
 mod report;
+mod retention;
 mod sides;
+mod timeline;
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 pub use figure::{Figure, Unit};
 use report::Report;
@@ -61,6 +64,8 @@ pub struct Plan {
     pub divisor: usize,
     /// With the groups that take long.
     pub long: bool,
+    /// How long the group takes that takes minutes.
+    pub length: Option<Duration>,
     /// For the report.
     pub dir: PathBuf,
 }

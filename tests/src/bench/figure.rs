@@ -34,6 +34,9 @@ pub enum Unit {
     /// A plain number.
     #[serde(rename = "")]
     Count,
+    /// One that can only be whole.
+    #[serde(rename = "")]
+    Whole,
 }
 
 impl Unit {
@@ -41,7 +44,7 @@ impl Unit {
     #[must_use]
     pub fn show(self, value: f64) -> String {
         let digits = match self {
-            Self::PerSecond | Self::Bytes => 0,
+            Self::PerSecond | Self::Bytes | Self::Whole => 0,
             Self::Mebibytes | Self::Microseconds => 1,
             Self::Milliseconds | Self::Seconds | Self::Core | Self::Ratio | Self::Count => 2,
         };
@@ -60,7 +63,7 @@ impl fmt::Display for Unit {
             Self::Bytes => " B",
             Self::Core => " % of a core",
             Self::Ratio => " x",
-            Self::Count => "",
+            Self::Count | Self::Whole => "",
         })
     }
 }

@@ -88,6 +88,12 @@ pub(super) fn goals(figures: &[Figure]) -> Vec<Goal> {
     for who in ["master", "standby", "worker"] {
         push(&format!("idle: a {who}'s processor time"), median(ours("idle", &[who, "processor"])), Unit::Core, false, 0.3);
     }
+    let lost = median(ours("retention", &["lost"]));
+    push("few results kept: those that somebody waited for and lost", lost, Unit::Whole, false, 0.0);
+    for what in ["nodes", "ZooKeeper's heap behind its collections"] {
+        let ratio = ours("retention", &[what, "the last third over the second"]);
+        push(&format!("few results kept: {what}, the last third over the second"), median(ratio), Unit::Ratio, false, 1.1);
+    }
     push("idle: a worker's memory", median(ours("idle", &["a worker's memory"])), Unit::Mebibytes, false, 20.0);
     goals
 }

@@ -7,10 +7,13 @@ use std::fmt::Write as _;
 use super::figure::Figure;
 
 const WIDTH: f64 = 880.0;
-const LABELS: f64 = 330.0;
-const BAR: f64 = 18.0;
-const STEP: f64 = 30.0;
-const TOP: f64 = 46.0;
+const LEFT: f64 = 10.0;
+const BAR: f64 = 16.0;
+/// A line of words, and the bar below it.
+const STEP: f64 = 44.0;
+const TOP: f64 = 58.0;
+/// What is written behind a bar.
+const VALUE: f64 = 110.0;
 
 /// All of one unit. `None`: there is nothing to draw.
 pub(super) fn draw(title: &str, figures: &[&Figure]) -> Option<String> {
@@ -19,23 +22,22 @@ pub(super) fn draw(title: &str, figures: &[&Figure]) -> Option<String> {
     if most <= 0.0 {
         return None;
     }
-    let room = WIDTH - LABELS - 150.0;
-    let at = |value: f64| LABELS + value / most * room;
+    let at = |value: f64| LEFT + value / most * (WIDTH - LEFT - VALUE);
     #[expect(clippy::cast_precision_loss, reason = "a handful of bars")]
-    let height = TOP + STEP * figures.len() as f64 + 10.0;
+    let height = TOP + STEP * figures.len() as f64 - 12.0;
     let mut svg = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {height}\" font-family=\"sans-serif\" font-size=\"13\">\n\
-         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n<text x=\"10\" y=\"24\" font-size=\"16\">{}</text>\n",
+         <rect width=\"100%\" height=\"100%\" fill=\"#ffffff\"/>\n<text x=\"{LEFT}\" y=\"24\" font-size=\"16\">{}</text>\n",
         escaped(title)
     );
     let mut y = TOP;
     for figure in figures {
         let label = if figure.side == figure.what { figure.side.clone() } else { format!("{}: {}", figure.side, figure.what) };
-        let fill = if figure.side.starts_with("Bellwether") { "#c2410c" } else { "#64748b" };
+        let fill = if figure.side.contains("Bellwether") { "#c2410c" } else { "#64748b" };
         let (middle, baseline) = (y + BAR / 2.0, y + BAR / 2.0 + 4.5);
-        let _ = writeln!(svg, "<text x=\"{}\" y=\"{baseline}\" text-anchor=\"end\">{}</text>", LABELS - 8.0, escaped(&label));
-        let width = at(figure.median) - LABELS;
-        let _ = writeln!(svg, "<rect x=\"{LABELS}\" y=\"{y}\" width=\"{width:.1}\" height=\"{BAR}\" fill=\"{fill}\"/>");
+        let _ = writeln!(svg, "<text x=\"{LEFT}\" y=\"{}\">{}</text>", y - 5.0, escaped(&label));
+        let width = at(figure.median) - LEFT;
+        let _ = writeln!(svg, "<rect x=\"{LEFT}\" y=\"{y}\" width=\"{width:.1}\" height=\"{BAR}\" fill=\"{fill}\"/>");
         let (low, high) = (at(figure.min), at(figure.max));
         let _ = writeln!(svg, "<path d=\"M{low:.1} {middle}H{high:.1}\" stroke=\"#111111\" stroke-width=\"2\"/>");
         let _ = writeln!(svg, "<text x=\"{:.1}\" y=\"{baseline}\">{}</text>", high + 8.0, escaped(&unit.show(figure.median)));
@@ -45,7 +47,7 @@ pub(super) fn draw(title: &str, figures: &[&Figure]) -> Option<String> {
     Some(svg)
 }
 
-fn escaped(text: &str) -> String {
+pub(super) fn escaped(text: &str) -> String {
     text.replace('&', "&amp;").replace('<', "&lt;").replace('>', "&gt;")
 }
 
@@ -64,8 +66,8 @@ mod tests {
         let (ours, other) = (figure("Bellwether", &[100.0, 200.0, 400.0]), figure("other", &[50.0]));
         let svg = draw("rates & more", &[&ours, &other]).expect("something to draw");
         assert!(svg.contains("rates &amp; more") && svg.contains("a &lt; b"), "{svg}");
-        assert!(svg.contains("width=\"200.0\"") && svg.contains("width=\"50.0\""), "half and an eighth of 400: {svg}");
-        assert!(svg.contains("M430.0 55H730.0"), "from the smallest to the largest: {svg}");
+        assert!(svg.contains("width=\"380.0\"") && svg.contains("width=\"95.0\""), "half and an eighth of 400: {svg}");
+        assert!(svg.contains("M200.0 66H770.0"), "from the smallest to the largest: {svg}");
         assert!(draw("nothing", &[]).is_none());
     }
 }

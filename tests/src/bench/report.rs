@@ -90,7 +90,10 @@ impl Report {
         std::fs::write(dir.join("report.json"), serde_json::to_string_pretty(self)? + "\n")?;
         std::fs::write(dir.join("report.md"), self.markdown())?;
         for group in &self.groups {
-            let drawn: Vec<&Figure> = self.of(group.group).filter(|figure| drawable(figure)).collect();
+            let all: Vec<&Figure> = self.of(group.group).filter(|figure| drawable(figure)).collect();
+            // Only what is of one kind can be compared: how many, if that was measured.
+            let unit = if all.iter().any(|figure| figure.unit == Unit::PerSecond) { Unit::PerSecond } else { Unit::Milliseconds };
+            let drawn: Vec<&Figure> = all.into_iter().filter(|figure| figure.unit == unit).collect();
             if let Some(svg) = plot::draw(group.title, &drawn) {
                 std::fs::write(dir.join(format!("{}.svg", group.group)), svg)?;
             }
@@ -133,7 +136,7 @@ fn drawable(figure: &Figure) -> bool {
     match figure.unit {
         Unit::PerSecond => figure.what.contains("result") && !figure.what.contains("cold"),
         Unit::Milliseconds => figure.what.contains("p50") && figure.what.contains("warm"),
-        Unit::Microseconds | Unit::Seconds | Unit::Mebibytes | Unit::Bytes | Unit::Core | Unit::Ratio | Unit::Count => false,
+        Unit::Microseconds | Unit::Seconds | Unit::Mebibytes | Unit::Bytes | Unit::Core | Unit::Ratio | Unit::Count | Unit::Whole => false,
     }
 }
 

@@ -6,16 +6,16 @@ use bellwether_common::wait::eventually;
 use serde_json::Value;
 
 use super::figure::Unit;
-use super::{Group, Measured, Plan, Side, peers};
+use super::{Group, Measured, Plan, Side, peers, retention};
 use crate::history::Step;
 use crate::tasks::SOON;
 use crate::{Cluster, Process, Zookeeper, proc};
 
 /// Groups that are not measured unless they are named, or `LONG=1`.
-pub(super) const LONG: [&str; 1] = ["million"];
+pub(super) const LONG: [&str; 2] = ["million", "retention"];
 
 /// How long a measurement may take.
-const LIMIT: Duration = Duration::from_secs(900);
+pub(super) const LIMIT: Duration = Duration::from_secs(900);
 /// How many tasks are measured while many more wait.
 const SAMPLE: usize = 5_000;
 /// How long services are left alone.
@@ -82,6 +82,11 @@ pub(super) fn groups(plan: &Plan) -> Vec<Group> {
             vec![Side::new("Bellwether", "a master, a standby and a worker", || Ok(idle()))],
         ),
     ];
+    let length = plan.length.unwrap_or(retention::LENGTH);
+    all.push(Group {
+        rounds_max: 1,
+        ..brief("retention", "few results are kept, and somebody waits for all of them", vec![retention::side(length, &plan.dir)])
+    });
     if plan.long || plan.groups.iter().any(|name| name == "million") {
         let million = few(1_000_000);
         all.push(Group {
@@ -145,18 +150,18 @@ fn on(cluster: &Cluster, parts: &[&str], count: usize, what: &[&str], slots: usi
 }
 
 /// What a server of ZooKeeper has counted, by its own figure.
-fn counted(cluster: &Cluster, figure: &str) -> f64 {
+pub(super) fn counted(cluster: &Cluster, figure: &str) -> f64 {
     let mntr = cluster.zookeeper().four_letter(0, "mntr").unwrap_or_default();
     let value = mntr.lines().find_map(|line| line.strip_prefix(figure)?.strip_prefix('\t')?.trim().parse().ok());
     value.unwrap_or_else(|| panic!("ZooKeeper says nothing of {figure}: {mntr}"))
 }
 
-fn done(cluster: &Cluster) -> usize {
+pub(super) fn done(cluster: &Cluster) -> usize {
     cluster.tree().stat("/status").map_or(0, |stat| usize::try_from(stat.num_children).unwrap_or(0))
 }
 
 #[expect(clippy::cast_precision_loss, reason = "a few millions")]
-fn float(count: usize) -> f64 {
+pub(super) fn float(count: usize) -> f64 {
     count as f64
 }
 
