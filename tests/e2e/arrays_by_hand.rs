@@ -110,3 +110,25 @@ fn what_is_newer_is_left_alone_and_said() {
     cluster.tree().set(&below("todo"), todo);
     assert!(cluster.status_of("a").contains("succeeded"));
 }
+
+#[test]
+fn a_newer_record_of_a_piece_is_left_alone_and_said() {
+    let cluster = cluster();
+    let (first, _worker) = (cluster.coordinator("c1"), cluster.worker("w1", 2));
+    begun(&cluster);
+    first.kill9();
+    let record = recorded(&cluster);
+    let old = cluster.tree().text(&record).expect("a record");
+    let newer = r#"{"bellwether":99,"elsewhere":true}"#;
+    cluster.tree().set(&record, newer);
+    let second = cluster.coordinator("c2");
+    let left = || metric(&second, "bellwether_array_damages_total", &[("result", "left")]) >= Some(1.0);
+    eventually(SOON, "it is said", left);
+    assert!(second.log().lines().any(|line| line.contains("ERROR") && line.contains(&record)), "which it is");
+    assert_eq!(cluster.tree().text(&record).as_deref(), Some(newer));
+    assert!(!cluster.tree().exists("/status/a"), "nobody knows what became of those elements");
+    // Whoever wrote it can mend it.
+    cluster.tree().set(&record, old);
+    assert!(cluster.status_of("a").contains("succeeded"));
+    assert_eq!(elements(&cluster), (0..COUNT).collect::<Vec<_>>(), "each has run once");
+}

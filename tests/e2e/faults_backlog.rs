@@ -177,3 +177,31 @@ fn all_workers_die_with_all_tasks_assigned() {
         used * 100.0
     ));
 }
+
+#[test]
+fn the_regular_comparison_of_many_that_wait_stalls_nothing() {
+    let waiting = sized("BELLWETHER_COMPARED", 10_000, 50_000);
+    let cluster = Cluster::builder().setting("coordinator.reconcile_interval", "\"1s\"").start();
+    let (master, _worker) = (cluster.coordinator("c1"), cluster.worker("w1", 2));
+    let _ = (cluster.ruler(), cluster.registered("w1"));
+    let nowhere = r#"{"bellwether":1,"argv":["true"],"require":{"zone":"nowhere"}}"#;
+    let _ = cluster.put_many("n-", (0..waiting).map(|_| nowhere.to_owned()));
+    eventually(PATIENCE, "the master to know all", || {
+        is(metric(&master, "bellwether_tasks", &[("state", "pending")]), &Some(waiting as f64))
+    });
+    let compared = || metric(&master, "bellwether_resyncs_total", &[("cause", "periodic")]).unwrap_or_default();
+    let (before, mut put) = (compared(), Vec::new());
+    // One after the other, through three comparisons.
+    while compared() < before + 3.0 {
+        put.push(cluster.put(r#"{"bellwether":1,"kind":"noop","input":null}"#));
+        let _ = cluster.status_of(put.last().expect("the one that was put"));
+    }
+    let history = cluster.history();
+    let waited = |task: &String| {
+        let at = |wanted: fn(&Step) -> bool| history.tasks[task].iter().find(|(_, step)| wanted(step)).map_or(0, |(at, _)| at.time_ms);
+        at(|step| matches!(step, Step::Assigned(_))) - at(|step| matches!(step, Step::Pending))
+    };
+    let longest = put.iter().map(waited).max().unwrap_or_default();
+    println!("{waiting} waiting: of {} tasks during three comparisons none waited longer than {longest} ms for its worker", put.len());
+    assert!(put.len() >= 3 && longest < 1000, "{longest} ms until it was assigned, {} tasks", put.len());
+}

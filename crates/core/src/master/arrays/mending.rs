@@ -184,3 +184,127 @@ fn common(one: Span, other: Span) -> Option<Span> {
     let span = Span { from: one.from.max(other.from), to: one.to.min(other.to) };
     (!span.is_empty()).then_some(span)
 }
+
+#[cfg(test)]
+mod tests {
+    use jiff::Timestamp;
+
+    use super::*;
+    use crate::protocol::array::todo::Stopped;
+    use crate::protocol::{Node, Stat, WorkerId};
+
+    fn span(from: u32, to: u32) -> Span {
+        Span { from, to }
+    }
+
+    fn piece(from: u32, to: u32, number: u32) -> PieceName {
+        PieceName { span: span(from, to), number }
+    }
+
+    /// These elements ended so, from `from` on.
+    fn record(from: u32, ends: &[(i32, u32)], again: &[Span]) -> PieceRecord {
+        PieceRecord {
+            bellwether: 1,
+            from,
+            runs: ends.iter().map(|(code, count)| (ElementEnd::Exit(*code), *count)).collect(),
+            again: again.to_vec(),
+            delay_ms: 0,
+            rest: None,
+            attempt: 1,
+            failures: 0,
+            losses: 0,
+            worker: WorkerId::listed("w"),
+            epoch: None,
+            started: Timestamp::UNIX_EPOCH,
+            ended: Timestamp::UNIX_EPOCH,
+            took_us: 7,
+            output: None,
+            details: Vec::new(),
+        }
+    }
+
+    /// Of an array of a hundred elements: what `todo` becomes, and how many were nowhere.
+    fn mended(records: &[PieceRecord], pieces: &[PieceName], before: Option<&ArrayTodo>) -> (ArrayTodo, u32) {
+        let pieces = pieces.iter().copied().collect();
+        Whole { request: &ArrayRequest::new(100), records, pieces: &pieces, chunks: 1 }.todo(before)
+    }
+
+    fn waiting(todo: &ArrayTodo) -> Vec<(u32, u32, u32)> {
+        todo.waiting.iter().map(|waiting| (waiting.span.from, waiting.span.to, waiting.failures)).collect()
+    }
+
+    #[test]
+    fn what_neither_has_ended_nor_is_with_a_worker_waits_again() {
+        let records = [record(0, &[(0, 10), (1, 2), (0, 8)], &[span(11, 11)]), record(40, &[(0, 10)], &[])];
+        let (todo, nowhere) = mended(&records, &[piece(20, 29, 3), piece(60, 69, 5)], None);
+        assert_eq!(waiting(&todo), [(11, 11, 0), (30, 39, 0), (50, 59, 0), (70, 99, 0)], "and what was to be tried again");
+        assert_eq!((nowhere, todo.left()), (51, 51));
+        let tally = &todo.summary.tally;
+        assert_eq!((tally.succeeded, tally.failed, todo.summary.retried, todo.summary.took_us), (28, 1, 1, 14));
+        assert_eq!((todo.summary.failures.clone(), todo.summary.results), (vec![span(10, 10)], 1));
+        assert!(todo.given >= 100, "no piece is called as one was that nobody knows of");
+        let pieces = BTreeSet::from([piece(20, 29, 3), piece(60, 69, 5)]);
+        let whole = Whole { request: &ArrayRequest::new(100), records: &records, pieces: &pieces, chunks: 1 };
+        assert!(!whole.is_torn(&todo), "each element is in one place");
+    }
+
+    #[test]
+    fn what_was_known_of_those_that_wait_is_kept_as_far_as_it_can_be_true() {
+        let mut before = ArrayTodo::new(span(0, 99));
+        before.given = 7;
+        let tired = |from, to| Waiting { failures: 2, losses: 1, due_ms: 9, ..Waiting::new(span(from, to)) };
+        // The first ones have ended, the next are out, and there are not as many as that.
+        before.waiting = vec![tired(5, 24), tired(90, 120)];
+        let (todo, nowhere) = mended(&[record(0, &[(0, 10)], &[])], &[piece(10, 19, 9)], Some(&before));
+        assert_eq!(waiting(&todo), [(20, 24, 2), (90, 99, 2), (25, 89, 0)]);
+        assert_eq!((todo.waiting[0].losses, todo.waiting[0].due_ms), (1, 9));
+        assert_eq!((nowhere, todo.given), (65, 9), "no piece is called as one that is out");
+    }
+
+    #[test]
+    fn what_is_there_twice_counts_once() {
+        let copied = record(0, &[(0, 50)], &[]);
+        let (todo, nowhere) = mended(&[copied.clone(), copied], &[piece(40, 59, 2)], None);
+        assert_eq!((todo.summary.tally.succeeded, todo.summary.left(), nowhere), (50, 50, 40));
+        assert_eq!(waiting(&todo), [(60, 99, 0)]);
+    }
+
+    #[test]
+    fn of_one_that_gives_out_nothing_more_what_is_nowhere_was_cancelled() {
+        let mut before = ArrayTodo::new(span(0, 99));
+        before.waiting.clear();
+        before.stopped = Some(Stopped { reason: "enough".to_owned(), late: false });
+        let (todo, nowhere) = mended(&[record(0, &[(0, 90)], &[])], &[], Some(&before));
+        assert_eq!((todo.left(), todo.summary.left(), todo.summary.tally.cancelled, nowhere), (0, 0, 10, 10));
+        assert_eq!(todo.stopped, before.stopped);
+    }
+
+    #[test]
+    fn counts_tell_whether_elements_are_in_no_place_or_in_two() {
+        let request = ArrayRequest::new(100);
+        let torn = |pieces: &[PieceName], change: fn(&mut ArrayTodo)| {
+            let mut todo = ArrayTodo::new(span(0, 99));
+            todo.waiting = vec![Waiting::new(span(30, 99))];
+            todo.summary.note(span(0, 19), ElementEnd::Exit(0));
+            change(&mut todo);
+            Whole { request: &request, records: &[], pieces: &pieces.iter().copied().collect(), chunks: 0 }.is_torn(&todo)
+        };
+        let out = piece(20, 29, 1);
+        assert!(!torn(&[out], |_| {}));
+        assert!(torn(&[], |_| {}), "a piece is gone");
+        assert!(torn(&[out, piece(30, 39, 2)], |_| {}), "one is there that waits as well");
+        assert!(torn(&[out], |todo| todo.waiting.clear()));
+        assert!(torn(&[out], |todo| todo.summary.count = 50));
+    }
+
+    #[test]
+    fn what_is_newer_is_nobodys_to_change_and_nonsense_is() {
+        let reading = |data: &[u8]| Reading::Found(Node { data: data.to_vec(), stat: Stat::default() });
+        assert_eq!(old_todo(&Reading::Absent), Some((None, None)));
+        assert_eq!(old_todo(&reading(b"Idle")), Some((Some(0), None)));
+        assert_eq!(old_todo(&reading(br#"{"bellwether":99,"elsewhere":true}"#)), None);
+        assert_eq!(old_todo(&Reading::Denied), None);
+        let todo = ArrayTodo::new(span(0, 9));
+        assert_eq!(old_todo(&reading(&todo.encode())), Some((Some(0), Some(todo))));
+    }
+}
