@@ -60,6 +60,7 @@ fn only_listed_commands_run_and_their_values_stay_what_they_are() {
         (&["--", "show", "/etc/passwd"], "must be a path below"),
         (&["--", "show", "file", "file"], "takes 1 values"),
         (&["--", "say", "--version", "1", "a"], "must be text"),
+        (&["--", "say", "yxy", "1", "a"], "must be text"),
         (&["--", "say", "y", "10", "a"], "between 1 and 9"),
         (&["--", "say", "y", "1", "a b"], "one of a, b"),
         (&["--env", "LD_PRELOAD=/tmp/evil.so", "--", "show", "file"], "LD_PRELOAD"),
