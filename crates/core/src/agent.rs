@@ -194,6 +194,23 @@ impl Agent {
 
     /// Takes one event in. Facts may come in any order and twice.
     pub fn on(&mut self, event: Event, now: Time) -> Vec<Effect> {
+        self.on_all([event], now)
+    }
+
+    /// Takes several events in, in this order, and decides once: what arrives together is started and recorded together.
+    pub fn on_all(&mut self, events: impl IntoIterator<Item = Event>, now: Time) -> Vec<Effect> {
+        for event in events {
+            self.take_in(event, now);
+        }
+        self.prove_what_looks_want(now);
+        self.start_what_fits(now);
+        self.watch_queued();
+        self.report();
+        self.leave_when_done();
+        std::mem::take(&mut self.effects)
+    }
+
+    fn take_in(&mut self, event: Event, now: Time) {
         match event {
             Event::SessionOpened { session, timeout } => self.on_session_opened(session, timeout, now),
             Event::SessionSuspended => self.on_session_suspended(),
@@ -224,12 +241,6 @@ impl Agent {
                 }
             }
         }
-        self.prove_what_looks_want(now);
-        self.start_what_fits(now);
-        self.watch_queued();
-        self.report();
-        self.leave_when_done();
-        std::mem::take(&mut self.effects)
     }
 
     fn ask(&mut self) -> Question {

@@ -469,6 +469,7 @@ impl Master {
         self.recall(now);
         self.admit(now);
         self.write();
+        self.view.workers.settle();
         std::mem::take(&mut self.effects)
     }
 

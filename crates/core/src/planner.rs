@@ -5,20 +5,23 @@
 //!   that may be given tasks ahead of its slots;
 //! * the oldest first, where each step of priority counts as a minute of age: so a task is overtaken by tasks of higher priority only as
 //!   long as those were created at most that many minutes after it, and nothing waits for ever behind what is more important;
-//! * to a worker that starts it at once rather than to one where it waits; the least loaded first;
+//! * to a worker that starts it at once rather than to one where it waits; the least loaded first; but if as many wait as there is room
+//!   for, one worker after the other is filled, because what is given to a worker together costs less;
 //! * a task that must run alone gets an idle worker for itself;
 //! * when the best of all tasks that somebody could ever run finds no room, room is kept for it where the least is missing: otherwise each
 //!   slot that becomes free would be filled, and what needs many slots, or a worker for itself, would wait for ever.
 //!
-//! The cost of a plan grows with what it places, with workers and with the kinds of requirements, not with what waits.
+//! The cost of a plan grows with what it places and with the kinds of requirements, not with what waits, nor with the number of workers as
+//! long as the best of all tasks finds room.
 
 mod amount;
+mod market;
 mod offer;
 mod prospect;
 mod recall;
 mod skills;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, btree_set};
 use std::sync::Arc;
 
 use crate::protocol::WorkerId;
@@ -27,6 +30,8 @@ use crate::protocol::payload::Envelope;
 use crate::view::Entry;
 
 pub use amount::Amount;
+pub use market::Market;
+use market::Takers;
 pub use offer::{Exclusion, Offer};
 pub use prospect::prospects;
 pub use recall::{Holder, Recall, recalls};
@@ -181,6 +186,12 @@ impl Allowances {
         Self::labels(requirement).all(|label| self.left.get(label) != Some(&0))
     }
 
+    /// How many of so many that wait they let go.
+    fn most(&self, requirement: &Requirement, waiting: usize) -> usize {
+        let left = Self::labels(requirement).filter_map(|label| self.left.get(label)).min();
+        left.map_or(waiting, |left| waiting.min(*left as usize))
+    }
+
     fn take(&mut self, requirement: &Requirement) {
         for label in Self::labels(requirement) {
             if let Some(left) = self.left.get_mut(label) {
@@ -199,36 +210,65 @@ pub fn solve(queue: &Queue, offers: Vec<Offer<'_>>, limit: usize) -> Vec<Placeme
 /// The same, no more than the allowances let go: what they hold back holds up nothing else, and no room is kept for it.
 #[must_use]
 pub fn solve_within(queue: &Queue, mut offers: Vec<Offer<'_>>, limit: usize, allowances: &mut Allowances) -> Vec<Placement> {
-    // 1. One cursor per kind of requirement, each at its best task.
+    let cursors = queue.cursors(allowances);
+    let _ = keep_room(&cursors, &mut offers);
+    fill(cursors, &mut Market::of(offers), limit, allowances)
+}
+
+/// The same among those that have room, as long as nobody needs to know of the others: `None` if the best of all tasks finds no room
+/// there, so that some may have to be kept for it.
+#[must_use]
+pub fn solve_open<'a>(queue: &'a Queue, market: &mut Market<'a>, limit: usize, allowances: &mut Allowances) -> Option<Vec<Placement>> {
+    if market.is_empty() {
+        return Some(Vec::new());
+    }
     let mut cursors = queue.cursors(allowances);
+    let best = cursors.iter_mut().min_by_key(|cursor| cursor.head);
+    if let Some(cursor) = best {
+        market.best(&mut cursor.takers, cursor.requirement)?;
+    }
+    Some(fill(cursors, market, limit, allowances))
+}
+
+/// Places the best task that somebody takes now, and so on.
+fn fill<'a>(mut cursors: Vec<Cursor<'a>>, market: &mut Market<'a>, limit: usize, allowances: &mut Allowances) -> Vec<Placement> {
     let mut plan = Vec::new();
-    let _ = keep_room(&mut cursors, &mut offers);
     while plan.len() < limit {
-        // 2. The best task among those that some worker would take now. A kind that nobody takes now is dropped: offers only shrink.
-        cursors.retain_mut(|(requirement, tickets)| {
-            tickets.peek().is_some() && allowances.permit(requirement) && offers.iter().any(|offer| offer.takes(requirement))
+        // A kind that nobody takes now is dropped: what is offered only becomes less.
+        cursors.retain_mut(|cursor| {
+            cursor.head.is_some() && allowances.permit(cursor.requirement) && market.best(&mut cursor.takers, cursor.requirement).is_some()
         });
-        let Some((requirement, tickets)) = cursors.iter_mut().min_by(|(_, a), (_, b)| a.clone().peek().cmp(&b.clone().peek())) else {
-            break;
-        };
-        let Some(ticket) = tickets.next() else { break };
-        // 3. Of those that start it at once, or else of those where it may wait, the least loaded; the first by name among equals.
-        let takers = offers.iter_mut().filter(|offer| offer.takes(requirement));
-        let Some(best) = takers.min_by_key(|offer| (!offer.starts(requirement), offer.share(), offer.worker)) else { break };
-        best.take(requirement);
-        allowances.take(requirement);
-        plan.push(Placement { entry: ticket.entry.clone(), worker: best.worker.clone() });
+        let Some(cursor) = cursors.iter_mut().min_by_key(|cursor| cursor.head) else { break };
+        let Some(ticket) = cursor.head else { break };
+        let waiting = allowances.most(cursor.requirement, cursor.rest.len() + 1);
+        let Some(worker) = market.give(&mut cursor.takers, cursor.requirement, waiting) else { break };
+        allowances.take(cursor.requirement);
+        plan.push(Placement { entry: ticket.entry.clone(), worker: worker.clone() });
+        cursor.head = cursor.rest.next();
     }
     plan
 }
 
-type Cursor<'a> = (&'a Requirement, std::iter::Peekable<std::collections::btree_set::Iter<'a, Ticket>>);
+/// All tasks that ask the same, at the best of them that is not placed.
+struct Cursor<'a> {
+    requirement: &'a Requirement,
+    head: Option<&'a Ticket>,
+    rest: btree_set::Iter<'a, Ticket>,
+    takers: Takers<'a>,
+}
+
+impl<'a> Cursor<'a> {
+    fn new(requirement: &'a Requirement, tickets: &'a BTreeSet<Ticket>) -> Self {
+        let mut rest = tickets.iter();
+        Self { requirement, head: rest.next(), rest, takers: Takers::default() }
+    }
+}
 
 /// If the best task of all that somebody could ever run finds no room now, what it needs counts as taken where the least is missing:
 /// what else is placed there may not make it wait longer. As long as it waits that can only become less, here or on another worker. The task
 /// that room is kept for, if it is.
-fn keep_room(cursors: &mut [Cursor<'_>], offers: &mut [Offer<'_>]) -> Option<Ticket> {
-    let heads = cursors.iter_mut().filter_map(|(requirement, tickets)| tickets.peek().map(|ticket| (*ticket, *requirement)));
+fn keep_room(cursors: &[Cursor<'_>], offers: &mut [Offer<'_>]) -> Option<Ticket> {
+    let heads = cursors.iter().filter_map(|cursor| Some((cursor.head?, cursor.requirement)));
     let possible = heads.filter(|(_, requirement)| offers.iter().any(|offer| offer.may_take(requirement)));
     let (ticket, requirement) = possible.min_by_key(|(ticket, _)| *ticket)?;
     if offers.iter().any(|offer| offer.takes(requirement)) {

@@ -9,8 +9,9 @@ use std::time::Duration;
 mod ages;
 mod load;
 mod pace;
+mod roster;
 
-use crate::planner::{Amount, Offer, Queue, Requirement, Skills, Ticket};
+use crate::planner::{Amount, Market, Offer, Queue, Requirement, Skills, Ticket};
 use crate::protocol::admission::Label;
 use crate::protocol::record::WorkerRecord;
 use crate::protocol::{TaskName, WorkerId, path};
@@ -18,6 +19,7 @@ use ages::Ages;
 pub use ages::Since;
 pub use load::Load;
 pub use pace::Pace;
+pub use roster::{Room, Roster};
 
 /// Number of a question; its answer is believed only while no later question about the same name was asked.
 pub type Question = u64;
@@ -304,7 +306,7 @@ pub struct View {
     /// How many tasks wait that have a label for which there is a limit.
     pub labelled: BTreeMap<Label, u64>,
     /// Workers that are registered, and those that are gone but have something left.
-    pub workers: BTreeMap<WorkerId, Worker>,
+    pub workers: Roster,
     /// How many bytes of payloads are kept.
     pub payload_bytes: usize,
 }
@@ -392,7 +394,7 @@ impl View {
 
     /// Elements of a group that wait or are assigned.
     #[must_use]
-    pub fn elements(&self, group: &TaskName) -> BTreeSet<TaskName> {
+    pub fn elements(&mut self, group: &TaskName) -> BTreeSet<TaskName> {
         // In the order of names, all of them stand together.
         let first = TaskName::listed(&format!("{group}."));
         let prefix = first.as_str();
@@ -401,9 +403,7 @@ impl View {
             names.map(|(task, _)| task.clone()).collect::<Vec<_>>()
         };
         let mut found: BTreeSet<TaskName> = of_lane(&self.tasks).into_iter().chain(of_lane(&self.held)).collect();
-        for worker in self.workers.values() {
-            found.extend(worker.load.names_from(&first).take_while(|task| task.as_str().starts_with(prefix)).cloned());
-        }
+        found.extend(self.workers.tasks_from(&first).take_while(|task| task.as_str().starts_with(prefix)).cloned());
         found.retain(|task| task.group().is_some_and(|(of, _)| of == *group));
         found
     }
@@ -490,35 +490,46 @@ impl View {
     }
 
     /// The living worker that has this task already.
-    #[must_use]
-    pub fn holder(&self, task: &TaskName) -> Option<&WorkerId> {
+    pub fn holder(&mut self, task: &TaskName) -> Option<&WorkerId> {
         let holds = |(_, known): &(&WorkerId, &Worker)| !known.is_gone() && known.load.get(task).is_some_and(|slot| !slot.is_placing());
-        self.workers.iter().find(holds).map(|(worker, _)| worker)
+        self.workers.homes(task).find(holds).map(|(worker, _)| worker)
+    }
+
+    /// Whoever has this task, or is about to, also if it is gone; and what it is to him.
+    pub fn keeper(&mut self, task: &TaskName) -> Option<(WorkerId, Slot)> {
+        self.workers.homes(task).find_map(|(worker, known)| Some((worker.clone(), *known.load.get(task)?)))
     }
 
     /// What living workers offer. `lookahead`: for how many slots more than it has a worker may be given tasks at least; one that ends them
     /// quickly is given more.
     #[must_use]
     pub fn offers(&self, lookahead: u32, now: Duration) -> Vec<Offer<'_>> {
-        let mut offers = Vec::with_capacity(self.workers.len());
-        for (worker, known) in &self.workers {
-            let (Registration::Known(terms), Boxed::Listed) = (&known.registration, &known.boxed) else { continue };
-            let taken = known.load.taken();
-            let excess = taken.slots.saturating_sub(terms.has.slots);
-            offers.push(Offer {
-                worker,
-                skills: &terms.skills,
-                labels: &terms.labels,
-                has: terms.has.clone(),
-                taken,
-                tasks: u32::try_from(known.load.len()).unwrap_or(u32::MAX),
-                // One of the book does not say how many it takes: what it is given is a limit of ours already.
-                lookahead: terms.version.map_or(0, |_| known.pace.room(lookahead, excess, now)),
-                reserved: known.load.values().any(|slot| slot.is_alone()),
-                draining: self.drains(worker),
-            });
-        }
-        offers
+        self.workers.iter().filter_map(|(worker, known)| self.offer(worker, known, lookahead, now)).collect()
+    }
+
+    /// What those offer that may have room, the least loaded first, looked at one by one. Settle the workers before.
+    #[must_use]
+    pub fn market(&self, lookahead: u32, now: Duration) -> Market<'_> {
+        let open = self.workers.open().filter_map(move |(worker, known)| self.offer(worker, known, lookahead, now));
+        Market::new(open, self.workers.room())
+    }
+
+    fn offer<'a>(&'a self, worker: &'a WorkerId, known: &'a Worker, lookahead: u32, now: Duration) -> Option<Offer<'a>> {
+        let (Registration::Known(terms), Boxed::Listed) = (&known.registration, &known.boxed) else { return None };
+        let taken = known.load.taken();
+        let excess = taken.slots.saturating_sub(terms.has.slots);
+        Some(Offer {
+            worker,
+            skills: &terms.skills,
+            labels: &terms.labels,
+            has: terms.has.clone(),
+            taken,
+            tasks: u32::try_from(known.load.len()).unwrap_or(u32::MAX),
+            // One of the book does not say how many it takes: what it is given is a limit of ours already.
+            lookahead: terms.version.map_or(0, |_| known.pace.room(lookahead, excess, now)),
+            reserved: known.load.values().any(|slot| slot.is_alone()),
+            draining: self.drains(worker),
+        })
     }
 
     /// How many tasks are in which state, and how many workers.
@@ -561,6 +572,7 @@ impl View {
         if self.labelled.iter().any(|(label, count)| labelled.get(label).unwrap_or(&0) != count) {
             return Err(format!("{:?} tasks are counted by label, but there are {labelled:?}", self.labelled));
         }
+        self.workers.sanity_check()?;
         let mut seen = BTreeSet::new();
         for (worker, known) in &self.workers {
             for (task, slot) in &known.load {

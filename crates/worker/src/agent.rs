@@ -68,6 +68,15 @@ pub(crate) struct AgentActor {
     trust: Option<Trust>,
     observer: Observer,
     timers: HashMap<Timer, SpawnHandle>,
+    /// Runs that ended since core was told last: those that end at the same time are recorded together.
+    ended: Vec<Event>,
+}
+
+/// All that lay in the mailbox was taken in.
+struct TakenIn;
+
+impl Message for TakenIn {
+    type Result = ();
 }
 
 /// What belongs to one session.
@@ -106,13 +115,22 @@ impl AgentActor {
             trust,
             observer: Observer::new(settings.record.slots),
             timers: HashMap::new(),
+            ended: Vec::new(),
             settings,
         }
     }
 
     fn feed(&mut self, event: Event, context: &mut Context<Self>) {
-        self.observer.hear(&event);
-        let effects = self.agent.on(event, clock::now());
+        self.feed_all(vec![event], context);
+    }
+
+    /// What ended before goes before.
+    fn feed_all(&mut self, mut events: Vec<Event>, context: &mut Context<Self>) {
+        if !self.ended.is_empty() {
+            events.splice(..0, self.ended.drain(..));
+        }
+        events.iter().for_each(|event| self.observer.hear(event));
+        let effects = self.agent.on_all(events, clock::now());
         debug_assert_eq!(self.agent.sanity_check(), Ok(()));
         self.run(effects, context);
         debug_assert!(self.agent.slots_in_use() <= self.settings.record.slots as usize, "more runs than there are slots");
@@ -342,12 +360,12 @@ impl Handler<Posted> for AgentActor {
         match posted.answer {
             Answer::Told(event) => self.feed(event, context),
             Answer::Read(events, cut_off) => {
-                events.into_iter().for_each(|event| self.feed(event, context));
+                self.feed_all(events, context);
                 cut_off.iter().for_each(|error| self.cut_off(error, context));
             }
             Answer::Watching(connection, watches, events) if connection == live.connection => {
                 live.watches.extend(watches);
-                events.into_iter().for_each(|event| self.feed(event, context));
+                self.feed_all(events, context);
             }
             // Everything is read again when the session resumes.
             Answer::Watching(..) => {}
@@ -376,8 +394,22 @@ impl Handler<Report> for AgentActor {
                 }
                 self.observer.run_ended(&ended);
                 let (id, ran) = order::ran_of(*ended, &self.settings.record.http);
-                self.feed(Event::RunEnded(id, Box::new(ran)), context);
+                if self.ended.is_empty() {
+                    // Behind what lies in the mailbox by then.
+                    context.notify(TakenIn);
+                }
+                self.ended.push(Event::RunEnded(id, Box::new(ran)));
             }
+        }
+    }
+}
+
+impl Handler<TakenIn> for AgentActor {
+    type Result = ();
+
+    fn handle(&mut self, _: TakenIn, context: &mut Context<Self>) {
+        if !self.ended.is_empty() {
+            self.feed_all(Vec::new(), context);
         }
     }
 }

@@ -149,8 +149,7 @@ impl Master {
     }
 
     fn cancel_elsewhere(&mut self, task: &TaskName) {
-        let holder = self.view.workers.iter().find_map(|(worker, known)| known.load.get(task).map(|slot| (worker.clone(), *slot)));
-        match holder {
+        match self.view.keeper(task) {
             Some((worker, Slot::Placed { .. })) => self.ask_for_assignment(&worker, task.clone()),
             Some((_, Slot::Placing { .. } | Slot::Asked(_) | Slot::Leaving | Slot::Stuck)) => {}
             None if self.surveyed() => self.cancel_nowhere(task),

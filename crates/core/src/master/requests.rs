@@ -83,10 +83,14 @@ impl Master {
     pub(super) fn recall(&mut self, now: Time) {
         let ready = !self.paused && !self.view.halted && self.sweep == Sweep::Done && self.surveyed();
         let reading = self.reads > 0 || !self.unread.is_empty();
-        if !ready || reading || !self.todo.is_empty() || !self.view.workers.values().any(|known| known.excess() > 0) {
+        if !ready || reading || !self.todo.is_empty() {
             return;
         }
+        self.view.workers.settle();
         let outstanding = self.view.recalls.values().fold(0, |sum: u32, most| sum.saturating_add(*most));
+        if self.view.workers.crowded().next().is_none() || self.view.workers.room().free <= u64::from(outstanding) {
+            return;
+        }
         let offers = self.view.offers(self.settings.lookahead, now.mono);
         for recall in planner::recalls(&self.view.queue, offers, self.holders(), outstanding) {
             if let Some(known) = self.view.workers.get_mut(&recall.worker) {
@@ -105,7 +109,7 @@ impl Master {
         // Of what is being assigned, or is not known yet, nobody can say whether somebody else could start it.
         let settled = |slot: &Slot| !matches!(slot, Slot::Asked(_) | Slot::Placing { .. });
         let able = |known: &Worker| !known.asked && known.excess() > 0 && known.load.values().all(settled);
-        let asked = self.view.workers.iter().filter(|(id, known)| able(known) && may(id, &known.registration));
+        let asked = self.view.workers.crowded().filter(|(id, known)| able(known) && may(id, &known.registration));
         asked
             .map(|(worker, known)| {
                 let placed = known

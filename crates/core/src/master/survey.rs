@@ -164,7 +164,7 @@ impl Master {
         }
         // Of one whose end was told meanwhile nothing may be known but its box.
         for worker in boxes.into_iter().filter(|worker| !listed.contains(worker) || touched.contains(worker)) {
-            self.view.workers.entry(worker).or_insert_with(|| Worker::unknown(Registration::Gone, Boxed::Missing));
+            let _ = self.view.workers.get_or_insert_with(&worker, || Worker::unknown(Registration::Gone, Boxed::Missing));
         }
         let unlisted = |worker: &Worker| !matches!(worker.boxed, Boxed::Asked { question, .. } if question > self.survey.began);
         let unlisted: Vec<WorkerId> = self.view.workers.iter().filter(|(_, w)| unlisted(w)).map(|(id, _)| id.clone()).collect();
@@ -307,7 +307,7 @@ impl Master {
     fn lists_are_open(&self) -> bool {
         let Survey { boxes, workers, tasks, held, .. } = &self.survey;
         let open = boxes.question.or(workers.question).or(tasks.question).or(held.question);
-        open.is_some() || self.view.workers.values().any(|worker| matches!(worker.boxed, Boxed::Asked { .. }))
+        open.is_some() || self.view.workers.is_any_listed()
     }
 
     /// Whether every list was answered: only then is a task that is not in the view nowhere.

@@ -227,8 +227,7 @@ impl Master {
         let mut again = false;
         let allowances = self.allowances(now);
         let mut left = allowances.clone();
-        let offers = self.view.offers(self.settings.lookahead, now.mono);
-        let plan = planner::solve_within(&self.view.queue, offers, self.settings.assign_batch, &mut left);
+        let plan = self.plan(&mut left, now);
         self.keep_pace(&allowances, &left, now);
         // The plan counted each piece of an array as one; each of its elements counts.
         let mut besides = left.clone();
@@ -254,6 +253,16 @@ impl Master {
         again
     }
 
+    /// Which of the waiting tasks go where. All workers are looked at only if room may have to be kept for the best of them.
+    fn plan(&mut self, left: &mut planner::Allowances, now: Time) -> Vec<planner::Placement> {
+        let (lookahead, most) = (self.settings.lookahead, self.settings.assign_batch);
+        self.view.workers.set_lookahead(lookahead);
+        self.view.workers.settle();
+        let mut open = self.view.market(lookahead, now.mono);
+        let plan = planner::solve_open(&self.view.queue, &mut open, most, left);
+        plan.unwrap_or_else(|| planner::solve_within(&self.view.queue, self.view.offers(lookahead, now.mono), most, left))
+    }
+
     /// The item that removes a waiting task because it is elsewhere, too: a master of another kind died between its two writes, or the
     /// name was used again.
     fn drop_copy(&mut self, entry: &Entry) -> Option<Item> {
@@ -263,7 +272,7 @@ impl Master {
     }
 
     /// Where else a task is, if it is. What is assigned stands, and so does what rests after an attempt.
-    fn elsewhere(&self, entry: &Entry) -> Option<String> {
+    fn elsewhere(&mut self, entry: &Entry) -> Option<String> {
         let assigned = self.view.holder(&entry.task).map(|holder| path::assignment(holder, &entry.task));
         let held = || (entry.lane == Lane::Pending && self.view.held.contains_key(&entry.task)).then(|| path::held(&entry.task));
         assigned.or_else(held)

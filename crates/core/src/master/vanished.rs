@@ -95,8 +95,8 @@ impl Master {
         }
     }
 
-    pub(super) fn is_believed_somewhere(&self, task: &TaskName) -> bool {
+    pub(super) fn is_believed_somewhere(&mut self, task: &TaskName) -> bool {
         let waits = [Entry::pending(task.clone()), Entry::held(task.clone())].iter().any(|entry| self.view.get(entry).is_some());
-        waits || self.view.workers.values().any(|worker| worker.load.contains_key(task))
+        waits || self.view.keeper(task).is_some()
     }
 }

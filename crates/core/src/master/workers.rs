@@ -25,8 +25,8 @@ impl Master {
             // A foreign worker may come back under its old name.
             Some(Registration::Gone) | None => {}
         }
-        let known = self.view.workers.entry(worker.clone());
-        known.or_insert_with(|| Worker::unknown(Registration::Unread(None), Boxed::Missing)).registration = Registration::Unread(None);
+        let unread = || Worker::unknown(Registration::Unread(None), Boxed::Missing);
+        self.view.workers.get_or_insert_with(worker, unread).registration = Registration::Unread(None);
         self.read_worker(worker);
         self.list_box(worker);
         self.tell(Fact::WorkerJoined(worker.clone()));

@@ -238,6 +238,11 @@ impl Offer<'_> {
 
     /// Its load as a share of its slots, in millionths.
     pub(super) fn share(&self) -> u64 {
-        u64::from(self.taken.slots) * 1_000_000 / u64::from(self.has.slots.max(1))
+        Self::share_of(self.taken.slots, self.has.slots)
+    }
+
+    /// The same of so many slots.
+    pub(crate) fn share_of(taken: u32, has: u32) -> u64 {
+        u64::from(taken) * 1_000_000 / u64::from(has.max(1))
     }
 }

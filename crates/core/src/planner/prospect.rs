@@ -14,7 +14,7 @@ pub fn prospects(
     ticket: Option<&Ticket>,
 ) -> Vec<Vec<Exclusion>> {
     let mut left = offers.to_vec();
-    let kept = keep_room(&mut waiting.cursors(allowances), &mut left).filter(|kept| Some(kept) != ticket);
+    let kept = keep_room(&waiting.cursors(allowances), &mut left).filter(|kept| Some(kept) != ticket);
     let prospect = |(offer, left): (&Offer<'_>, &Offer<'_>)| match (offer.exclusions(requirement), &kept) {
         (why, Some(kept)) if why.is_empty() && !left.takes(requirement) => vec![Exclusion::Kept { task: kept.entry.task.clone() }],
         (why, _) => why,
@@ -26,7 +26,7 @@ impl Queue {
     /// One cursor per kind of requirement that the allowances let go, each at its best task.
     pub(super) fn cursors(&self, allowances: &Allowances) -> Vec<Cursor<'_>> {
         let permitted = self.queues.iter().filter(|(requirement, _)| allowances.permit(requirement));
-        permitted.map(|(requirement, tickets)| (&**requirement, tickets.iter().peekable())).collect()
+        permitted.map(|(requirement, tickets)| Cursor::new(requirement, tickets)).collect()
     }
 
     /// How many tasks with this label go before the one with this ticket.

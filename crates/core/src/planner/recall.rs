@@ -33,9 +33,8 @@ pub struct Recall {
 /// were asked for and are not back yet.
 #[must_use]
 pub fn recalls(queue: &Queue, mut offers: Vec<Offer<'_>>, mut holders: Vec<Holder<'_>>, outstanding: u32) -> Vec<Recall> {
-    let mut cursors: Vec<Cursor<'_>> =
-        queue.queues.iter().map(|(requirement, tickets)| (&**requirement, tickets.iter().peekable())).collect();
-    keep_room(&mut cursors, &mut offers);
+    let cursors: Vec<Cursor<'_>> = queue.queues.iter().map(|(requirement, tickets)| Cursor::new(requirement, tickets)).collect();
+    keep_room(&cursors, &mut offers);
     let mut left = free(&offers).saturating_sub(outstanding);
     let mut asked: Vec<Recall> = Vec::new();
     for offer in &mut offers {

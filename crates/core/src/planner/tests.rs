@@ -35,6 +35,23 @@ fn higher_priority_first_then_age_and_the_least_loaded_worker() {
 }
 
 #[test]
+fn of_many_that_wait_each_worker_is_given_all_that_it_takes_and_of_few_each_gets_some() {
+    let (a, b, none) = (WorkerId::listed("a"), WorkerId::listed("b"), BTreeMap::new());
+    let plan = |waiting: i64, limit| {
+        let mut queue = Queue::default();
+        (1..=waiting).for_each(|czxid| drop(queue.insert(Requirement::default(), ticket(0, czxid))));
+        let ahead = |worker, load| Offer { lookahead: 2, ..offer(worker, &none, 3, load) };
+        let plan = solve(&queue, vec![ahead(&a, 1), ahead(&b, 0)], limit);
+        plan.iter().map(|placement| placement.worker.to_string()).collect::<String>()
+    };
+    assert_eq!(plan(4, 9), "baba", "the last slot stays free: the load is spread");
+    assert_eq!(plan(5, 9), "bbbaa");
+    assert_eq!(plan(8, 9), "bbbaaaba", "all slots first; of what waits there, less than there is room for");
+    assert_eq!(plan(9, 9), "bbbaaaabb");
+    assert_eq!(plan(9, 2), "bb", "the others follow with the next transaction");
+}
+
+#[test]
 fn what_nobody_can_take_holds_up_nothing_else() {
     let (a, gpu) = (WorkerId::listed("a"), labels(&[("gpu", "yes")]));
     let none = BTreeMap::new();
@@ -199,7 +216,7 @@ fn only_what_takes_one_slot_waits_at_a_worker_and_only_where_nobody_starts_it() 
     let ahead = |worker, load| Offer { lookahead: 1, ..offer(worker, &none, 2, load) };
     let mut queue = Queue::default();
     (1..9).for_each(|czxid| drop(queue.insert(Requirement::default(), ticket(0, czxid))));
-    assert_eq!(pairs(&solve(&queue, vec![ahead(&a, 1), ahead(&b, 0)], 10)), ["t1 b", "t2 a", "t3 b", "t4 a", "t5 b"]);
+    assert_eq!(pairs(&solve(&queue, vec![ahead(&a, 1), ahead(&b, 0)], 10)), ["t1 b", "t2 b", "t3 a", "t4 a", "t5 b"]);
     let mut queue = Queue::default();
     queue.insert(wide(2, &[]), ticket(0, 1));
     assert_eq!(pairs(&solve(&queue, vec![ahead(&a, 2)], 10)), [""; 0]);

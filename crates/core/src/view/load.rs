@@ -14,6 +14,23 @@ pub struct Load {
     slots: BTreeMap<TaskName, Slot>,
     /// What those of them ask for that ask for more than a slot.
     requirements: BTreeMap<TaskName, Arc<Requirement>>,
+    changes: Changes,
+}
+
+/// Which tasks came, and which left, since somebody asked last: no part of what it has.
+#[derive(Debug, Clone, Default)]
+struct Changes(Vec<(TaskName, bool)>);
+
+impl PartialEq for Changes {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+impl Eq for Changes {}
+
+impl std::hash::Hash for Changes {
+    fn hash<H: std::hash::Hasher>(&self, _: &mut H) {}
 }
 
 impl Load {
@@ -38,12 +55,15 @@ impl Load {
     pub fn insert(&mut self, task: TaskName, slot: Slot) {
         if self.slots.insert(task.clone(), slot).is_none() {
             self.requirements.remove(&task);
+            self.changes.0.push((task, true));
         }
     }
 
     /// The same of a task of which it is known what it asks for.
     pub fn place(&mut self, task: &TaskName, slot: Slot, requirement: Arc<Requirement>) {
-        self.slots.insert(task.clone(), slot);
+        if self.slots.insert(task.clone(), slot).is_none() {
+            self.changes.0.push((task.clone(), true));
+        }
         match requirement.is_plain() {
             true => self.requirements.remove(task),
             false => self.requirements.insert(task.clone(), requirement),
@@ -53,23 +73,32 @@ impl Load {
     /// Forgets a task.
     pub fn remove(&mut self, task: &TaskName) -> Option<Slot> {
         self.requirements.remove(task);
-        self.slots.remove(task)
+        let (task, slot) = self.slots.remove_entry(task)?;
+        self.changes.0.push((task, false));
+        Some(slot)
     }
 
     /// Forgets all but those of which this is true.
     pub fn retain(&mut self, mut keep: impl FnMut(&TaskName, &Slot) -> bool) {
-        self.slots.retain(|task, slot| keep(task, slot));
+        let changes = &mut self.changes.0;
+        self.slots.retain(|task, slot| {
+            let stays = keep(task, slot);
+            if !stays {
+                changes.push((task.clone(), false));
+            }
+            stays
+        });
         self.requirements.retain(|task, _| self.slots.contains_key(task));
+    }
+
+    /// Which tasks came (`true`) and which left, in this order, since this was asked last.
+    pub(super) fn take_changes(&mut self) -> Vec<(TaskName, bool)> {
+        std::mem::take(&mut self.changes.0)
     }
 
     /// All of them, by name.
     pub fn iter(&self) -> btree_map::Iter<'_, TaskName, Slot> {
         self.slots.iter()
-    }
-
-    /// Those whose names are not before this one, by name.
-    pub fn names_from(&self, first: &TaskName) -> impl Iterator<Item = &TaskName> {
-        self.slots.range(first.clone()..).map(|(task, _)| task)
     }
 
     /// How far each of them is.

@@ -55,6 +55,12 @@ impl Pace {
         let ahead = self.ahead(least, now);
         if ahead > least && excess > ahead.div_ceil(2) { excess.min(ahead) } else { ahead }
     }
+
+    /// The most that [`Pace::room`] can be as long as nothing more is measured and given.
+    #[must_use]
+    pub(super) fn most_room(&self, least: u32, excess: u32) -> u32 {
+        self.room(least, excess, self.since).max(self.room(least, excess, self.since.saturating_add(LAPSES_AFTER)))
+    }
 }
 
 #[cfg(test)]

@@ -18,6 +18,17 @@ fn an_assignment_is_run_and_its_result_recorded_in_its_dialect() {
 }
 
 #[test]
+fn runs_that_end_together_are_recorded_together() {
+    let mut world = World::registered(2);
+    world.runs("t1", 5, ENVELOPE);
+    world.runs_beside("t2", 6);
+    let [(_, one), (_, two)] = ["t1", "t2"].map(|name| world.result(name, ENVELOPE, Ending::Exited(0)));
+    let write = world.writes([world.recording("t1", &one), world.recording("t2", &two)].concat());
+    let ended = [run_ended("t1", 5, Ending::Exited(0)), run_ended("t2", 6, Ending::Exited(0))];
+    assert_eq!(world.agent.on_all(ended, Time::at(world.now)), [write]);
+}
+
+#[test]
 fn no_more_runs_than_there_are_slots() {
     let mut world = World::registered(1);
     world.runs("t1", 5, ENVELOPE);

@@ -56,8 +56,8 @@ impl Known {
 
 impl Master {
     /// All slots that somebody could use.
-    pub(in crate::master) fn slots_in_all(&self) -> u32 {
-        self.view.workers.values().filter_map(crate::view::Worker::slots).fold(0, u32::saturating_add)
+    pub(in crate::master) fn slots_in_all(&mut self) -> u32 {
+        self.view.workers.slots()
     }
 
     /// Gives the next piece of an array to a worker. It is written with the array's next transaction, in this same turn.
