@@ -85,11 +85,14 @@ fn measure(length: Duration, dir: &Path) -> anyhow::Result<Measured> {
     anyhow::ensure!(code == 0 && said["over"] == true, "the client ended with {code}: {}", client.log());
     anyhow::ensure!(said["lost"] == 0 && said["submitted"] == said["succeeded"], "who waited lost a result: {said}");
     report(dir, &looks)?;
-    // Whoever comes too late is told so.
-    let late = cluster.cli_start(&["wait", &early]).finish(LIMIT);
-    let answer = late.code != 0 && late.stderr.contains("its result was removed");
-    anyhow::ensure!(answer, "whoever waits for {early}, of which the result is gone, hears: {} {}", late.code, late.stderr);
-    eventually(LIMIT, "no more results than may be kept", || done(&cluster) <= limit);
+    // A tenth more may lie there for a minute.
+    eventually(LIMIT, "no more results than may be kept", || done(&cluster) <= limit + limit / 10);
+    // Whoever comes too late is told so; on a machine so slow that nothing had to go, nobody does.
+    if said["succeeded"].as_u64() > u64::try_from(limit).ok() {
+        let late = cluster.cli_start(&["wait", &early]).finish(LIMIT);
+        let answer = late.code != 0 && late.stderr.contains("its result was removed");
+        anyhow::ensure!(answer, "whoever waits for {early}, of which the result is gone, hears: {} {}", late.code, late.stderr);
+    }
     judge(&looks, &said)
 }
 
