@@ -61,8 +61,11 @@ fn nobody_who_waits_loses_a_result_while_few_are_kept_and_nothing_grows() {
     };
     let (all, kept) = (of("results in all"), of("results kept, at most"));
     println!("{all} results in all, {kept} kept at most, work was kept out {} times", of("times that work was kept out"));
-    // Three thousand may be kept, a thousand are on their way, and what ended in the last seconds is kept for whoever waits.
-    assert!(kept < 8_000.0 && all >= kept, "hardly anything was removed: {kept} of {all}");
+    // Three thousand and a tenth may be kept, a thousand are on their way, and what ended in the last seconds is kept for whoever waits: how
+    // many that are depends on how fast this machine is.
+    let seconds = 4.0;
+    let most = 3_300.0 + 1_000.0 + seconds * all / 20.0;
+    assert!(kept < most && all >= kept, "hardly anything was removed: {kept} of {all}");
     assert!(of("nodes, the last third over the second") > 0.0, "{report}");
     let drawing = std::fs::read_to_string(dir.path().join("retention.svg")).expect("a drawing");
     assert!(drawing.contains("results kept"), "{drawing}");
