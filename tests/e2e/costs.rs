@@ -4,8 +4,8 @@
 use std::time::Duration;
 
 use bellwether_tests::costs::Counted;
-use bellwether_tests::eventually;
 use bellwether_tests::tasks::SOON;
+use bellwether_tests::{Cluster, eventually, proc};
 
 #[test]
 fn a_task_costs_few_requests_however_it_is_submitted_and_however_many_workers_stand_by() {
@@ -30,6 +30,28 @@ fn a_task_costs_few_requests_however_it_is_submitted_and_however_many_workers_st
             }
         }
     }
+}
+
+#[test]
+fn services_that_have_nothing_to_do_are_hardly_woken_up() {
+    const WATCHED: Duration = Duration::from_secs(5);
+    // A session's clock ticks twenty times in its timeout, here of four and of six seconds; each tick wakes up the thread that waits for the
+    // sockets and the one that serves them, and twenty a second they are with pings and pages. If the latter waited for the sockets, the
+    // former would look a dozen times after each tick: eighty and more.
+    const EACH_SECOND: u64 = 40;
+    let cluster = Cluster::builder().unsampled().as_installed().start();
+    let _master = cluster.coordinator("c1");
+    let _ = cluster.ruler();
+    let (standby, worker) = (cluster.coordinator("c2"), cluster.worker("w1", 2));
+    let _ = cluster.registered("w1");
+    // Two real durations: what comes once soon after the start, and then what comes all the time.
+    std::thread::sleep(Duration::from_secs(3));
+    let pids = [standby.pid(), worker.pid()];
+    let before = pids.map(proc::wakeups);
+    std::thread::sleep(WATCHED);
+    let each_second = [0, 1].map(|service| (proc::wakeups(pids[service]) - before[service]) / WATCHED.as_secs());
+    println!("wake-ups a second of a standby and of a worker: {each_second:?}");
+    assert!(each_second.iter().all(|wakeups| *wakeups < EACH_SECOND), "{each_second:?} wake-ups a second");
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What the kernel knows of a process: processor time, memory, descriptors.
 
+use std::path::Path;
 use std::time::Duration;
 
 /// Ticks of the kernel's clock in a second: 100 on every Linux that Rust's standard library runs on, whatever its real clock does.
@@ -27,6 +28,13 @@ pub fn peak_kib(pid: i32) -> u64 {
     status(pid, "VmHWM:")
 }
 
+/// How often its threads went to sleep so far, and so were woken up.
+#[must_use]
+pub fn wakeups(pid: i32) -> u64 {
+    let threads = std::fs::read_dir(format!("/proc/{pid}/task")).into_iter().flatten().flatten();
+    threads.filter_map(|thread| field(&thread.path().join("status"), "voluntary_ctxt_switches:")).sum()
+}
+
 /// Whether it lives; a zombie is dead.
 #[must_use]
 pub fn lives(pid: i32) -> bool {
@@ -41,9 +49,13 @@ pub fn descriptors(pid: i32) -> usize {
 }
 
 fn status(pid: i32, key: &str) -> u64 {
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status")).unwrap_or_default();
-    let line = status.lines().find_map(|line| line.strip_prefix(key));
-    line.and_then(|rest| rest.split_whitespace().next()?.parse().ok()).unwrap_or(0)
+    field(Path::new(&format!("/proc/{pid}/status")), key).unwrap_or(0)
+}
+
+fn field(file: &Path, key: &str) -> Option<u64> {
+    let status = std::fs::read_to_string(file).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix(key))?;
+    line.split_whitespace().next()?.parse().ok()
 }
 
 #[cfg(test)]
@@ -58,6 +70,7 @@ mod tests {
             std::hint::black_box((0..1000_u64).sum::<u64>());
         }
         assert!(cpu(me) > Duration::ZERO && cpu(me) < Duration::from_secs(3600));
+        assert!(wakeups(me) > 0 && wakeups(-5) == 0);
         assert!(rss_kib(me) > 100 && peak_kib(me) >= rss_kib(me) && descriptors(me) > 2);
         assert_eq!((rss_kib(-5), descriptors(-5), cpu(-5)), (0, 0, Duration::ZERO));
     }

@@ -6,16 +6,24 @@
 //!
 //! ZooKeeper's client reads its sockets by `async-io`. On a runtime of another kind each reply wakes up three threads that sleep, one
 //! after the other: `async-io`'s, which sees that the socket has something, the client's, and whoever waits for the answer. Here the
-//! thread that waits for the sockets is the one that serves them and hands the answers on.
+//! thread that waits for the sockets is the one that serves them and hands the answers on. As long as it does, `async-io`'s own looks
+//! now and then whether anybody waits: a dozen times after each event, which a process that has nothing to do would mostly be busy with. So
+//! when little happens, that thread waits, and wakes up this one.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::pin::Pin;
 use std::sync::OnceLock;
 use std::task::{Context, Poll};
+use std::time::{Duration, Instant};
 
 use async_executor::{StaticExecutor, Task};
 use tokio::runtime::{Builder, Handle, Runtime};
+
+/// Events that come sooner than this after the last one come quickly.
+const QUICKLY: Duration = Duration::from_millis(5);
+/// After so many that come quickly this thread waits for the sockets: more than a ping and its answer are.
+const QUICK: u32 = 3;
 
 static EXECUTOR: StaticExecutor = StaticExecutor::new();
 /// Keeps the time of deadlines, and the sockets of whoever uses tokio's.
@@ -103,7 +111,24 @@ fn serve(deadlines: &Handle) {
     let _entered = deadlines.enter();
     // What a client spawns for itself while it connects.
     let _scope = spawns_core::enter(&Sessions);
-    async_io::block_on(EXECUTOR.run(std::future::pending::<()>()));
+    let mut run = std::pin::pin!(EXECUTOR.run(std::future::pending::<()>()));
+    loop {
+        futures::executor::block_on(polled_until(run.as_mut(), |quick| quick >= QUICK));
+        async_io::block_on(polled_until(run.as_mut(), |quick| quick == 0));
+    }
+}
+
+/// Runs a future until there is something to say about how many times in a row it was quickly woken up again.
+async fn polled_until(mut run: Pin<&mut impl Future>, is_over: impl Fn(u32) -> bool) {
+    let mut quick = 0_u32;
+    let mut last: Option<Instant> = None;
+    std::future::poll_fn(|context| {
+        quick = if last.is_some_and(|last| last.elapsed() >= QUICKLY) { 0 } else { quick.saturating_add(1) };
+        let _ = run.as_mut().poll(context);
+        last = Some(Instant::now());
+        if is_over(quick) { Poll::Ready(()) } else { Poll::Pending }
+    })
+    .await;
 }
 
 struct Sessions;

@@ -3,6 +3,7 @@
 //! Nothing here decides; [`crate::master`] does. Beliefs come from ZooKeeper alone and are rebuilt from it at every takeover.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroI64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -75,14 +76,11 @@ impl Entry {
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
 pub enum Waiting {
     /// Its payload is not known yet.
-    Unread(Option<Question>),
-    /// It may not be placed before this monotonic time.
-    Resting {
-        /// What it will be then.
-        ready: Box<Ready>,
-        /// When.
-        due: Duration,
-    },
+    Unread,
+    /// It is asked for.
+    Asked(Question),
+    /// It may not be placed before its time.
+    Resting(Box<Resting>),
     /// It may be placed.
     Ready(Box<Ready>),
     /// A transaction that moves or ends it is in flight.
@@ -96,6 +94,27 @@ pub enum Waiting {
     },
     /// It cannot be moved at all; the reason was told once. The slow comparison looks at it again.
     Stuck,
+}
+
+impl Waiting {
+    /// What was read of it, unless it is about to be somewhere else.
+    #[must_use]
+    pub fn settled(&self) -> Option<&Ready> {
+        match self {
+            Waiting::Ready(ready) => Some(ready),
+            Waiting::Resting(resting) => Some(&resting.ready),
+            Waiting::Unread | Waiting::Asked(_) | Waiting::Moving { .. } | Waiting::Stuck => None,
+        }
+    }
+}
+
+/// A task that rests.
+#[derive(Debug, Clone, PartialEq, Eq, Hash)]
+pub struct Resting {
+    /// What it will be then.
+    pub ready: Ready,
+    /// When, on the monotonic clock.
+    pub due: Duration,
 }
 
 /// A waiting task whose payload was read.
@@ -112,10 +131,14 @@ pub struct Ready {
     /// When this master first saw it, on the monotonic clock.
     pub seen: Duration,
     /// When its node was created, by ZooKeeper's clock, if it may run since then: what has rested may run since it was seen.
-    pub created_ms: Option<i64>,
-    /// When it has waited longer than it may, on the monotonic clock.
-    pub expires: Option<Duration>,
+    pub created_ms: Option<NonZeroI64>,
+    /// When it has waited longer than it may, on the monotonic clock. In a box, because hardly any does, and hundreds of thousands may wait.
+    pub expires: Option<Box<Duration>>,
 }
+
+// There may be a million of them.
+#[cfg(target_pointer_width = "64")]
+const _: () = assert!(size_of::<Waiting>() <= 16 && size_of::<Ready>() <= 104);
 
 impl Ready {
     /// A ready task that may run since it was seen.
@@ -356,7 +379,7 @@ impl View {
         self.payload_bytes += ready.payload_bytes();
         let requirement = self.queue.insert(Arc::clone(&ready.requirement), ready.ticket.clone());
         self.ages.insert(&ready);
-        self.expiring.extend(ready.expires.map(|at| (at, entry.clone())));
+        self.expiring.extend(ready.expires.as_deref().map(|at| (*at, entry.clone())));
         self.put(entry, Waiting::Ready(Box::new(Ready { requirement, ..ready })));
     }
 
@@ -367,7 +390,7 @@ impl View {
         self.forget(&entry);
         self.payload_bytes += ready.payload_bytes();
         self.resting.insert((due, entry.clone()));
-        self.put(entry, Waiting::Resting { ready: Box::new(ready), due });
+        self.put(entry, Waiting::Resting(Box::new(Resting { ready, due })));
     }
 
     fn within(&self, mut ready: Ready, payload_budget: usize) -> Ready {
@@ -385,10 +408,10 @@ impl View {
 
     /// Lets a task go that rested until it is told: it may be placed, but not before its time.
     pub fn release(&mut self, entry: &Entry, due: Option<Duration>, now: Duration) {
-        let Some(Waiting::Resting { ready, .. }) = self.forget(entry) else { return };
+        let Some(Waiting::Resting(resting)) = self.forget(entry) else { return };
         match due.filter(|due| *due > now) {
-            Some(due) => self.rest(*ready, due, usize::MAX),
-            None => self.file(Ready { seen: now, created_ms: None, ..*ready }, usize::MAX),
+            Some(due) => self.rest(resting.ready, due, usize::MAX),
+            None => self.file(Ready { seen: now, created_ms: None, ..resting.ready }, usize::MAX),
         }
     }
 
@@ -423,9 +446,9 @@ impl View {
     /// Files those that are due.
     pub fn wake(&mut self, now: Duration) {
         while let Some((_, entry)) = self.resting.first().filter(|(due, _)| *due <= now).cloned() {
-            if let Some(Waiting::Resting { ready, .. }) = self.forget(&entry) {
+            if let Some(Waiting::Resting(resting)) = self.forget(&entry) {
                 // From now on it waits for its turn.
-                self.file(Ready { seen: now, created_ms: None, ..*ready }, usize::MAX);
+                self.file(Ready { seen: now, created_ms: None, ..resting.ready }, usize::MAX);
             }
         }
     }
@@ -450,15 +473,15 @@ impl View {
                 self.payload_bytes -= ready.payload_bytes();
                 self.queue.remove(&ready.requirement, &ready.ticket);
                 self.ages.remove(ready);
-                if let Some(at) = ready.expires {
-                    self.expiring.remove(&(at, entry.clone()));
+                if let Some(at) = ready.expires.as_deref() {
+                    self.expiring.remove(&(*at, entry.clone()));
                 }
             }
-            Some(Waiting::Resting { ready, due }) => {
-                self.payload_bytes -= ready.payload_bytes();
-                self.resting.remove(&(*due, entry.clone()));
+            Some(Waiting::Resting(resting)) => {
+                self.payload_bytes -= resting.ready.payload_bytes();
+                self.resting.remove(&(resting.due, entry.clone()));
             }
-            Some(Waiting::Unread(_) | Waiting::Moving { .. } | Waiting::Stuck) | None => {}
+            Some(Waiting::Unread | Waiting::Asked(_) | Waiting::Moving { .. } | Waiting::Stuck) | None => {}
         }
         waiting
     }
@@ -466,7 +489,7 @@ impl View {
     /// Replaces what is known of a task by a question.
     pub fn question(&mut self, entry: &Entry, question: Option<Question>) {
         self.forget(entry);
-        self.put(entry.clone(), Waiting::Unread(question));
+        self.put(entry.clone(), question.map_or(Waiting::Unread, Waiting::Asked));
     }
 
     /// Leaves a task alone for ever.
@@ -477,15 +500,16 @@ impl View {
 
     /// Takes a task out of the queue, or from its rest, because it is about to be moved.
     pub fn start_moving(&mut self, entry: &Entry) -> Option<&Ready> {
-        match self.get(entry) {
-            Some(Waiting::Ready(_) | Waiting::Resting { .. }) => {}
-            Some(Waiting::Unread(_) | Waiting::Moving { .. } | Waiting::Stuck) | None => return None,
-        }
-        let Some(Waiting::Ready(ready) | Waiting::Resting { ready, .. }) = self.forget(entry) else { return None };
+        self.get(entry)?.settled()?;
+        let ready = match self.forget(entry)? {
+            Waiting::Ready(ready) => ready,
+            Waiting::Resting(resting) => Box::new(resting.ready),
+            Waiting::Unread | Waiting::Asked(_) | Waiting::Moving { .. } | Waiting::Stuck => return None,
+        };
         self.put(entry.clone(), Waiting::Moving { ready, again: false, gone: false });
         match self.get(entry) {
             Some(Waiting::Moving { ready, .. }) => Some(ready),
-            Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Stuck) | None => None,
+            Some(Waiting::Unread | Waiting::Asked(_) | Waiting::Resting(_) | Waiting::Ready(_) | Waiting::Stuck) | None => None,
         }
     }
 
@@ -562,7 +586,7 @@ impl View {
     pub fn sanity_check(&self) -> Result<(), String> {
         let waiting = || self.tasks.values().chain(self.held.values()).chain(self.arrays.values());
         let ready = waiting().filter(|waiting| matches!(waiting, Waiting::Ready(_))).count();
-        let resting = waiting().filter(|waiting| matches!(waiting, Waiting::Resting { .. })).count();
+        let resting = waiting().filter(|waiting| matches!(waiting, Waiting::Resting(_))).count();
         if (ready, resting) != (self.queue.len(), self.resting.len()) {
             let (queued, due) = (self.queue.len(), self.resting.len());
             return Err(format!("{ready} tasks are ready but {queued} are queued; {resting} rest but {due} are due"));
@@ -593,8 +617,8 @@ impl View {
 /// The labels under which it is counted.
 fn limited(waiting: &Waiting) -> impl Iterator<Item = &Label> {
     let ready = match waiting {
-        Waiting::Resting { ready, .. } | Waiting::Ready(ready) | Waiting::Moving { ready, .. } => Some(ready),
-        Waiting::Unread(_) | Waiting::Stuck => None,
+        Waiting::Moving { ready, .. } => Some(ready.as_ref()),
+        Waiting::Resting(_) | Waiting::Ready(_) | Waiting::Unread | Waiting::Asked(_) | Waiting::Stuck => waiting.settled(),
     };
     ready.and_then(|ready| ready.requirement.limited.as_deref()).unwrap_or_default().iter()
 }

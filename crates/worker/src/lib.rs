@@ -12,6 +12,7 @@
 #![deny(missing_docs)]
 
 mod agent;
+mod crew;
 // Public for the tests of this crate alone; it may change at any time.
 #[doc(hidden)]
 pub mod executor;

@@ -36,11 +36,12 @@ use bellwether_common::http::Health;
 use bellwether_common::session::{Close, Needs, Reopen, SessionActor, SessionEvent, SessionSettings};
 use bellwether_core::planner::Skills;
 use futures::FutureExt;
-use tokio::runtime::{Builder, Handle};
+use tokio::runtime::Handle;
 use tokio::sync::oneshot;
 use tracing::{error, info, warn};
 
 use crate::agent::{AgentActor, Configured, Hands, StopRequested};
+use crate::crew::RunThreads;
 use crate::executor::typed::Stage;
 use crate::executor::{self, Cgroups, Executor, Killer, Policy};
 use crate::guardian::{Guardian, GuardianError, GuardianMode};
@@ -48,9 +49,6 @@ use crate::handlers::TaskService;
 use crate::order::NOOP;
 use crate::preflight::Fitted;
 use crate::{pages, preflight};
-
-/// One thread starts a process while the other reads outputs.
-const RUN_THREADS: usize = 2;
 
 /// Runs a worker until it is asked to stop, or cannot go on. The program's `main` must have called
 /// [`guardian::run_if_asked`](crate::guardian::run_if_asked) first.
@@ -143,9 +141,7 @@ pub(crate) async fn run_equipped(context: boot::Context, equipment: Equipment) -
         Ok(stage) => stage,
         Err(why) => return Ended::unfit(why),
     };
-    let threads =
-        Builder::new_multi_thread().worker_threads(RUN_THREADS).thread_name("runs").on_thread_start(boot::mark_thread).enable_all().build();
-    let runs = match threads {
+    let runs = match if equipment.commands { RunThreads::own() } else { RunThreads::shared() } {
         Ok(runs) => runs,
         Err(error) => return Ended::unfit(format!("the threads that serve commands cannot be started: {error}")),
     };
@@ -154,7 +150,7 @@ pub(crate) async fn run_equipped(context: boot::Context, equipment: Equipment) -
     let shutdown = context.shutdown.clone();
     let mut reloads = context.reloads.clone();
     let furniture = Furniture { settings, skills: equipment.skills(), cgroups: cgroups.clone(), fitted, stage };
-    let supervisor = Supervisor::start(context, guardian, furniture, runs.handle().clone(), exit);
+    let supervisor = Supervisor::start(context, guardian, furniture, runs.handle(), exit);
     let configured = supervisor.clone();
     actix::spawn(async move {
         loop {
@@ -169,8 +165,7 @@ pub(crate) async fn run_equipped(context: boot::Context, equipment: Equipment) -
     });
     // The channel is dropped unanswered only if the supervisor is: then there is nothing left that could run.
     let ended = ended.await.unwrap_or_else(|_| Ended { exit: Exit::Panic, why: "its supervisor is gone".to_owned() });
-    // Not dropped here, where no thread may block. What it served was killed before.
-    runs.shutdown_background();
+    runs.end();
     if let Some(cgroups) = cgroups {
         cgroups.leave();
     }

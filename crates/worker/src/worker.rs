@@ -17,10 +17,10 @@ use tokio::sync::oneshot;
 use tower::{Layer, Service};
 use tracing::info;
 
-use crate::guardian;
 use crate::handlers::{BoxError, Handlers, TaskContext, TaskError, TaskRequest, TaskService, wrap};
 use crate::order::NOOP;
 use crate::supervisor::{Ended, Equipment, run_equipped};
+use crate::{crew, guardian};
 
 /// The service's port is the service's.
 const ANY_PORT: &str = "127.0.0.1:0";
@@ -125,7 +125,7 @@ impl Worker {
     /// Runs until `shutdown` resolves, and then for as long as its tasks need, at most the drain timeout: it takes nothing more, gives
     /// back what it has not started, waits for what runs, and closes its session, so that nobody has to wait for that to expire.
     ///
-    /// May be awaited on any executor: the worker lives on threads of its own. When the future is dropped, the worker is asked to stop,
+    /// May be awaited on any executor: the worker lives on threads that are not the program's; those that run handlers alone share a few. When the future is dropped, the worker is asked to stop,
     /// and nobody waits for it.
     ///
     /// # Errors
@@ -177,8 +177,14 @@ fn live(worker: Worker, asked: Shutdown) -> Result<(), WorkerError> {
     })?;
     let name = context.settings.worker_name();
     info!(worker = name, http = %context.http_address, version = env!("CARGO_PKG_VERSION"), "listening on {}", context.http_address);
-    let Ended { exit, why } = actix::System::new().block_on(run_equipped(context, equipment));
+    let ended = match equipment.commands {
+        // What starts and ends with commands takes its time, and nobody else's.
+        true => Ok(Some(actix::System::new().block_on(run_equipped(context, equipment)))),
+        false => crew::run(move || run_equipped(context, equipment)),
+    };
     below.stop();
+    let ended = ended.map_err(|error| WorkerError::Broken(format!("no threads for it: {error}")))?;
+    let Ended { exit, why } = ended.ok_or_else(|| WorkerError::Broken("it panicked".to_owned()))?;
     match exit {
         Exit::Asked => Ok(()),
         Exit::Unreachable => Err(WorkerError::Unreachable(why)),

@@ -193,7 +193,7 @@ impl Master {
         }
         self.labels.clear();
         self.note_rates();
-        for entry in self.view.waiting(|waiting| matches!(waiting, Waiting::Ready(_) | Waiting::Resting { .. })) {
+        for entry in self.view.waiting(|waiting| matches!(waiting, Waiting::Ready(_) | Waiting::Resting(_))) {
             self.want_payload(entry);
         }
         self.touch_arrays();

@@ -19,6 +19,7 @@ mod steps;
 mod taking;
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::num::NonZeroI64;
 use std::sync::Arc;
 
 use super::items::Item;
@@ -405,7 +406,7 @@ impl Master {
         let requirement = Requirement { limited: self.limited(&envelope.labels), ..requirement };
         let expires = if untouched { self.expiry(&envelope, created_ms, None, now) } else { None };
         let ready = Ready::new(requirement, ticket, 0, Vec::new(), now.mono);
-        let ready = Ready { payload: None, created_ms: Some(since_ms), expires, ..ready };
+        let ready = Ready { payload: None, created_ms: NonZeroI64::new(since_ms), expires: expires.map(Box::new), ..ready };
         match due_ms {
             None => self.view.file(ready, usize::MAX),
             Some(due_ms) => {

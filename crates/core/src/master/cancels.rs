@@ -77,16 +77,14 @@ impl Master {
         }
         let entries = [Entry::pending(task.clone()), Entry::held(task.clone())];
         let Some(entry) = entries.into_iter().find(|entry| self.view.get(entry).is_some()) else { return self.cancel_elsewhere(task) };
-        match self.view.get(&entry) {
-            Some(Waiting::Ready(ready) | Waiting::Resting { ready, .. }) => match ready.payload.clone() {
-                Some(payload) => self.cancel_waiting(&entry, &payload, &wish, now),
-                None => {
-                    self.wanted.insert(entry.clone());
-                    self.want_payload(entry);
-                }
-            },
-            // The answer, or the end of its transaction, comes back here.
-            Some(Waiting::Unread(_) | Waiting::Moving { .. } | Waiting::Stuck) | None => {}
+        // Otherwise the answer, or the end of its transaction, comes back here.
+        let Some(ready) = self.view.get(&entry).and_then(Waiting::settled) else { return };
+        match ready.payload.clone() {
+            Some(payload) => self.cancel_waiting(&entry, &payload, &wish, now),
+            None => {
+                self.wanted.insert(entry.clone());
+                self.want_payload(entry);
+            }
         }
     }
 

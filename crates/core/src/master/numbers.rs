@@ -43,8 +43,8 @@ impl Master {
 
 fn asked_of_task(waiting: &mut Waiting) -> Option<&mut Question> {
     match waiting {
-        Waiting::Unread(question) => question.as_mut(),
-        Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Moving { .. } | Waiting::Stuck => None,
+        Waiting::Asked(question) => Some(question),
+        Waiting::Unread | Waiting::Resting(_) | Waiting::Ready(_) | Waiting::Moving { .. } | Waiting::Stuck => None,
     }
 }
 

@@ -169,7 +169,12 @@ impl Master {
     /// Begins to find out all tasks that held ones name. `None`: not everything was listed.
     #[must_use]
     pub fn begin_naming(&self) -> Option<Naming> {
-        let unread = self.view.held.iter().filter(|(_, waiting)| matches!(waiting, Waiting::Unread(_))).map(|(task, _)| task.clone());
+        let unread = self
+            .view
+            .held
+            .iter()
+            .filter(|(_, waiting)| matches!(waiting, Waiting::Unread | Waiting::Asked(_)))
+            .map(|(task, _)| task.clone());
         self.knows_all().then(|| Naming { unread: unread.collect() })
     }
 
@@ -181,7 +186,7 @@ impl Master {
             return Named::Unknown;
         }
         while let Some(first) = naming.unread.first() {
-            if matches!(self.view.held.get(first), Some(Waiting::Unread(_))) {
+            if matches!(self.view.held.get(first), Some(Waiting::Unread | Waiting::Asked(_))) {
                 return Named::NotYet;
             }
             naming.unread.pop_first();
@@ -310,9 +315,12 @@ impl Master {
     pub(super) fn act_on(&mut self, task: &TaskName, now: Time) {
         let entry = Entry::held(task.clone());
         match self.view.get(&entry) {
-            Some(Waiting::Resting { due, .. }) if *due == UNTIL_TOLD => {}
+            Some(Waiting::Resting(resting)) if resting.due == UNTIL_TOLD => {}
             // It is read, moved or ended: that comes back here, or needs nothing more.
-            Some(Waiting::Resting { .. } | Waiting::Unread(_) | Waiting::Ready(_) | Waiting::Moving { .. } | Waiting::Stuck) | None => {
+            Some(
+                Waiting::Resting(_) | Waiting::Unread | Waiting::Asked(_) | Waiting::Ready(_) | Waiting::Moving { .. } | Waiting::Stuck,
+            )
+            | None => {
                 return;
             }
         }
@@ -328,11 +336,8 @@ impl Master {
 
     /// Ends a held task that never runs.
     pub(super) fn end_child(&mut self, entry: &Entry, policy: AfterFailure, why: &str, now: Time) {
-        let payload = match self.view.get(entry) {
-            Some(Waiting::Ready(ready) | Waiting::Resting { ready, .. }) => ready.payload.clone(),
-            Some(Waiting::Unread(_) | Waiting::Moving { .. } | Waiting::Stuck) | None => return,
-        };
-        let Some(payload) = payload else {
+        let Some(ready) = self.view.get(entry).and_then(Waiting::settled) else { return };
+        let Some(payload) = ready.payload.clone() else {
             self.wanted.insert(entry.clone());
             return self.want_payload(entry.clone());
         };

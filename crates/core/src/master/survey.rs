@@ -87,7 +87,7 @@ impl Master {
         self.one_by_one = 0;
         self.blocked.clear();
         self.writes.clear();
-        for entry in self.view.waiting(|waiting| !matches!(waiting, Waiting::Ready(_) | Waiting::Resting { .. })) {
+        for entry in self.view.waiting(|waiting| !matches!(waiting, Waiting::Ready(_) | Waiting::Resting(_))) {
             self.view.question(&entry, None);
             self.unread.insert(entry);
         }
@@ -257,7 +257,7 @@ impl Master {
                     self.on_task_appeared(entry);
                 }
                 Some(Waiting::Stuck) => stuck.push(entry),
-                Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Moving { .. }) => {}
+                Some(Waiting::Unread | Waiting::Asked(_) | Waiting::Resting(_) | Waiting::Ready(_) | Waiting::Moving { .. }) => {}
             }
         }
         self.look_again_at_stuck(lane, stuck);

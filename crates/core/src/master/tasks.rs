@@ -2,6 +2,7 @@
 //!
 //! A task under `/tasks` and one under `/bellwether/held` differ only in that the latter may not run before its time.
 
+use std::num::NonZeroI64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,22 +26,24 @@ impl Master {
         match self.view.get_mut(&entry) {
             Some(Waiting::Moving { again, .. }) => *again = true,
             // A question that was asked before this event may be answered from before it.
-            Some(Waiting::Unread(Some(_))) | None => self.want_payload(entry),
-            Some(Waiting::Unread(None) | Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Stuck) => {}
+            Some(Waiting::Asked(_)) | None => self.want_payload(entry),
+            Some(Waiting::Unread | Waiting::Resting(_) | Waiting::Ready(_) | Waiting::Stuck) => {}
         }
     }
 
     pub(super) fn on_task_gone(&mut self, entry: &Entry) {
         match self.view.get_mut(entry) {
             Some(Waiting::Moving { again, gone, .. }) => (*again, *gone) = (false, true),
-            Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Stuck) => self.forget_task(entry),
+            Some(Waiting::Unread | Waiting::Asked(_) | Waiting::Resting(_) | Waiting::Ready(_) | Waiting::Stuck) => self.forget_task(entry),
             None => {}
         }
     }
 
     pub(super) fn on_task_changed(&mut self, entry: &Entry) {
         match self.view.get(entry) {
-            Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Stuck) => self.want_payload(entry.clone()),
+            Some(Waiting::Unread | Waiting::Asked(_) | Waiting::Resting(_) | Waiting::Ready(_) | Waiting::Stuck) => {
+                self.want_payload(entry.clone())
+            }
             // Its version is checked by the transaction that moves it.
             Some(Waiting::Moving { .. }) | None => {}
         }
@@ -86,7 +89,7 @@ impl Master {
             return;
         }
         self.reads = self.reads.saturating_sub(1);
-        if self.view.get(entry) != Some(&Waiting::Unread(Some(question))) {
+        if self.view.get(entry) != Some(&Waiting::Asked(question)) {
             return;
         }
         match reading {
@@ -121,12 +124,12 @@ impl Master {
         let since_ms = stat.ctime_ms.saturating_add(rests_ms);
         let ticket = Ticket::new(understood.envelope.priority, since_ms, stat.czxid, entry.clone());
         let ready = Ready::new(requirement, ticket, stat.version, data, now.mono);
-        let ready = Ready { created_ms: (entry.lane == Lane::Pending).then_some(stat.ctime_ms), ..ready };
+        let ready = Ready { created_ms: NonZeroI64::new(stat.ctime_ms).filter(|_| entry.lane == Lane::Pending), ..ready };
         let budget = if self.wanted.remove(entry) { usize::MAX } else { PAYLOAD_BUDGET };
         let due = self.clock.due(stat.ctime_ms, delay, now).filter(|due| *due > now.mono);
         // Whose turn had come has rested enough, whatever the clocks say by now.
         let rests = entry.lane == Lane::Held && !self.rested.remove(entry);
-        let ready = Ready { expires: self.expiry(&understood.envelope, since_ms, due.filter(|_| rests), now), ..ready };
+        let ready = Ready { expires: self.expiry(&understood.envelope, since_ms, due.filter(|_| rests), now).map(Box::new), ..ready };
         let verdict = match entry.lane {
             Lane::Held => self.bind(&entry.task, &understood.envelope, due),
             Lane::Pending | Lane::Array => Verdict::Free,

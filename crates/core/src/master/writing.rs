@@ -103,7 +103,9 @@ impl Master {
     fn assigned(&mut self, entry: &Entry, worker: WorkerId, now: Time) {
         let waited = match self.view.get(entry) {
             Some(Waiting::Moving { ready, .. }) => self.waited(Since::of(ready), now),
-            Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Stuck) | None => Default::default(),
+            Some(Waiting::Unread | Waiting::Asked(_) | Waiting::Resting(_) | Waiting::Ready(_) | Waiting::Stuck) | None => {
+                Default::default()
+            }
         };
         self.moved_away(entry);
         let task = &entry.task;
@@ -135,7 +137,7 @@ impl Master {
         match self.view.get(entry) {
             Some(Waiting::Moving { again: true, .. }) => self.want_payload(entry.clone()),
             Some(Waiting::Moving { again: false, .. }) => self.forget_task(entry),
-            Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Stuck) | None => {}
+            Some(Waiting::Unread | Waiting::Asked(_) | Waiting::Resting(_) | Waiting::Ready(_) | Waiting::Stuck) | None => {}
         }
     }
 
@@ -260,7 +262,7 @@ impl Master {
             }
             // It is gone, or appeared anew: what was read is of an earlier life.
             Some(Waiting::Moving { .. }) => self.want_payload(entry.clone()),
-            Some(Waiting::Unread(_) | Waiting::Resting { .. } | Waiting::Ready(_) | Waiting::Stuck) | None => {}
+            Some(Waiting::Unread | Waiting::Asked(_) | Waiting::Resting(_) | Waiting::Ready(_) | Waiting::Stuck) | None => {}
         }
         // Somebody may have wanted it cancelled while it was on its way.
         self.look_again(&entry.task, now);

@@ -1,6 +1,7 @@
 //! Since when the oldest of all ready tasks waits. What was submitted together is counted together, so that this costs little for each.
 
 use std::collections::BTreeMap;
+use std::num::NonZeroI64;
 use std::time::Duration;
 
 use super::Ready;
@@ -18,7 +19,7 @@ impl Since {
     /// Since when this one does.
     #[must_use]
     pub fn of(ready: &Ready) -> Self {
-        Self { seen: ready.seen, created_ms: ready.created_ms }
+        Self { seen: ready.seen, created_ms: ready.created_ms.map(NonZeroI64::get) }
     }
 }
 
