@@ -112,6 +112,29 @@ fn what_is_newer_is_left_alone_and_said() {
 }
 
 #[test]
+fn an_array_with_newer_results_is_not_mended_and_said() {
+    let cluster = cluster();
+    let (first, _worker) = (cluster.coordinator("c1"), cluster.worker("w1", 2));
+    begun(&cluster);
+    eventually(SOON, "results", || cluster.tree().exists(&below("results-0")));
+    first.kill9();
+    let results = below("results-0");
+    let old = cluster.tree().text(&results).expect("results");
+    let newer = r#"[{"bellwether":99,"elsewhere":true}]"#;
+    cluster.tree().set(&results, newer);
+    assert!(cluster.tree().delete(&below("todo")));
+    let second = cluster.coordinator("c2");
+    let left = || metric(&second, "bellwether_array_damages_total", &[("result", "left")]) >= Some(1.0);
+    eventually(SOON, "it is said", left);
+    assert!(second.log().lines().any(|line| line.contains("ERROR") && line.contains(&results)), "which they are");
+    assert!(!cluster.tree().exists(&below("todo")) && cluster.tree().text(&results).as_deref() == Some(newer));
+    // Whoever wrote them can mend them.
+    cluster.tree().set(&results, old);
+    assert!(cluster.status_of("a").contains("succeeded"));
+    assert_eq!(elements(&cluster), (0..COUNT).collect::<Vec<_>>(), "each has run once");
+}
+
+#[test]
 fn a_newer_record_of_a_piece_is_left_alone_and_said() {
     let cluster = cluster();
     let (first, _worker) = (cluster.coordinator("c1"), cluster.worker("w1", 2));

@@ -237,13 +237,12 @@ async fn read_array(store: &Store, array: &TaskName) -> Option<ArrayFound> {
 /// The same with the data of its results.
 async fn whole_array(store: &Store, array: &TaskName) -> Option<ArrayFound> {
     let found = read_array(store, array).await?;
-    let results = found.children.iter().filter(|child| child.starts_with("results-"));
-    let paths: Vec<String> = results.map(|child| format!("{}/{child}", path::array(array))).collect();
+    let names: Vec<&String> = found.children.iter().filter(|child| child.starts_with("results-")).collect();
     let mut results = Vec::new();
-    for some in paths.chunks(TOGETHER) {
-        let asked: Vec<_> = some.iter().map(|path| store.get(path)).collect();
-        for answer in asked {
-            results.extend(known(answer.await)?.map(|node| node.data));
+    for some in names.chunks(TOGETHER) {
+        let asked: Vec<_> = some.iter().map(|name| (*name, store.get(&format!("{}/{name}", path::array(array))))).collect();
+        for (name, answer) in asked {
+            results.extend(known(answer.await)?.map(|node| (name.clone(), node.data)));
         }
     }
     Some(ArrayFound { results: Some(results), ..found })

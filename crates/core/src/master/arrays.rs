@@ -46,8 +46,8 @@ pub struct ArrayFound {
     pub lines: Vec<String>,
     /// Whether it has a status, or waits as a task; only of one without `todo`.
     pub needed: bool,
-    /// The data of its results; only where all of it was asked for.
-    pub results: Option<Vec<Vec<u8>>>,
+    /// The names and the data of its results; only where all of it was asked for.
+    pub results: Option<Vec<(String, Vec<u8>)>>,
 }
 
 /// What is known of arrays.

@@ -18,7 +18,7 @@ pub mod summary;
 pub mod todo;
 
 pub use piece::{PieceName, PieceOrder};
-pub use record::{ElementDetails, ElementEnd, PieceRecord, Verdict, decode_results};
+pub use record::{ElementDetails, ElementEnd, PieceRecord, Verdict, are_results_newer, decode_results};
 pub(crate) use spans::Spans;
 pub use summary::{ArraySummary, Tally};
 pub use todo::{ArrayTodo, Waiting};

@@ -191,7 +191,8 @@ impl Ruler {
             Request::Order(Effect::ReadWholeArray(q, array)) => {
                 let found = array_found(zookeeper, &array);
                 let results = found.children.iter().filter(|child| child.starts_with("results-"));
-                let results = results.filter_map(|child| Some(zookeeper.get(&format!("{}/{child}", path::array(&array)))?.data));
+                let results =
+                    results.filter_map(|child| Some((child.clone(), zookeeper.get(&format!("{}/{child}", path::array(&array)))?.data)));
                 let found = ArrayFound { results: Some(results.collect()), ..found };
                 Event::ArrayRead(q, array, Box::new(found))
             }

@@ -10,8 +10,8 @@ use std::collections::BTreeSet;
 use super::steps::ArrayStep;
 use super::{ArrayFound, Effect, Fact, Item, Left, Master, Reading, Stand};
 use crate::protocol::array::{ArrayRequest, ArrayTodo, PieceName, PieceRecord, Span, Spans, Tally, Waiting};
-use crate::protocol::array::{ElementEnd, decode_results, is_newer, piece_of};
-use crate::protocol::{TaskName, payload};
+use crate::protocol::array::{ElementEnd, are_results_newer, decode_results, is_newer, piece_of};
+use crate::protocol::{TaskName, path, payload};
 use crate::view::Entry;
 
 impl Master {
@@ -47,7 +47,7 @@ impl Master {
     }
 
     /// Says whether it was damaged, and is being mended.
-    pub(super) fn mend_array(&mut self, name: &TaskName, found: &ArrayFound, results: &[Vec<u8>]) -> bool {
+    pub(super) fn mend_array(&mut self, name: &TaskName, found: &ArrayFound, results: &[(String, Vec<u8>)]) -> bool {
         let (Reading::Found(node), Some(before)) = (&found.node, old_todo(&found.todo)) else { return false };
         let request = payload::decode_assigned(&node.data).ok().and_then(|task| task.envelope.array);
         let Some(request) = request.filter(|request| request.check().is_ok()) else { return false };
@@ -61,11 +61,16 @@ impl Master {
         let mut pieces = self.pieces_of(name);
         pieces.extend(found.children.iter().filter_map(|child| PieceName::parse(child)));
         let chunks = found.children.iter().filter_map(|child| child.strip_prefix("results-")?.parse::<u32>().ok()).max();
-        let records: Vec<PieceRecord> = results.iter().flat_map(|results| decode_results(results)).collect();
+        let records: Vec<PieceRecord> = results.iter().flat_map(|(_, results)| decode_results(results)).collect();
         let whole = Whole { request: &request, records: &records, pieces: &pieces, chunks: chunks.map_or(0, |last| last + 1) };
         let (version, before) = before;
         if before.as_ref().is_some_and(|before| !whole.is_torn(before)) {
             return false;
+        }
+        if let Some((newer, _)) = results.iter().find(|(_, results)| are_results_newer(results)) {
+            // What has ended in there would be run again.
+            self.array_is_garbled(name, format!("{}/{newer}", path::array(name)));
+            return true;
         }
         let (todo, nowhere) = whole.todo(before.as_ref());
         if let Some(array) = self.arrays.known.get_mut(name) {
@@ -295,6 +300,19 @@ mod tests {
         assert!(torn(&[out, piece(30, 39, 2)], |_| {}), "one is there that waits as well");
         assert!(torn(&[out], |todo| todo.waiting.clear()));
         assert!(torn(&[out], |todo| todo.summary.count = 50));
+    }
+
+    #[test]
+    fn results_that_say_more_than_we_understand_are_told_from_ours_and_from_nonsense() {
+        let ours = serde_json::to_string(&[record(0, &[(0, 10)], &[])]).expect("it can be written");
+        let newer = ours.replacen(r#""bellwether":1"#, r#""bellwether":99"#, 1);
+        assert_ne!(ours, newer);
+        let elsewhere = r#"[{"bellwether":99,"elsewhere":true}]"#;
+        for (results, are_newer) in
+            [(ours.as_str(), false), (&newer, true), (elsewhere, true), (r#"{"bellwether":99}"#, true), ("Idle", false), ("[]", false)]
+        {
+            assert_eq!(are_results_newer(results.as_bytes()), are_newer, "{results}");
+        }
     }
 
     #[test]

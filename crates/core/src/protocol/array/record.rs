@@ -188,6 +188,19 @@ pub fn decode_results(data: &[u8]) -> Vec<PieceRecord> {
     ours.filter(|record| record.bellwether <= PROTOCOL_VERSION).collect()
 }
 
+/// Whether the data of `/bellwether/arrays/<array>/results-<n>` says more than [`decode_results`] understands: then nobody of us knows which
+/// elements have ended.
+#[must_use]
+pub fn are_results_newer(data: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Versioned {
+        bellwether: u32,
+    }
+    let records = serde_json::from_slice::<Vec<Value>>(data).unwrap_or_default();
+    super::is_newer(data)
+        || records.into_iter().any(|record| Versioned::deserialize(record).is_ok_and(|found| found.bellwether > PROTOCOL_VERSION))
+}
+
 /// What a record says of one element.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Verdict {

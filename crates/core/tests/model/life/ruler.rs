@@ -246,7 +246,9 @@ impl Ruler {
                 let there = [path::status(&array), path::task(&array), path::held(&array)].iter().any(|path| zookeeper.get(path).is_some());
                 let children = listed(&path::array(&array));
                 let results = children.iter().filter(|child| child.starts_with("results-"));
-                let results = results.filter_map(|child| Some(zookeeper.get(&format!("{}/{child}", path::array(&array)))?.data)).collect();
+                let results = results
+                    .filter_map(|child| Some((child.clone(), zookeeper.get(&format!("{}/{child}", path::array(&array)))?.data)))
+                    .collect();
                 let found = ArrayFound { node, todo, children, lines: Vec::new(), needed: there, results: Some(results) };
                 Event::ArrayRead(q, array, Box::new(found))
             }
