@@ -235,6 +235,30 @@ fn what_is_full_does_not_wait_for_what_is_light() {
 }
 
 #[test]
+fn what_exceeds_a_transaction_is_split_and_not_refused() {
+    const TASKS: u64 = 40;
+    let mut submissions = Submissions::new(100, Duration::from_millis(100));
+    let mut effects = Vec::new();
+    for ticket in 1..=TASKS {
+        let tasks = vec![Submittal::pending(TaskName::listed(&format!("t{ticket}")), vec![b'x'; 100 * 1024])];
+        let guard = Guard::Once(format!("g{ticket}"));
+        effects.extend(submissions.on(Event::Submitted { ticket, guard, group: None, tasks }, now()));
+    }
+    effects.extend(submissions.on(Event::Connected, now()));
+    let mut sent = Vec::new();
+    while let Some(written) = effects.iter().position(|effect| matches!(effect, Effect::Write(..))) {
+        let Effect::Write(id, multi) = effects.remove(written) else { unreachable!("it was found") };
+        assert!(multi.bytes() <= MULTI_BYTES_MAX, "{} bytes", multi.bytes());
+        sent.extend(tasks_of(&[Effect::Write(id, multi)]).concat());
+        effects.extend(submissions.on(ended(id, Outcome::applied()), now()));
+    }
+    let accepted: Vec<u64> =
+        effects.iter().filter_map(|effect| if let Effect::Accepted(ticket) = effect { Some(*ticket) } else { None }).collect();
+    assert_eq!(sent, (1..=TASKS).map(|ticket| format!("t{ticket}")).collect::<Vec<_>>(), "all, and in order");
+    assert_eq!(accepted, (1..=TASKS).collect::<Vec<_>>());
+}
+
+#[test]
 fn one_that_is_refused_is_taken_out_and_the_others_stay_behind_the_same_guard() {
     let mut submissions = Submissions::new(8, Duration::from_millis(100));
     (1..=3).for_each(|ticket| drop(submit(&mut submissions, ticket)));
