@@ -4,7 +4,7 @@
 //! Supervisor            as long as the process
 //! ├── SessionActor      as long as the process; opens one session after the other
 //! ├── AgentActor        as long as the process; one incarnation per session
-//! └── Executor          as long as the process; its runs live on a runtime of their own
+//! └── Executor          as long as the process; its runs live on other threads
 //! guardian              a process of its own, which outlives this one by the moment that it takes to kill what ran, and kills what
 //!                       runs while this one is frozen
 //! ```
