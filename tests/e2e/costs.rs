@@ -36,9 +36,9 @@ fn a_task_costs_few_requests_however_it_is_submitted_and_however_many_workers_st
 fn services_that_have_nothing_to_do_are_hardly_woken_up() {
     const WATCHED: Duration = Duration::from_secs(5);
     // A session's clock ticks twenty times in its timeout, here of four and of six seconds; each tick wakes up the thread that waits for the
-    // sockets and the one that serves them, and twenty a second they are with pings and pages. If the latter waited for the sockets, the
-    // former would look a dozen times after each tick: eighty and more.
-    const EACH_SECOND: u64 = 40;
+    // sockets and the one that serves them: eighteen a second. If the latter waited for the sockets, the former would look a dozen times after
+    // each tick, and it would be forty and more.
+    const EACH_SECOND: u64 = 30;
     let cluster = Cluster::builder().unsampled().as_installed().start();
     let _master = cluster.coordinator("c1");
     let _ = cluster.ruler();
