@@ -3,7 +3,6 @@
 //! Nothing here decides; [`crate::master`] does. Beliefs come from ZooKeeper alone and are rebuilt from it at every takeover.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::num::NonZeroI64;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,297 +10,25 @@ mod ages;
 mod load;
 mod pace;
 mod roster;
+mod waiting;
+mod worker;
 
-use crate::planner::{Amount, Market, Offer, Queue, Requirement, Skills, Ticket};
+use crate::planner::{Market, Offer, Queue};
 use crate::protocol::admission::Label;
-use crate::protocol::record::WorkerRecord;
-use crate::protocol::{TaskName, WorkerId, path};
+use crate::protocol::{TaskName, WorkerId};
 use ages::Ages;
 pub use ages::Since;
 pub use load::Load;
 pub use pace::Pace;
 pub use roster::{Room, Roster};
+pub use waiting::{Entry, Lane, Ready, Resting, Waiting};
+pub use worker::{Boxed, Registration, Slot, Terms, Worker};
 
 /// Number of a question; its answer is believed only while no later question about the same name was asked.
 pub type Question = u64;
 
 /// When a task is due that waits for something else than its time.
 pub const UNTIL_TOLD: Duration = Duration::MAX;
-
-/// Where a task waits.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub enum Lane {
-    /// Under `/tasks`: it may run now.
-    Pending,
-    /// Under `/bellwether/held`: it may not run before its time.
-    Held,
-    /// Under `/bellwether/arrays`: pieces of it may be given out.
-    Array,
-}
-
-/// A task that waits, and where.
-#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct Entry {
-    /// Where.
-    pub lane: Lane,
-    /// The task.
-    pub task: TaskName,
-}
-
-impl Entry {
-    /// Of a task under `/tasks`.
-    #[must_use]
-    pub fn pending(task: TaskName) -> Self {
-        Self { lane: Lane::Pending, task }
-    }
-
-    /// Of a task under `/bellwether/held`.
-    #[must_use]
-    pub fn held(task: TaskName) -> Self {
-        Self { lane: Lane::Held, task }
-    }
-
-    /// Its node.
-    #[must_use]
-    pub fn path(&self) -> String {
-        match self.lane {
-            Lane::Pending => path::task(&self.task),
-            Lane::Held => path::held(&self.task),
-            Lane::Array => path::array(&self.task),
-        }
-    }
-}
-
-/// A task that waits, as far as we know.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Waiting {
-    /// Its payload is not known yet.
-    Unread,
-    /// It is asked for.
-    Asked(Question),
-    /// It may not be placed before its time.
-    Resting(Box<Resting>),
-    /// It may be placed.
-    Ready(Box<Ready>),
-    /// A transaction that moves or ends it is in flight.
-    Moving {
-        /// What it was before, for when the transaction is refused.
-        ready: Box<Ready>,
-        /// Whether the task appeared anew meanwhile: given back before we heard that it had been assigned.
-        again: bool,
-        /// Whether its end was told meanwhile: by our transaction, or by somebody else before it.
-        gone: bool,
-    },
-    /// It cannot be moved at all; the reason was told once. The slow comparison looks at it again.
-    Stuck,
-}
-
-impl Waiting {
-    /// What was read of it, unless it is about to be somewhere else.
-    #[must_use]
-    pub fn settled(&self) -> Option<&Ready> {
-        match self {
-            Waiting::Ready(ready) => Some(ready),
-            Waiting::Resting(resting) => Some(&resting.ready),
-            Waiting::Unread | Waiting::Asked(_) | Waiting::Moving { .. } | Waiting::Stuck => None,
-        }
-    }
-}
-
-/// A task that rests.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Resting {
-    /// What it will be then.
-    pub ready: Ready,
-    /// When, on the monotonic clock.
-    pub due: Duration,
-}
-
-/// A waiting task whose payload was read.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Ready {
-    /// What it asks of a worker. There may be hundreds of thousands that ask the same: those in the queue share it.
-    pub requirement: Arc<Requirement>,
-    /// Its place in the queue.
-    pub ticket: Ticket,
-    /// The version that was read.
-    pub version: i32,
-    /// The payload, byte for byte; given up when too much is waiting, and read again when its turn comes.
-    pub payload: Option<Box<[u8]>>,
-    /// When this master first saw it, on the monotonic clock.
-    pub seen: Duration,
-    /// When its node was created, by ZooKeeper's clock, if it may run since then: what has rested may run since it was seen.
-    pub created_ms: Option<NonZeroI64>,
-    /// When it has waited longer than it may, on the monotonic clock. In a box, because hardly any does, and hundreds of thousands may wait.
-    pub expires: Option<Box<Duration>>,
-}
-
-// There may be a million of them.
-#[cfg(target_pointer_width = "64")]
-const _: () = assert!(size_of::<Waiting>() <= 16 && size_of::<Ready>() <= 104);
-
-impl Ready {
-    /// A ready task that may run since it was seen.
-    #[must_use]
-    pub fn new(requirement: Requirement, ticket: Ticket, version: i32, payload: Vec<u8>, seen: Duration) -> Self {
-        let (requirement, payload) = (Arc::new(requirement), Some(payload.into_boxed_slice()));
-        Self { requirement, ticket, version, payload, seen, created_ms: None, expires: None }
-    }
-
-    fn payload_bytes(&self) -> usize {
-        self.payload.as_ref().map_or(0, |payload| payload.len())
-    }
-}
-
-/// What is known of a worker.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Worker {
-    /// What it says of itself.
-    pub registration: Registration,
-    /// Whether its box is there and was listed.
-    pub boxed: Boxed,
-    /// What it has, or is about to have.
-    pub load: Load,
-    /// Whether it was asked to give something back, and its box is the same since.
-    pub asked: bool,
-    /// How quickly it ends tasks.
-    pub pace: Pace,
-}
-
-/// Whether a worker lives, and what it offers.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Registration {
-    /// Its node is there, its data is asked for.
-    Unread(Option<Question>),
-    /// It may be given work.
-    Known(Terms),
-    /// It is there, but may not be given work: a foreign worker, or a node that belongs to no session. It is looked at again now and
-    /// then, by a question.
-    Unusable(Option<Question>),
-    /// Its session ended. For a name of our form this is final.
-    Gone,
-}
-
-/// What a worker offers.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub struct Terms {
-    /// How many slots it has for tasks, and how much of each resource.
-    pub has: Amount,
-    /// What it can run.
-    pub skills: Skills,
-    /// Its labels.
-    pub labels: BTreeMap<String, String>,
-    /// The version of its node, which it raises when it wants no more work. `None`: a foreign worker, which changes it all the time.
-    pub version: Option<i32>,
-    /// How long at most it has a task, beside the time that this may run: to be started, and to be stopped. `None`: nobody knows.
-    pub patience: Option<Duration>,
-}
-
-impl Terms {
-    /// What one of our workers offers.
-    #[must_use]
-    pub fn of(record: &WorkerRecord, version: i32) -> Self {
-        let has = Amount { slots: record.slots, resources: record.resources.clone() };
-        let patience = record.patience_ms.map(Duration::from_millis);
-        Self { has, skills: Skills::of(record), labels: record.labels.clone(), version: Some(version), patience }
-    }
-}
-
-/// What is known of a worker's box.
-#[derive(Debug, Clone, PartialEq, Eq, Hash)]
-pub enum Boxed {
-    /// Not listed yet. Names of which an event was handled since the question was sent are not believed.
-    Asked {
-        /// The question.
-        question: Question,
-        /// Names that changed since.
-        touched: BTreeSet<TaskName>,
-    },
-    /// Listed: what it has is known.
-    Listed,
-    /// There is none.
-    Missing,
-}
-
-/// What fills a slot.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Slot {
-    /// Our assigning transaction is in flight.
-    Placing {
-        /// Whether it must stay alone on its worker.
-        alone: bool,
-    },
-    /// The assignment is there.
-    Placed {
-        /// Whether it must stay alone on its worker.
-        alone: bool,
-    },
-    /// It is asked for: its worker is gone, somebody wants it cancelled, or we did not put it there and must know what it asks.
-    Asked(Question),
-    /// A transaction that ends or takes back the assignment is in flight or about to be.
-    Leaving,
-    /// It should end or be taken back, but that was refused for good: it is looked at again by the slow comparison.
-    Stuck,
-}
-
-impl Slot {
-    /// Whether our assigning transaction is in flight.
-    #[must_use]
-    pub fn is_placing(self) -> bool {
-        matches!(self, Slot::Placing { .. })
-    }
-
-    /// Whether nothing may be put beside it. Of what is not known yet, that is possible.
-    #[must_use]
-    pub fn is_alone(self) -> bool {
-        match self {
-            Slot::Placing { alone } | Slot::Placed { alone } => alone,
-            Slot::Asked(_) => true,
-            Slot::Leaving | Slot::Stuck => false,
-        }
-    }
-}
-
-impl Worker {
-    /// A worker of which only the name is known.
-    #[must_use]
-    pub fn unknown(registration: Registration, boxed: Boxed) -> Self {
-        Self { registration, boxed, load: Load::default(), asked: false, pace: Pace::default() }
-    }
-
-    /// Notes that a list of its box that is awaited says nothing about this task any more.
-    pub fn touch(&mut self, task: &TaskName) {
-        if let Boxed::Asked { touched, .. } = &mut self.boxed {
-            touched.insert(task.clone());
-        }
-    }
-
-    /// How many slots it offers, if that is known.
-    #[must_use]
-    pub fn slots(&self) -> Option<u32> {
-        match &self.registration {
-            Registration::Known(terms) => Some(terms.has.slots),
-            Registration::Unread(_) | Registration::Unusable(_) | Registration::Gone => None,
-        }
-    }
-
-    /// For how many slots more than it has it was given tasks.
-    #[must_use]
-    pub fn excess(&self) -> u32 {
-        match &self.registration {
-            Registration::Known(terms) if self.load.len() > terms.has.slots as usize || !self.load.is_plain() => {
-                self.load.taken().slots.saturating_sub(terms.has.slots)
-            }
-            Registration::Known(_) | Registration::Unread(_) | Registration::Unusable(_) | Registration::Gone => 0,
-        }
-    }
-
-    /// Whether its session ended.
-    #[must_use]
-    pub fn is_gone(&self) -> bool {
-        matches!(self.registration, Registration::Gone)
-    }
-}
 
 /// Everything a master believes.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]

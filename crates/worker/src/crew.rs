@@ -90,6 +90,7 @@ impl RunThreads {
     pub(crate) fn shared() -> io::Result<Self> {
         if RUNS.get().is_none() {
             let runs = start_runs()?;
+            // Another worker was quicker. Not dropped here, where no thread may block.
             if let Err(late) = RUNS.set(runs) {
                 late.shutdown_background();
             }

@@ -125,8 +125,8 @@ impl Worker {
     /// Runs until `shutdown` resolves, and then for as long as its tasks need, at most the drain timeout: it takes nothing more, gives
     /// back what it has not started, waits for what runs, and closes its session, so that nobody has to wait for that to expire.
     ///
-    /// May be awaited on any executor: the worker lives on threads that are not the program's; those that run handlers alone share a few. When the future is dropped, the worker is asked to stop,
-    /// and nobody waits for it.
+    /// May be awaited on any executor: the worker lives on threads that are not the program's; those that run handlers alone share a few.
+    /// When the future is dropped, the worker is asked to stop, and nobody waits for it.
     ///
     /// # Errors
     /// [`WorkerError`]: why it ended of its own accord, or never began.

@@ -169,12 +169,7 @@ impl Master {
     /// Begins to find out all tasks that held ones name. `None`: not everything was listed.
     #[must_use]
     pub fn begin_naming(&self) -> Option<Naming> {
-        let unread = self
-            .view
-            .held
-            .iter()
-            .filter(|(_, waiting)| matches!(waiting, Waiting::Unread | Waiting::Asked(_)))
-            .map(|(task, _)| task.clone());
+        let unread = self.view.held.iter().filter(|(_, waiting)| waiting.is_unread()).map(|(task, _)| task.clone());
         self.knows_all().then(|| Naming { unread: unread.collect() })
     }
 
@@ -186,7 +181,7 @@ impl Master {
             return Named::Unknown;
         }
         while let Some(first) = naming.unread.first() {
-            if matches!(self.view.held.get(first), Some(Waiting::Unread | Waiting::Asked(_))) {
+            if self.view.held.get(first).is_some_and(Waiting::is_unread) {
                 return Named::NotYet;
             }
             naming.unread.pop_first();

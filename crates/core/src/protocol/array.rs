@@ -64,14 +64,22 @@ fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
+/// What everything of ours says, in whatever version.
+#[derive(Deserialize)]
+struct Versioned {
+    bellwether: u32,
+}
+
+impl Versioned {
+    fn is_newer(&self) -> bool {
+        self.bellwether > super::PROTOCOL_VERSION
+    }
+}
+
 /// Whether this was written by a newer Bellwether: then it means something, and nobody of us changes it.
 #[must_use]
 pub fn is_newer(data: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Versioned {
-        bellwether: u32,
-    }
-    serde_json::from_slice::<Versioned>(data).is_ok_and(|found| found.bellwether > super::PROTOCOL_VERSION)
+    serde_json::from_slice::<Versioned>(data).is_ok_and(|found| found.is_newer())
 }
 
 impl ArrayRequest {

@@ -8,7 +8,7 @@ use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::Span;
+use super::{Span, Versioned};
 use crate::protocol::result::{OutputPlace, Stream, TaskOutcome};
 use crate::protocol::{PROTOCOL_VERSION, WorkerId};
 
@@ -192,13 +192,8 @@ pub fn decode_results(data: &[u8]) -> Vec<PieceRecord> {
 /// elements have ended.
 #[must_use]
 pub fn are_results_newer(data: &[u8]) -> bool {
-    #[derive(Deserialize)]
-    struct Versioned {
-        bellwether: u32,
-    }
     let records = serde_json::from_slice::<Vec<Value>>(data).unwrap_or_default();
-    super::is_newer(data)
-        || records.into_iter().any(|record| Versioned::deserialize(record).is_ok_and(|found| found.bellwether > PROTOCOL_VERSION))
+    super::is_newer(data) || records.into_iter().any(|record| Versioned::deserialize(record).is_ok_and(|found| found.is_newer()))
 }
 
 /// What a record says of one element.
