@@ -20,8 +20,6 @@ const ONE_BY_ONE: usize = 200;
 const STALLED_AFTER: Duration = Duration::from_secs(60);
 /// How many tasks one waiter is asked about.
 const LOT: usize = 500;
-/// How many results are removed at a time.
-const FORGETTING: usize = 64;
 
 /// One task after another, and the sum of the steps of which its way consists: three writes, three reads, and three times until somebody
 /// hears of a write.
@@ -113,6 +111,5 @@ async fn ended(client: &Client, names: Vec<TaskName>, count: usize) -> Result<()
 
 /// Nobody will ask for these results.
 async fn forget(client: &Client, names: Vec<TaskName>) -> Result<(), BenchError> {
-    let forgotten = stream::iter(names).map(|name| async move { client.forget(&name).await }).buffer_unordered(FORGETTING);
-    forgotten.try_fold((), |(), ()| async { Ok(()) }).await.map_err(Into::into)
+    client.forget_all(&names).await.into_iter().collect::<Result<(), Error>>().map_err(Into::into)
 }

@@ -9,6 +9,9 @@ use super::context::{Context, Versioned};
 use super::failure::Failure;
 use super::selector::{self, Scope, SelectorArgs};
 
+/// After so many it is said what became of them.
+const TOLD_TOGETHER: usize = 1000;
+
 #[derive(Serialize, JsonSchema)]
 pub(super) struct Forgotten {
     forgotten: Vec<TaskName>,
@@ -19,17 +22,19 @@ pub(crate) async fn run(ctx: &Context, which: &SelectorArgs) -> Result<u8, Failu
     let tasks = selector::resolve(ctx, which, Scope::Ended).await?;
     let client = ctx.client().await?;
     let (mut forgotten, mut failed) = (Vec::new(), None);
-    for task in tasks {
-        match client.forget(&task).await {
-            Ok(()) => {
-                if ctx.printer.output != Output::Json {
-                    ctx.printer.line(task.as_str());
+    for lot in tasks.chunks(TOLD_TOGETHER) {
+        for (task, outcome) in lot.iter().zip(client.forget_all(lot).await) {
+            match outcome {
+                Ok(()) => {
+                    if ctx.printer.output != Output::Json {
+                        ctx.printer.line(task.as_str());
+                    }
+                    forgotten.push(task.clone());
                 }
-                forgotten.push(task);
-            }
-            Err(error) => {
-                if let Some(earlier) = failed.replace(Failure::from(error)) {
-                    ctx.printer.failure(&earlier);
+                Err(error) => {
+                    if let Some(earlier) = failed.replace(Failure::from(error)) {
+                        ctx.printer.failure(&earlier);
+                    }
                 }
             }
         }

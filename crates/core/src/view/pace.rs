@@ -12,7 +12,7 @@ const SPAN: Duration = Duration::from_millis(50);
 /// After so long without a measurement the last one says nothing any more.
 const LAPSES_AFTER: Duration = Duration::from_millis(500);
 /// Never more than this: the box of a worker is looked through now and then.
-const AHEAD_MAX: u32 = 64;
+const AHEAD_MAX: u32 = 256;
 
 /// What was measured of a worker.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
@@ -78,7 +78,7 @@ mod tests {
 
     #[test]
     fn the_shorter_tasks_are_the_more_are_given_ahead_and_never_too_many() {
-        for (micros, expected) in [(10_000_000, 1), (100_000, 1), (25_000, 2), (5000, 10), (1000, 50), (100, 64), (1, 64)] {
+        for (micros, expected) in [(10_000_000, 1), (100_000, 1), (25_000, 2), (5000, 10), (1000, 50), (250, 200), (100, 256), (1, 256)] {
             let (pace, now) = ahead(200_000_u32.min(400_000_000 / micros), Duration::from_micros(u64::from(micros)));
             let given = pace.ahead(1, now);
             assert!(given.abs_diff(expected) <= 1, "{given} ahead of tasks of {micros} µs, not {expected}");
