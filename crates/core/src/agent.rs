@@ -5,6 +5,7 @@
 //! kills what it runs before ZooKeeper could have declared it dead.
 //!
 //! * `assignments`: what is assigned, and what became of it while nobody looked
+//! * `company`: for how long a result waits for others, so that they are recorded together
 //! * `overlap`: for how long two attempts of a task ran at the same time, when one was lost
 //! * `pieces`: assignments that are pieces of arrays
 //! * `proof`: how long the session is known to live, and what is killed when it is not
@@ -13,6 +14,7 @@
 //! * `settle`: whether a result whose answer was lost was recorded
 
 mod assignments;
+mod company;
 mod numbers;
 mod overlap;
 mod pieces;
@@ -205,7 +207,7 @@ impl Agent {
         self.prove_what_looks_want(now);
         self.start_what_fits(now);
         self.watch_queued();
-        self.report();
+        self.report(now);
         self.leave_when_done();
         std::mem::take(&mut self.effects)
     }
@@ -445,6 +447,7 @@ impl Agent {
             Timer::Doubt => self.on_doubt(now),
             Timer::Retry => self.on_retry(now),
             Timer::LookAgain => self.outbox.unblock(),
+            Timer::ReportDue => self.outbox.on_company_due(),
             Timer::DrainDeadline => self.stop_for_drain(Stop::Terminate),
             Timer::DrainRequestDue => self.on_drain_request_due(now),
             Timer::StartDue => self.on_start_due(now),

@@ -24,6 +24,10 @@ const IDLE: Duration = Duration::from_secs(20);
 const NOOP: &str = r#"{"bellwether":1,"kind":"noop","input":null}"#;
 
 const CONFIGURATION: &str = "one ZooKeeper with forceSync, one coordinator, two workers, one client: a process each";
+/// Slots of each worker.
+const TWO_WORKERS: &[usize] = &[4, 4];
+/// As a machine with two cores has it by itself, and as many at a time as the others that run commands beside it.
+const ONE_WORKER: &[usize] = &[2];
 
 /// All that can be measured.
 pub(super) fn groups(plan: &Plan) -> Vec<Group> {
@@ -34,27 +38,28 @@ pub(super) fn groups(plan: &Plan) -> Vec<Group> {
     let mut all = vec![
         group("noop", "tasks that do nothing", {
             let ours = Side::new("Bellwether", &format!("{CONFIGURATION}; 4 slots each; {noop} tasks for the handler noop"), move || {
-                rates(&["store", "tasks"], noop, &["--kind", "noop"], 4)
+                rates(&["store", "tasks"], noop, &["--kind", "noop"], TWO_WORKERS)
             });
             [vec![ours], peers::noop(few(4_000))].concat_sides()
         }),
         group("true", "commands: /bin/true", {
-            let ours = Side::new("Bellwether", &format!("{CONFIGURATION}; one slot each; {commands} tasks"), move || {
-                rates(&["tasks"], commands, &["--", "/bin/true"], 1)
+            let services = "one ZooKeeper with forceSync, one coordinator, one worker with two slots, one client: a process each";
+            let ours = Side::new("Bellwether", &format!("{services}; {commands} tasks"), move || {
+                rates(&["tasks"], commands, &["--", "/bin/true"], ONE_WORKER)
             });
             let array = Side::new("An array of Bellwether's", &format!("the same; one array of {commands} elements"), move || {
-                rates(&["array"], commands, &["--", "/bin/true"], 1)
+                rates(&["array"], commands, &["--", "/bin/true"], ONE_WORKER)
             });
             [vec![ours, array], peers::commands(plan.divisor)].concat_sides()
         }),
         group("arrays", "elements of one array that do nothing", {
             let elements = few(200_000);
             let configuration = format!("{CONFIGURATION}; 4 slots each; one array of {elements} elements for the handler noop");
-            vec![Side::new("Bellwether", &configuration, move || rates(&["array"], elements, &["--kind", "noop"], 4))]
+            vec![Side::new("Bellwether", &configuration, move || rates(&["array"], elements, &["--kind", "noop"], TWO_WORKERS))]
         }),
         group("latency", "one task after another, nothing else to do: submit until result", {
             let ours = Side::new("Bellwether", &format!("{CONFIGURATION}; tasks for the handler noop"), || {
-                rates(&["latency"], 1_000, &["--kind", "noop"], 1)
+                rates(&["latency"], 1_000, &["--kind", "noop"], &[1, 1])
             });
             [vec![ours], peers::latency()].concat_sides()
         }),
@@ -73,7 +78,7 @@ pub(super) fn groups(plan: &Plan) -> Vec<Group> {
             vec![Side::new(
                 "Bellwether",
                 &format!("three ZooKeepers with forceSync, one coordinator, two workers with 4 slots each; {noop} tasks for noop"),
-                move || on(&servers(3), &["store", "tasks"], noop, &["--kind", "noop"], 4),
+                move || on(&servers(3), &["store", "tasks"], noop, &["--kind", "noop"], TWO_WORKERS),
             )],
         ),
         brief(
@@ -119,16 +124,19 @@ fn servers(count: usize) -> Cluster {
     Cluster::builder().zookeeper(zookeeper).unsampled().as_installed().start()
 }
 
-fn rates(parts: &[&str], count: usize, what: &[&str], slots: usize) -> anyhow::Result<Measured> {
+fn rates(parts: &[&str], count: usize, what: &[&str], slots: &[usize]) -> anyhow::Result<Measured> {
     on(&servers(1), parts, count, what, slots)
 }
 
-/// What `bellwether bench` finds, twice: cold, then warm.
-fn on(cluster: &Cluster, parts: &[&str], count: usize, what: &[&str], slots: usize) -> anyhow::Result<Measured> {
-    let _services = (cluster.coordinator("c1"), cluster.worker("w1", slots), cluster.worker("w2", slots));
-    let _ = (cluster.ruler(), cluster.registered("w1"), cluster.registered("w2"));
+/// What `bellwether bench` finds cold, first of all, and warm, the third time: Java compiles until then, and a server goes on for months.
+fn on(cluster: &Cluster, parts: &[&str], count: usize, what: &[&str], slots: &[usize]) -> anyhow::Result<Measured> {
+    let _coordinator = cluster.coordinator("c1");
+    let workers = slots.iter().zip(1..).map(|(slots, n)| cluster.worker(&format!("w{n}"), *slots));
+    let workers: Vec<Process> = workers.collect();
+    let _ = cluster.ruler();
+    workers.iter().for_each(|worker| drop(cluster.registered(worker.name())));
     let count = count.to_string();
-    let args = [&["bench"], parts, &["--rounds", "2", "--yes", "-o", "json", "--count", count.as_str()], what].concat();
+    let args = [&["bench"], parts, &["--rounds", "3", "--yes", "-o", "json", "--count", count.as_str()], what].concat();
     let said = cluster.cli_start(&args).finish(LIMIT);
     anyhow::ensure!(said.code == 0, "bellwether bench: {}", said.stderr);
     let json: Value = serde_json::from_str(&said.stdout)?;
@@ -142,8 +150,9 @@ fn on(cluster: &Cluster, parts: &[&str], count: usize, what: &[&str], slots: usi
             other => anyhow::bail!("an unknown unit: {other:?}"),
         };
         let (what, rounds) = (figure["what"].as_str().unwrap_or_default(), figure["rounds"].as_array().cloned().unwrap_or_default());
-        for (when, value) in ["cold", "warm"].into_iter().zip(rounds) {
-            measured.push((format!("{what}, {when}"), unit, value.as_f64().unwrap_or_default()));
+        for (when, value) in [("cold", rounds.first()), ("warm", rounds.last())] {
+            let value = value.and_then(Value::as_f64).ok_or_else(|| anyhow::anyhow!("{what} was not measured: {figure}"))?;
+            measured.push((format!("{what}, {when}"), unit, value));
         }
     }
     Ok(measured)

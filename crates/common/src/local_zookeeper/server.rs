@@ -67,14 +67,21 @@ fn prepare_one(installation: &Installation, options: &Options, i: usize, port: u
 fn config_text(options: &Options, data: &Path, port: u16, peers: &str) -> String {
     let (tick, data) = (options.tick_ms, data.display());
     let min_session = 2 * tick;
+    let threads = threads();
     let more = options.more_config.iter().map(|line| format!("{line}\n")).collect::<String>();
     format!(
         "# Written at every start: changes are lost.\n\
          tickTime={tick}\ninitLimit=100\nsyncLimit=10\n\
          dataDir={data}\nclientPort={port}\nclientPortAddress=127.0.0.1\nmaxClientCnxns=0\n\
          minSessionTimeout={min_session}\nmaxSessionTimeout=60000\n\
-         autopurge.purgeInterval=0\nadmin.enableServer=false\n4lw.commands.whitelist={FOUR_LETTER_WORDS}\n{more}{peers}"
+         autopurge.purgeInterval=0\nadmin.enableServer=false\n4lw.commands.whitelist={FOUR_LETTER_WORDS}\n{threads}{more}{peers}"
     )
+}
+
+/// On few cores a connection is served by the thread that watches it: to hand each request to another costs as much as many a request.
+fn threads() -> &'static str {
+    let few = std::thread::available_parallelism().is_ok_and(|cores| cores.get() <= 2);
+    if few { "nio.numWorkerThreads=0\n" } else { "" }
 }
 
 /// Flags for a quick start on few cores: the simple collector, the first compiler only, the shared class archive.

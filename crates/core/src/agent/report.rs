@@ -5,6 +5,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::company::Company;
 use super::{Agent, Effect, Fact, Stage};
 use crate::Time;
 use crate::lifecycle::Retry;
@@ -108,6 +109,8 @@ pub(super) struct Outbox {
     last_write: u64,
     /// Whether the last transaction was refused as a whole: then the next one holds a single entry.
     one_by_one: bool,
+    /// Until when what is ready waits for others.
+    pub(super) company: Company,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Hash)]
@@ -140,6 +143,13 @@ impl Outbox {
     /// Whether nothing is left to be written, but what is stuck.
     pub(super) fn is_empty(&self) -> bool {
         self.entries.values().all(|entry| entry.stuck) && self.flight.is_none() && self.description.is_none()
+    }
+
+    /// Whether nothing is to be written but results, and fewer than this.
+    pub(super) fn has_few_results_alone(&self, few: usize) -> bool {
+        let result = |entry: &Entry| matches!(entry.what, What::Result { .. } | What::Retry(_));
+        let nothing_else = self.description.is_none() && self.answer.is_none() && !self.one_by_one;
+        nothing_else && self.entries.len() < few && self.entries.values().all(result)
     }
 
     /// Whether something is to be written about a task.
@@ -261,12 +271,12 @@ impl Outbox {
 }
 
 impl Agent {
-    pub(super) fn report(&mut self) {
+    pub(super) fn report(&mut self, now: Time) {
         let Some(me) = self.me().cloned().filter(|_| self.is_registered()) else { return };
         let ready = self.outbox.description.is_some()
             || self.outbox.answer.is_some()
             || self.outbox.entries.values().any(|entry| entry.confirmed && !entry.blocked);
-        if self.outbox.flight.is_some() || !ready {
+        if self.outbox.flight.is_some() || !ready || self.waits_for_company(now) {
             return;
         }
         let check = Op::Check { path: path::worker(&me), version: None };
@@ -301,6 +311,7 @@ impl Agent {
         self.outbox.flight =
             Some(Flight { id, tasks, describes: self.outbox.description.is_some(), answers: self.outbox.answer.is_some(), parts });
         self.effects.push(Effect::Write(id, Multi { ops }));
+        self.expect_company(now);
     }
 
     pub(super) fn on_write_ended(&mut self, id: u64, outcome: &Outcome, now: Time) {

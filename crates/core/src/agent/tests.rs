@@ -1,5 +1,6 @@
 //! A worker against a handful of facts. Every step names all that is said: [`World::expect`] compares whole answers.
 
+mod company;
 mod draining;
 mod overlap;
 mod registering;

@@ -196,6 +196,8 @@ pub enum Timer {
     Retry,
     /// What was refused for its rights or its children may have been mended.
     LookAgain,
+    /// What has ended has waited for company long enough.
+    ReportDue,
     /// What still runs is stopped.
     DrainDeadline,
     /// What still runs in a drain that people asked for is stopped.

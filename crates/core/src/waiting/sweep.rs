@@ -2,8 +2,9 @@
 //!
 //! A watch costs a request, its answer and an event for each task; a hundred statuses that are read together cost little more than one.
 //! So as long as results come in quickly, nothing more is watched: every fiftieth of a second those whose turn it is, by name and so by
-//! age, are read, about as many as have ended since the last time. What is read in vain several times is watched after all: it takes
-//! longer than others. When nothing has ended for a while, everything is watched again, as far as it may be.
+//! age, are read, about as many as have ended since the last time. What is read in vain several times while what comes behind it has
+//! ended is watched after all: it takes longer than others. When nothing ends, a few are watched, and then more and more: after half
+//! a second everything is, as far as it may be.
 
 use std::collections::BTreeSet;
 use std::time::Duration;
@@ -20,12 +21,15 @@ const FEW: usize = 64;
 const EVERY: Duration = Duration::from_millis(20);
 /// Fewest and most that are read at a time.
 const REACH: (usize, usize) = (16, 2048);
-/// So many times nothing must have ended for everything to be watched again.
+/// So many times nothing must have ended for some to be watched, …
 const QUIET_ROUNDS: u32 = 5;
+/// … this many at first, and twice as many each time: most tasks begin a while after somebody has begun to wait for them.
+const FIRST_WATCHED: usize = 64;
 /// So many must end within so long for reading to begin.
-const QUICK: (u32, Duration) = (64, Duration::from_millis(100));
-/// What was read in vain so often is watched.
-const VAIN_MAX: u8 = 3;
+const QUICK: (u32, Duration) = (32, Duration::from_millis(100));
+/// What was read in vain so often is watched; before so many rounds that everything would be. Until then it is read in each round, so
+/// that nobody hears of it any later.
+const VAIN_MAX: u8 = 4;
 
 /// Whether is read, and how far it has come.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, Default)]
@@ -47,8 +51,12 @@ struct Round {
     asked: usize,
     open: usize,
     found: usize,
-    /// How many rounds ago the last one ended.
+    /// The last one that had ended, by name, and those that had not.
+    furthest: Option<TaskName>,
+    vain: Vec<TaskName>,
+    /// For how many rounds none has ended, and how many are watched if it stays like that.
     quiet: u32,
+    watch_next: usize,
     /// When the next one begins. `None`: as soon as it can.
     due: Option<Duration>,
 }
@@ -70,7 +78,17 @@ impl Sweep {
     }
 
     fn begin(&mut self) {
-        let round = Round { reach: REACH.0, asked: 0, open: 0, found: 0, quiet: 0, due: None };
+        let round = Round {
+            reach: REACH.0,
+            asked: 0,
+            open: 0,
+            found: 0,
+            furthest: None,
+            vain: Vec::new(),
+            quiet: 0,
+            watch_next: FIRST_WATCHED,
+            due: None,
+        };
         self.round.get_or_insert(round);
         self.ended = 0;
     }
@@ -116,7 +134,7 @@ impl Waiting {
                 tasks.push(task);
             }
         }
-        (round.asked, round.open, round.found) = (tasks.len(), tasks.len(), 0);
+        (round.asked, round.open, round.found, round.furthest) = (tasks.len(), tasks.len(), 0, None);
         match tasks.is_empty() {
             true => self.rest(now, effects),
             false => effects.push(Effect::Read(tasks)),
@@ -125,28 +143,43 @@ impl Waiting {
 
     pub(super) fn on_read(&mut self, answers: Vec<(TaskName, Option<Vec<u8>>)>, now: Time, effects: &mut Vec<Effect>) {
         let count = answers.len();
-        let mut found = 0;
+        let (mut found, mut furthest, mut vain) = (0, None, Vec::new());
         for (task, status) in answers {
             match status {
                 Some(status) => {
                     found += 1;
+                    furthest = furthest.max(Some(task.clone()));
                     self.ended(task, status, now, effects);
                 }
-                None => self.on_read_in_vain(task, effects),
+                None => vain.push(task),
             }
         }
         let Some(round) = &mut self.sweep.round else { return };
         round.open = round.open.saturating_sub(count);
         round.found += found;
+        round.furthest = round.furthest.take().max(furthest);
+        round.vain.append(&mut vain);
         if round.open == 0 {
+            self.judge_vain(effects);
             self.rest(now, effects);
         }
     }
 
-    fn on_read_in_vain(&mut self, task: TaskName, effects: &mut Vec<Effect>) {
+    /// Whoever comes behind the last one that has ended may be the next, and it does not count that it was read too early. If none has
+    /// ended of those that were read, they are not where things happen.
+    fn judge_vain(&mut self, effects: &mut Vec<Effect>) {
+        let Some(round) = &mut self.sweep.round else { return };
+        let (vain, furthest) = (std::mem::take(&mut round.vain), round.furthest.take());
+        for task in vain {
+            let overtaken = furthest.as_ref().is_none_or(|furthest| task < *furthest);
+            self.on_read_in_vain(task, overtaken, effects);
+        }
+    }
+
+    fn on_read_in_vain(&mut self, task: TaskName, overtaken: bool, effects: &mut Vec<Effect>) {
         let Some(wish) = self.wishes.get_mut(&task).filter(|wish| wish.stage == Stage::Reading) else { return };
         wish.stage = Stage::Idle;
-        wish.vain = wish.vain.saturating_add(1);
+        wish.vain = wish.vain.saturating_add(u8::from(overtaken));
         // Of what may be nowhere, that is found out behind a watch.
         if wish.located && wish.vain < VAIN_MAX {
             self.idle.insert(task);
@@ -166,10 +199,11 @@ impl Waiting {
         let (least, most) = REACH;
         let next = if all { round.reach * 2 } else { round.found + round.found / 4 + least };
         round.reach = next.clamp(least, most);
-        round.quiet = if ended == 0 { round.quiet + 1 } else { 0 };
+        (round.quiet, round.watch_next) = if ended == 0 { (round.quiet + 1, round.watch_next) } else { (0, FIRST_WATCHED) };
         if round.quiet >= QUIET_ROUNDS {
-            return self.end_sweep();
+            self.watch_more(effects);
         }
+        let Some(round) = &mut self.sweep.round else { return };
         // Whoever finds nothing but results has fallen behind.
         if all {
             return self.read(now, effects);
@@ -177,6 +211,21 @@ impl Waiting {
         let due = now.mono + EVERY;
         round.due = Some(due);
         effects.push(Effect::ReadAt(due));
+    }
+
+    /// Nothing has ended for a while.
+    fn watch_more(&mut self, effects: &mut Vec<Effect>) {
+        let Some(round) = &mut self.sweep.round else { return };
+        let count = round.watch_next;
+        (round.quiet, round.watch_next) = (0, count * 2);
+        self.idle.append(&mut self.sweep.tired);
+        for _ in 0..count.min(WATCHES_MAX - self.busy) {
+            let Some(task) = self.idle.pop_first() else { break };
+            self.watch(task, effects);
+        }
+        if self.idle.is_empty() || self.busy == WATCHES_MAX {
+            self.end_sweep();
+        }
     }
 
     fn end_sweep(&mut self) {

@@ -202,21 +202,45 @@ fn what_ends_quickly_is_read_and_not_watched() {
     assert!(watched <= 64 + 128, "{watched} were watched");
 }
 
-#[test]
-fn what_does_not_end_is_watched_after_a_tenth_of_a_second() {
-    let (mut waiting, mut effects) = waiting_for_many(600);
-    assert_eq!(looks(&effects), 0, "at first it is read");
-    let mut watched = 0;
-    for round in 1..=5 {
+/// Plays fiftieths of a second, and says how many were watched in each.
+fn watched_by_round(waiting: &mut Waiting, mut effects: Vec<Effect>, rounds: u64, ended: impl Fn(&TaskName) -> bool) -> Vec<usize> {
+    let play = |round| {
         let read = read_of(&effects);
-        assert!(!read.is_empty() || round > 1);
-        effects = waiting.on(answered(read, |_| false), Time::at(Duration::from_millis(20 * round)));
-        watched += looks(&effects);
+        let mut watched = 0;
+        if !read.is_empty() {
+            effects = waiting.on(answered(read, &ended), Time::at(Duration::from_millis(20 * round)));
+            watched += looks(&effects);
+        }
         effects = waiting.on(Event::ReadDue, Time::at(Duration::from_millis(20 * (round + 1))));
+        watched + looks(&effects)
+    };
+    (1..=rounds).map(play).collect()
+}
+
+#[test]
+fn what_does_not_end_is_watched_a_few_at_a_time_and_after_half_a_second_all_of_it() {
+    let (mut waiting, effects) = waiting_for_many(WATCHES_MAX);
+    assert_eq!(looks(&effects), 0, "at first it is read");
+    let watched = watched_by_round(&mut waiting, effects, 30, |_| false);
+    assert!(watched[..10].iter().sum::<usize>() < 300, "few in the first fifth of a second: {watched:?}");
+    assert_eq!(watched[..26].iter().sum::<usize>(), WATCHES_MAX, "{watched:?}");
+}
+
+#[test]
+fn what_comes_behind_the_last_that_has_ended_was_not_read_in_vain() {
+    // Three in each fiftieth of a second, in their order: far more are read than end.
+    let (mut waiting, mut effects) = waiting_for_many(1000);
+    let (mut reads, mut watched) = (0, 0);
+    for round in 1..=300 {
+        let ended = many(3 * round);
+        let at = Duration::from_millis(20 * u64::try_from(round).unwrap());
+        reads += usize::from(!read_of(&effects).is_empty());
+        effects = waiting.on(answered(read_of(&effects), |task| Some(task) <= ended.last()), Time::at(at));
+        watched += looks(&effects);
+        effects = waiting.on(Event::ReadDue, Time::at(at + Duration::from_millis(20)));
         watched += looks(&effects);
     }
-    assert_eq!(watched, 600);
-    assert_eq!(read_of(&effects), []);
+    assert_eq!((waiting.len(), watched, reads), (100, 0, 300), "each was heard of at once, and none watched");
 }
 
 #[test]

@@ -104,6 +104,9 @@ const CHILD_WAITS: Scenario = Scenario { children: &["c"], ..PLAIN };
 /// Two tasks on a worker with one slot, and another worker joins: it could run the one that waits.
 const AHEAD: Scenario = Scenario { tasks: &["t", "v"], assigned: true, ahead: true, ..PLAIN };
 
+/// One slot, and so many tasks that results wait for one another.
+const IN_COMPANY: Scenario = Scenario { tasks: &["t", "u", "v", "w"], assigned: true, ..PLAIN };
+
 /// Two elements, and one worker with one slot.
 const OF_TWO: Scenario = Scenario { payload: ARRAY_OF_TWO, ..PLAIN };
 
@@ -144,6 +147,10 @@ pub(crate) const SCENARIOS: &[Scenario] = &[
     plain("drained, cut off", &[(Drain, 1), (SuspendWorker, 1)]),
     // What is asked of workers and of masters.
     Scenario { name: "recalled", ..AHEAD },
+    Scenario { name: "results in company", budget: &[(Ring, 1)], ..IN_COMPANY },
+    Scenario { name: "results in company, unanswered", budget: &[(UnknownWorker, 1)], ..IN_COMPANY },
+    Scenario { name: "results in company, the worker killed", budget: &[(CrashWorker, 1)], ..IN_COMPANY },
+    Scenario { name: "results in company, drained", budget: &[(AskDrain, 1)], ..IN_COMPANY },
     plain("told to drain, cut off", &[(AskDrain, 1), (SuspendWorker, 1)]),
     plain("told to drain at once, unanswered", &[(AskDrainFast, 1), (UnknownWorker, 1), (Ring, 1)]),
     plain("paused, the master killed", &[(Pause, 1), (Resume, 1), (CrashMaster, 1), (Stand, 1)]),
@@ -366,10 +373,19 @@ impl Scenario {
         world
     }
 
+    /// Of many tasks all go to the one worker.
+    fn lookahead(&self) -> u32 {
+        match self.tasks.len() {
+            0 | 1 => 1,
+            2 => u32::from(self.ahead),
+            more => u32::try_from(more).unwrap_or(u32::MAX),
+        }
+    }
+
     fn rules(&self, variant: Variant) -> Rules {
         let settings = Settings {
             assign_batch: 2,
-            lookahead: u32::from(self.ahead || self.tasks.len() < 2),
+            lookahead: self.lookahead(),
             queue_timeout: Duration::ZERO,
             max_worker_losses: 3,
             silence_timeout: Duration::from_millis(u64::from(self.silent)),
