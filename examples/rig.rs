@@ -1,6 +1,6 @@
 //! Handlers that misbehave, and a client that counts: what the end-to-end tests of the library run. Nothing to learn from here.
 //!
-//! `rig worker|shell CONNECT NAME SLOTS SESSION_MS`, `rig client CONNECT COUNT`, `rig noop CONNECT COUNT BATCH`,
+//! `rig worker|shell CONNECT NAME SLOTS SESSION_MS`, `rig client CONNECT COUNT`, `rig noop|true CONNECT COUNT BATCH`,
 //! `rig array CONNECT COUNT`, `rig configured FILE FILE`, `rig ask FILE FILE`
 
 use std::path::PathBuf;
@@ -104,11 +104,16 @@ async fn do_as_told() -> Outcome {
         ["configured", base, own] => serve(Worker::configured([base, own])?.shell()).await,
         ["ask", base, own] => ask(ClientSettings::configured([base, own])?).await,
         ["client", connect, count] => count_to(connect, count.parse()?).await,
-        ["noop", connect, count, batch] => nothing(connect, count.parse()?, batch.parse()?).await,
+        ["noop", connect, count, batch] => {
+            many(connect, NewTask::typed("noop", serde_json::Value::Null), count.parse()?, batch.parse()?).await
+        }
+        ["true", connect, count, batch] => many(connect, NewTask::argv(["/bin/true"]), count.parse()?, batch.parse()?).await,
         ["array", connect, count] => array_of(connect, count.parse()?).await,
-        _ => Err("usage: rig worker|shell CONNECT NAME SLOTS SESSION_MS | rig client|array CONNECT COUNT | rig noop CONNECT COUNT BATCH \
+        _ => Err(
+            "usage: rig worker|shell CONNECT NAME SLOTS SESSION_MS | rig client|array CONNECT COUNT | rig noop|true CONNECT COUNT BATCH \
                  | rig configured|ask FILE FILE"
-            .into()),
+                .into(),
+        ),
     }
 }
 
@@ -156,11 +161,10 @@ async fn count_to(connect: &str, count: u64) -> Outcome {
 }
 
 /// Submits so many tasks that do nothing, so many at a time, and waits for all of them while it does.
-async fn nothing(connect: &str, count: usize, batch: usize) -> Outcome {
+async fn many(connect: &str, task: NewTask, count: usize, batch: usize) -> Outcome {
     let client = Client::connect(connect).await?;
     let begun = Instant::now();
     let sizes = (0..count).step_by(batch).map(|start| batch.min(count - start));
-    let task = NewTask::typed("noop", serde_json::Value::Null);
     let submitted = stream::iter(sizes).map(|size| client.submit(vec![task.clone(); size])).buffer_unordered((2048 / batch).max(4));
     let lots = submitted.try_ready_chunks((256 / batch).max(1)).map_err(|error| error.1);
     let waited = lots.map_ok(|lot| {

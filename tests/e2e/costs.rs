@@ -33,6 +33,18 @@ fn a_task_costs_few_requests_however_it_is_submitted_and_however_many_workers_st
 }
 
 #[test]
+fn commands_cost_few_requests_too_although_each_takes_a_while() {
+    const COUNT: usize = 2000;
+    let costs = Counted::new(0).cost_of_commands(COUNT);
+    println!("{costs:?}");
+    let [client, master, workers] = costs.all;
+    // Each used to be watched by the client, and recorded alone by its worker.
+    assert!(client < 1.5, "{costs:?}");
+    assert!(master < 0.8, "{costs:?}");
+    assert!(workers < 0.7, "{costs:?}");
+}
+
+#[test]
 fn services_that_have_nothing_to_do_are_hardly_woken_up() {
     const WATCHED: Duration = Duration::from_secs(5);
     // A session's clock ticks twenty times in its timeout, here of four and of six seconds; each tick wakes up the thread that waits for the

@@ -59,22 +59,40 @@ impl Counted {
     /// Starts a client that submits so many tasks that do nothing, so many at a time, and waits for all.
     #[must_use]
     pub fn client(&self, count: usize, batch: usize) -> Process {
-        let connect = format!("{}{}", self.proxies[0].address(), self.cluster.root());
-        self.cluster.example("rig", &["noop", &connect, &count.to_string(), &batch.to_string()])
+        self.client_of("noop", count, batch)
     }
 
-    /// Has so many run, and counts.
+    /// Likewise, of `noop` or of `true`, which is a command.
+    fn client_of(&self, what: &str, count: usize, batch: usize) -> Process {
+        let connect = format!("{}{}", self.proxies[0].address(), self.cluster.root());
+        self.cluster.example("rig", &[what, &connect, &count.to_string(), &batch.to_string()])
+    }
+
+    /// Has so many tasks that do nothing run, and counts.
     ///
     /// # Panics
     /// They do not end.
     #[must_use]
     pub fn cost(&self, count: usize, batch: usize) -> Costs {
+        self.cost_of("noop", count, batch)
+    }
+
+    /// The same with commands, submitted one by one.
+    ///
+    /// # Panics
+    /// They do not end.
+    #[must_use]
+    pub fn cost_of_commands(&self, count: usize) -> Costs {
+        self.cost_of("true", count, 1)
+    }
+
+    fn cost_of(&self, what: &str, count: usize, batch: usize) -> Costs {
         let asked = || {
             let kinds = [Operation::Any, Operation::Ping, Operation::GetData, Operation::Exists, Operation::Sync];
             self.proxies.each_ref().map(|proxy| kinds.map(|kind| proxy.seen(kind)))
         };
         let before = asked();
-        let client = self.client(count, batch);
+        let client = self.client_of(what, count, batch);
         assert_eq!(client.exit_code(SOON * 4), 0);
         assert!(client.log().contains(&format!("ended {count} in")), "{}", client.log());
         let after = asked();
@@ -100,6 +118,8 @@ pub fn print() {
         let [client, master, workers] = counted.cost(TASKS, batch).all;
         println!("{:<44} {client:>8.2} {master:>8.2} {workers:>8.2}", submitted(batch));
     }
+    let [client, master, workers] = counted.cost_of_commands(TASKS / 5).all;
+    println!("{:<44} {client:>8.2} {master:>8.2} {workers:>8.2}", "commands, submitted one by one");
     drop(counted);
     println!();
     println!(
