@@ -53,9 +53,8 @@ impl Agent {
         self.outbox.company = Company { until: self.expects_company().then(|| now.mono + APART), armed: false };
     }
 
-    /// Whether slots are taken, and will be again.
+    /// Whether slots are taken, and will be again. Whoever stops has given back what was queued.
     fn expects_company(&self) -> bool {
-        let stays = !self.draining && !self.leaving && self.drain().is_none();
-        stays && self.runs.values().any(|run| matches!(run.stage, Stage::Queued(_)))
+        self.runs.values().any(|run| matches!(run.stage, Stage::Queued(_)))
     }
 }
