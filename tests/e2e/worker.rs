@@ -62,6 +62,20 @@ fn reassigned_after(house: &House, task: &str, killed_ms: i64) -> (i64, i64) {
 }
 
 #[test]
+fn what_waits_for_company_is_recorded_while_a_long_task_runs() {
+    let cluster = Cluster::builder().setting("coordinator.lookahead", "16").start();
+    let _coordinator = cluster.coordinator("c1");
+    let _ = cluster.ruler();
+    // In one transaction, so that all of them go to the only worker: the last one waits there for as long as the one before it runs.
+    let tasks = cluster.put_many("t-", ["true", "true", "true", "true", "sleep 60", "true"].into_iter().map(str::to_owned));
+    let _worker = cluster.worker("w1", 1);
+    let recorded = || tasks.iter().filter(|task| cluster.tree().text(&format!("/status/{task}")).is_some()).count();
+    eventually(SOON, "the short ones are recorded", || if recorded() == 4 { Ok(()) } else { Err(recorded()) });
+    let incarnation = cluster.registered("w1");
+    assert_eq!(cluster.assigned_to(&incarnation), tasks[4..], "one runs and one waits for it");
+}
+
+#[test]
 fn a_killed_workers_task_is_run_by_another() {
     let scenario = Scenario::of("F10");
     let house = House::new(1);
