@@ -5,8 +5,11 @@
 //! age, are read, about as many as have ended since the last time. What is read in vain several times while what comes behind it has
 //! ended is watched after all: it takes longer than others. When nothing ends, a few are watched, and then more and more: after half
 //! a second everything is, as far as it may be.
+//!
+//! Names that people choose need not be in the order in which tasks end: so a few are read out of their turn, round and round.
 
 use std::collections::BTreeSet;
+use std::ops::Bound;
 use std::time::Duration;
 
 use super::{Effect, Stage, WATCHES_MAX, Waiting};
@@ -21,6 +24,8 @@ const FEW: usize = 64;
 const EVERY: Duration = Duration::from_millis(20);
 /// Fewest and most that are read at a time.
 const REACH: (usize, usize) = (16, 2048);
+/// So many more are read out of their turn.
+const STRAY: usize = 16;
 /// So many times nothing must have ended for some to be watched, …
 const QUIET_ROUNDS: u32 = 5;
 /// … this many at first, and twice as many each time: most tasks begin a while after somebody has begun to wait for them.
@@ -39,6 +44,8 @@ pub(super) struct Sweep {
     /// How many have ended since: in a span of time while everything is watched, in a round otherwise.
     ended: u32,
     since: Duration,
+    /// The last one that was read out of its turn.
+    strayed_to: Option<TaskName>,
     /// What was read in vain and cannot be watched, because too many are: it is read again when all others were.
     tired: BTreeSet<TaskName>,
 }
@@ -51,7 +58,9 @@ struct Round {
     asked: usize,
     open: usize,
     found: usize,
-    /// The last one that had ended, by name, and those that had not.
+    /// Those that were asked for out of their turn.
+    stray: BTreeSet<TaskName>,
+    /// The last one of the others that had ended, by name, and all those that had not.
     furthest: Option<TaskName>,
     vain: Vec<TaskName>,
     /// For how many rounds none has ended, and how many are watched if it stays like that.
@@ -83,6 +92,7 @@ impl Sweep {
             asked: 0,
             open: 0,
             found: 0,
+            stray: BTreeSet::new(),
             furthest: None,
             vain: Vec::new(),
             quiet: 0,
@@ -125,16 +135,21 @@ impl Waiting {
         if self.wishes.len() < FEW {
             return self.end_sweep();
         }
-        let mut tasks = Vec::with_capacity(round.reach.min(self.idle.len()));
-        while tasks.len() < round.reach
-            && let Some(task) = self.idle.pop_first()
-        {
-            if let Some(wish) = self.wishes.get_mut(&task) {
+        let mut tasks = Vec::with_capacity((round.reach + STRAY).min(self.idle.len()));
+        tasks.extend(std::iter::from_fn(|| self.idle.pop_first()).take(round.reach));
+        let from = self.sweep.strayed_to.take().map_or(Bound::Unbounded, Bound::Excluded);
+        // Whoever has come to the end begins anew with the next round.
+        let stray: BTreeSet<TaskName> = self.idle.range((from, Bound::Unbounded)).take(STRAY).cloned().collect();
+        self.sweep.strayed_to = stray.last().cloned();
+        tasks.extend(stray.iter().cloned());
+        for task in &tasks {
+            self.idle.remove(task);
+            if let Some(wish) = self.wishes.get_mut(task) {
                 wish.stage = Stage::Reading;
-                tasks.push(task);
             }
         }
-        (round.asked, round.open, round.found, round.furthest) = (tasks.len(), tasks.len(), 0, None);
+        (round.asked, round.open, round.found) = (tasks.len(), tasks.len(), 0);
+        (round.stray, round.furthest) = (stray, None);
         match tasks.is_empty() {
             true => self.rest(now, effects),
             false => effects.push(Effect::Read(tasks)),
@@ -148,7 +163,9 @@ impl Waiting {
             match status {
                 Some(status) => {
                     found += 1;
-                    furthest = furthest.max(Some(task.clone()));
+                    if self.sweep.round.as_ref().is_some_and(|round| !round.stray.contains(&task)) {
+                        furthest = furthest.max(Some(task.clone()));
+                    }
                     self.ended(task, status, now, effects);
                 }
                 None => vain.push(task),

@@ -244,6 +244,25 @@ fn what_comes_behind_the_last_that_has_ended_was_not_read_in_vain() {
 }
 
 #[test]
+fn what_ends_out_of_its_turn_is_heard_of_although_others_end_before_it_all_the_time() {
+    let (mut waiting, mut effects) = waiting_for_many(1000);
+    let last = many(1000).pop().expect("a thousand");
+    let heard = (0..200).find(|round| {
+        // Ten more have come, whose names come before all others, and ten of them have ended.
+        let new: Vec<TaskName> = (0..10).map(|i| task(&format!("a{round:03}{i}"))).collect();
+        let at = Duration::from_millis(20 * round);
+        waiting.on(Event::Submitted(new.clone()), Time::at(at));
+        waiting.on(Event::Wanted(new), Time::at(at));
+        let before = format!("a{round:03}");
+        let ended = |task: &TaskName| *task == last || task.as_str() < before.as_str();
+        let said = waiting.on(answered(read_of(&effects), ended), Time::at(at));
+        effects = waiting.on(Event::ReadDue, Time::at(at + Duration::from_millis(20)));
+        said.contains(&Effect::Ended(last.clone(), b"done".to_vec()))
+    });
+    assert!(heard.is_some_and(|round| round < 100), "after {heard:?} rounds");
+}
+
+#[test]
 fn what_takes_longer_than_others_is_watched_while_those_are_read() {
     let (mut waiting, mut effects) = waiting_for_many(3000);
     let long: BTreeSet<TaskName> = many(30).into_iter().collect();
