@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use bellwether_tests::dummy::crowd;
-use bellwether_tests::proxy::Operation;
+use bellwether_tests::proxy::{Fault, Operation, Rule};
 use bellwether_tests::terminal::Terminal;
 use bellwether_tests::{Cluster, eventually};
 
@@ -16,11 +16,15 @@ const LEFT: &str = "\x1b[?1049l";
 #[test]
 fn top_shows_the_cluster_live_and_gives_the_terminal_back() {
     let (cluster, _coordinator, _worker) = working(2);
-    let connect = cluster.connect_string();
+    let proxy = cluster.proxy();
+    // It takes long until it can listen: what happens after the first picture is heard nevertheless.
+    let slow = proxy.rule(Rule::on(Operation::AddWatch).each().then(Fault::Delay(Duration::from_millis(200))));
+    let connect = format!("{}{}", proxy.address(), cluster.root());
     let mut top = Terminal::start(&["-z", &connect, "top"], 80, 24);
     eventually(SOON, "the worker", || top.raw().contains("w1-") && top.raw().contains("c1"));
     let id = cluster.cli(&["submit", "--", "true"]).success().lines()[0].to_owned();
     eventually(SOON, "the end of the task among the events", || top.raw().contains("ended") && top.raw().contains(&id));
+    assert!(slow.struck() > 0);
     top.press("s");
     eventually(SOON, "another order", || top.raw().contains("load"));
     top.forget();

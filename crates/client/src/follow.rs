@@ -6,6 +6,7 @@
 use std::collections::HashMap;
 use std::pin::Pin;
 use std::task::{Context as TaskContext, Poll};
+use std::time::Duration;
 
 use actix::{Actor, Context, Handler, Message, Recipient, ResponseFuture};
 use bellwether_common::store::{ReadError, Store};
@@ -23,6 +24,8 @@ use crate::link::{self, Link, Links};
 use crate::reading;
 use crate::supervisor::Supervisor;
 
+/// Before watches that could not be set are set again.
+const PAUSE: Duration = Duration::from_millis(100);
 /// How many events may wait to be read before the watch waits, too.
 const ROOM: usize = 1_000;
 
@@ -137,7 +140,11 @@ async fn follow(mut links: Links, supervisor: actix::Addr<Supervisor>, tell: mps
     while let Ok(store) = link::connected(&mut links).await {
         let (heard, mut changes) = mpsc::channel(16);
         let Ok(Some(ear)) = supervisor.send(Listen(heard)).await else { return };
-        let Ok(watches) = watch(&store, &ear).await else { continue };
+        let Ok(watches) = watch(&store, &ear).await else {
+            // What broke the request may not be known of the connection yet.
+            tokio::time::sleep(PAUSE).await;
+            continue;
+        };
         if tell.send(Happening::now("resumed")).await.is_err() {
             return;
         }

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use bellwether_client::{Client, Overview, TaskView};
+use bellwether_client::{Client, Follow, Overview, TaskView};
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 use tokio::sync::mpsc;
 
@@ -29,11 +29,17 @@ pub(crate) async fn run(ctx: &Context) -> Result<u8, Failure> {
         return Err(failure.hint("for programs: bellwether status -o json, and bellwether events -f -o jsonl"));
     }
     let client = ctx.client().await?;
+    // Listened to before it is looked at: nothing happens unseen in between.
+    let mut follow = client.follow();
+    // If it cannot be by then, the looks say why.
+    let begun = tokio::time::timeout(ctx.request_timeout, follow.next()).await;
     let (first, arrays) = (client.overview().await?, client.arrays().await?);
+    let mut screen = Screen::new(first, arrays, ctx.printer.colored);
+    begun.ok().flatten().iter().for_each(|happening| screen.happened(happening));
     let cannot = |error: io::Error| Failure::error("error", format!("the terminal cannot be drawn on: {error}"));
     let mut terminal = ratatui::try_init().map_err(cannot)?;
     let restored = Restored(Arc::new(AtomicBool::new(false)));
-    let ended = live(client, &mut terminal, keys(restored.0.clone()), Screen::new(first, arrays, ctx.printer.colored)).await;
+    let ended = live(client, follow, &mut terminal, keys(restored.0.clone()), screen).await;
     drop(restored);
     ended.map(|()| 0).map_err(cannot)
 }
@@ -70,11 +76,11 @@ fn keys(over: Arc<AtomicBool>) -> mpsc::Receiver<Event> {
 
 async fn live(
     client: &Client,
+    mut follow: Follow,
     terminal: &mut ratatui::DefaultTerminal,
     mut keys: mpsc::Receiver<Event>,
     mut screen: Screen,
 ) -> io::Result<()> {
-    let mut follow = client.follow();
     let mut looking = Box::pin(look(client));
     loop {
         terminal.draw(|frame| screen.draw(frame))?;
