@@ -114,7 +114,7 @@ fn offer(site: &Site, lookahead: u32) -> Offer<'_> {
     let tasks = site.tasks();
     let amount = |slots| Amount { slots, ..Amount::default() };
     let (skills, labels, has, taken) = (Skills::COMMANDS, &NONE, amount(*slots), amount(tasks));
-    Offer { worker, skills, labels, has, taken, tasks, lookahead, reserved: false, draining: false }
+    Offer { worker, skills, labels, has, taken, tasks, lookahead, brisk: false, reserved: false, draining: false }
 }
 
 fn offers(sites: &[Site], lookahead: u32) -> Vec<Offer<'_>> {

@@ -6,7 +6,7 @@
 //! * the oldest first, where each step of priority counts as a minute of age: so a task is overtaken by tasks of higher priority only as
 //!   long as those were created at most that many minutes after it, and nothing waits for ever behind what is more important;
 //! * to a worker that starts it at once rather than to one where it waits; the least loaded first; but if as many wait as there is room
-//!   for, one worker after the other is filled, because what is given to a worker together costs less;
+//!   for, or tasks end quickly there, one worker after the other is filled, because what is given to a worker together costs less;
 //! * a task that must run alone gets an idle worker for itself;
 //! * when the best of all tasks that somebody could ever run finds no room, room is kept for it where the least is missing: otherwise each
 //!   slot that becomes free would be filled, and what needs many slots, or a worker for itself, would wait for ever.

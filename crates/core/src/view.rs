@@ -278,6 +278,7 @@ impl View {
             tasks: u32::try_from(known.load.len()).unwrap_or(u32::MAX),
             // One of the book does not say how many it takes: what it is given is a limit of ours already.
             lookahead: terms.version.map_or(0, |_| known.pace.room(lookahead, excess, now)),
+            brisk: known.pace.is_brisk(terms.has.slots, now),
             reserved: known.load.values().any(|slot| slot.is_alone()),
             draining: self.drains(worker),
         })

@@ -117,6 +117,7 @@ impl<'a> Contest<'a> {
             taken,
             tasks: worker.assigned,
             lookahead: 0,
+            brisk: false,
             reserved: false,
             draining: worker.drain.is_some(),
         }

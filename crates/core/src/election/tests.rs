@@ -1,6 +1,8 @@
 //! One coordinator's path, event by event. Every step names all that is said: [`World::expect`] compares whole answers.
 
+use super::term::farewell;
 use super::*;
+use crate::protocol::request::StepDownRequest;
 use crate::protocol::{Applied, Op};
 
 const SESSION: i64 = 0x11;

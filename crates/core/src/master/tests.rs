@@ -17,12 +17,15 @@ mod takeover;
 
 use super::items::{Item, Place};
 use super::*;
+use crate::admission::{Limits, Overfull};
 use crate::lifecycle::{self, Fate, Runner};
+use crate::protocol::admission::Closure;
 use crate::protocol::payload::{Rejection, decode};
 use crate::protocol::record::{WorkerRecord, encode};
 use crate::protocol::request::CancelRequest;
-use crate::protocol::{Op, PROTOCOL_VERSION, Refusal, Stat, path};
-use crate::view::{Boxed, Registration, Slot};
+use crate::protocol::result::TaskOutcome;
+use crate::protocol::{Change, Multi, Node, Op, Outcome, PROTOCOL_VERSION, Refusal, Stat, Why, WorkerId, path};
+use crate::view::{Boxed, Counts, Registration, Slot};
 
 const EPOCH: i32 = 7;
 const PAYLOAD: &[u8] = b"echo hello";

@@ -93,14 +93,18 @@ impl<'a> Market<'a> {
         }
     }
 
-    /// Gives a task to somebody. If at least as many wait as there is room for, all will be filled, whatever the order: then one after the
-    /// other is, because what a worker is given together is read, and its results are recorded, together.
+    /// Gives a task to somebody. What a worker is given together is read, and its results are recorded, together. So one after the other is
+    /// filled where that keeps nobody waiting: if at least as many wait as there is room for, all will be filled, whatever the order; and the
+    /// slots of one whose tasks end quickly are free again before it matters that others had fewer.
     pub(super) fn give(&mut self, takers: &mut Takers<'a>, requirement: &Requirement, waiting: usize) -> Option<&'a WorkerId> {
         let best = self.best(takers, requirement)?;
         let starts = self.seen[best].starts(requirement);
         let room = if starts { self.room.free } else { self.room.ahead };
-        let goes_on = |offer: &Offer<'_>| offer.takes(requirement) && offer.starts(requirement) == starts;
-        let last = self.last.filter(|last| waiting as u64 >= room && goes_on(&self.seen[*last]));
+        let goes_on = |offer: &Offer<'_>| {
+            let together = waiting as u64 >= room || (starts && offer.brisk);
+            together && offer.takes(requirement) && offer.starts(requirement) == starts
+        };
+        let last = self.last.filter(|last| goes_on(&self.seen[*last]));
         let index = last.unwrap_or(best);
         let offer = &mut self.seen[index];
         offer.take(requirement);

@@ -80,7 +80,7 @@ mod tests {
     fn offer<'a>(worker: &'a WorkerId, labels: &'a BTreeMap<String, String>, slots: u32, load: u32) -> Offer<'a> {
         let amount = |slots| Amount { slots, ..Amount::default() };
         let (skills, has, taken) = (Skills::COMMANDS, amount(slots), amount(load));
-        Offer { worker, skills, labels, has, taken, tasks: load, lookahead: 1, reserved: false, draining: false }
+        Offer { worker, skills, labels, has, taken, tasks: load, lookahead: 1, brisk: false, reserved: false, draining: false }
     }
 
     fn said(recalls: &[Recall]) -> Vec<String> {

@@ -20,7 +20,7 @@ fn placed(plan: &[Placement]) -> Vec<(String, String)> {
 fn offer<'a>(worker: &'a WorkerId, labels: &'a BTreeMap<String, String>, capacity: u32, load: u32) -> Offer<'a> {
     let amount = |slots| Amount { slots, ..Amount::default() };
     let (skills, has, taken) = (Skills::COMMANDS, amount(capacity), amount(load));
-    Offer { worker, skills, labels, has, taken, tasks: load, lookahead: 0, reserved: false, draining: false }
+    Offer { worker, skills, labels, has, taken, tasks: load, lookahead: 0, brisk: false, reserved: false, draining: false }
 }
 
 #[test]
@@ -49,6 +49,21 @@ fn of_many_that_wait_each_worker_is_given_all_that_it_takes_and_of_few_each_gets
     assert_eq!(plan(8, 9), "bbbaaaba", "all slots first; of what waits there, less than there is room for");
     assert_eq!(plan(9, 9), "bbbaaaabb");
     assert_eq!(plan(9, 2), "bb", "the others follow with the next transaction");
+}
+
+#[test]
+fn of_few_that_end_quickly_each_worker_is_given_what_fits_into_its_slots() {
+    let (a, b, none) = (WorkerId::listed("a"), WorkerId::listed("b"), BTreeMap::new());
+    let plan = |waiting: i64, brisk: [bool; 2]| {
+        let mut queue = Queue::default();
+        (1..=waiting).for_each(|czxid| drop(queue.insert(Requirement::default(), ticket(0, czxid))));
+        let ahead = |worker, load, brisk| Offer { lookahead: 2, brisk, ..offer(worker, &none, 3, load) };
+        let plan = solve(&queue, vec![ahead(&a, 1, brisk[0]), ahead(&b, 0, brisk[1])], 9);
+        plan.iter().map(|placement| placement.worker.to_string()).collect::<String>()
+    };
+    assert_eq!(plan(4, [true, true]), "bbba", "the least loaded first");
+    assert_eq!(plan(4, [true, false]), "baab", "only where tasks are known to be short");
+    assert_eq!(plan(7, [true, true]), "bbbaaab", "what would wait is spread");
 }
 
 #[test]
@@ -317,7 +332,7 @@ proptest! {
         let labels = if flag(0) { &zone } else { &none };
         let skills = Skills { commands: flag(5), kinds: ["resize".to_owned()].into() };
         let (has, taken, reserved, draining) = (amount(has), amount(taken), flag(1), flag(2));
-        let offer = Offer { worker: &a, skills: &skills, labels, has, taken, tasks, lookahead, reserved, draining };
+        let offer = Offer { worker: &a, skills: &skills, labels, has, taken, tasks, lookahead, brisk: false, reserved, draining };
         let labels = if flag(3) { zone.clone() } else { BTreeMap::new() };
         let requirement = Requirement { kind: flag(6).then(|| "resize".to_owned()), labels, alone: flag(4), amount: amount(wants), limited: None };
         prop_assert_eq!(offer.takes(&requirement), offer.exclusions(&requirement).is_empty());

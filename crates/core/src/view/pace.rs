@@ -1,14 +1,19 @@
-//! How quickly a worker ends tasks, and how far ahead of its slots it is therefore given some.
+//! How quickly a worker ends tasks, how far ahead of its slots it is therefore given some, and whether several together.
 //!
 //! A slot that becomes free waits for the master's next transaction unless there is something in the box already. Of long tasks one is
 //! enough; of tasks that take less than that transaction, as many are as end meanwhile. So a worker is given as much ahead as it lately ended
 //! in a twentieth of a second: what waits in its box waits about so long, however short tasks are. What waits longer after all, because
 //! others are longer, is asked back as soon as somebody else could start it.
+//!
+//! Whether tasks are short cannot be seen of one of them: what a worker is given comes back later the more there is to do. But of one that
+//! would have ended all that fits into its slots within a second it matters little that another worker had fewer.
 
 use std::time::Duration;
 
 /// So much work a worker is given ahead; and the least time over which it is measured.
 const SPAN: Duration = Duration::from_millis(50);
+/// What all slots of a worker would have ended in this time is short.
+const SHORT: Duration = Duration::from_secs(1);
 /// After so long without a measurement the last one says nothing any more.
 const LAPSES_AFTER: Duration = Duration::from_millis(500);
 /// Never more than this: the box of a worker is looked through now and then.
@@ -21,8 +26,8 @@ pub struct Pace {
     since: Duration,
     /// How many tasks have ended since.
     ended: u32,
-    /// What the last measurement came to.
-    ahead: u32,
+    /// What the last measurement came to: so many in the time that is [`SHORT`].
+    rate: u32,
 }
 
 impl Pace {
@@ -34,8 +39,8 @@ impl Pace {
         }
         let elapsed = now.saturating_sub(self.since);
         if elapsed >= SPAN {
-            let in_span = u128::from(self.ended) * SPAN.as_nanos() / elapsed.as_nanos();
-            *self = Self { since: now, ended: 0, ahead: u32::try_from(in_span).unwrap_or(u32::MAX).min(AHEAD_MAX) };
+            let rate = u128::from(self.ended) * SHORT.as_nanos() / elapsed.as_nanos();
+            *self = Self { since: now, ended: 0, rate: u32::try_from(rate).unwrap_or(u32::MAX) };
         }
         self.ended = self.ended.saturating_add(1);
     }
@@ -43,9 +48,20 @@ impl Pace {
     /// For how many slots more than it has the worker may be given tasks, if `least` is what every worker may.
     #[must_use]
     pub fn ahead(&self, least: u32, now: Duration) -> u32 {
-        let measured = now.saturating_sub(self.since) < LAPSES_AFTER;
+        let in_span = u128::from(self.rate) * SPAN.as_nanos() / SHORT.as_nanos();
+        let most = u32::try_from(in_span).unwrap_or(u32::MAX).min(AHEAD_MAX);
         // Who wants nothing to wait at a worker means it.
-        if least > 0 && measured { least.max(self.ahead) } else { least }
+        if least > 0 && self.is_fresh(now) { least.max(most) } else { least }
+    }
+
+    /// Whether a worker with so many slots lately ended tasks so quickly that all of its slots would be free again within a second.
+    #[must_use]
+    pub fn is_brisk(&self, slots: u32, now: Duration) -> bool {
+        self.is_fresh(now) && self.rate >= slots.max(1)
+    }
+
+    fn is_fresh(&self, now: Duration) -> bool {
+        now.saturating_sub(self.since) < LAPSES_AFTER
     }
 
     /// The same for a worker that has been given `excess` more than it has slots for: a store that is still more than half full is not
@@ -92,6 +108,15 @@ mod tests {
         let rooms: Vec<u32> = [0, all / 2, all.div_ceil(2) + 1, all, all + 5].map(|excess| pace.room(1, excess, now)).into();
         assert_eq!(rooms, [all, all, all.div_ceil(2) + 1, all, all], "nothing is given beyond what waits there, nor beyond what may");
         assert_eq!(Pace::default().room(8, 5, now), 8, "what is configured is always filled up");
+    }
+
+    #[test]
+    fn who_would_have_empty_slots_within_a_second_is_brisk() {
+        let (pace, now) = ahead(100, Duration::from_millis(100));
+        assert_eq!([1, 10, 11].map(|slots| pace.is_brisk(slots, now)), [true, true, false]);
+        assert!(!pace.is_brisk(1, now + LAPSES_AFTER) && !Pace::default().is_brisk(0, now), "nobody knows");
+        let (pace, now) = ahead(100, Duration::from_millis(600));
+        assert!(pace.is_brisk(1, now) && !pace.is_brisk(2, now));
     }
 
     #[test]

@@ -330,6 +330,19 @@ mod tests {
     }
 
     #[test]
+    fn few_tasks_are_spread_unless_they_are_short() {
+        let mut view = cluster(200, 2, 8);
+        assert_eq!(planned(&view), (8, 8), "one each");
+        let mut ended = NOW.saturating_sub(Duration::from_secs(1));
+        while ended < NOW {
+            view.workers.values_mut().for_each(|known| known.pace.on_ended(ended));
+            ended += Duration::from_millis(100);
+        }
+        view.workers.settle();
+        assert_eq!(planned(&view), (8, 5), "two each, which is all that fits, and the next one");
+    }
+
+    #[test]
     fn a_task_is_found_with_whoever_has_it_and_nowhere_else() {
         let mut view = cluster(200, 4, 0);
         assert_eq!(view.workers.homes(&task("150-2")).map(|(home, _)| home.clone()).collect::<Vec<_>>(), [worker(150)]);
