@@ -20,6 +20,8 @@ pub(super) const LIMIT: Duration = Duration::from_secs(900);
 const SAMPLE: usize = 5_000;
 /// How long services are left alone.
 const IDLE: Duration = Duration::from_secs(20);
+/// How often one server is measured: Java's compilers need half a core in the first round, a quarter in the second, nothing in the fifth.
+const UNTIL_WARM: &str = "5";
 /// A task for the handler that does nothing, as the client writes it.
 const NOOP: &str = r#"{"bellwether":1,"kind":"noop","input":null}"#;
 
@@ -128,7 +130,7 @@ fn rates(parts: &[&str], count: usize, what: &[&str], slots: &[usize]) -> anyhow
     on(&servers(1), parts, count, what, slots)
 }
 
-/// What `bellwether bench` finds cold, first of all, and warm, the third time: Java compiles until then, and a server goes on for months.
+/// What `bellwether bench` finds cold, first of all, and warm, when Java compiles no more: a server goes on for months.
 fn on(cluster: &Cluster, parts: &[&str], count: usize, what: &[&str], slots: &[usize]) -> anyhow::Result<Measured> {
     let _coordinator = cluster.coordinator("c1");
     let workers = slots.iter().zip(1..).map(|(slots, n)| cluster.worker(&format!("w{n}"), *slots));
@@ -136,7 +138,7 @@ fn on(cluster: &Cluster, parts: &[&str], count: usize, what: &[&str], slots: &[u
     let _ = cluster.ruler();
     workers.iter().for_each(|worker| drop(cluster.registered(worker.name())));
     let count = count.to_string();
-    let args = [&["bench"], parts, &["--rounds", "3", "--yes", "-o", "json", "--count", count.as_str()], what].concat();
+    let args = [&["bench"], parts, &["--rounds", UNTIL_WARM, "--yes", "-o", "json", "--count", count.as_str()], what].concat();
     let said = cluster.cli_start(&args).finish(LIMIT);
     anyhow::ensure!(said.code == 0, "bellwether bench: {}", said.stderr);
     let json: Value = serde_json::from_str(&said.stdout)?;
