@@ -23,7 +23,7 @@ fn top_shows_the_cluster_live_and_gives_the_terminal_back() {
     let mut top = Terminal::start(&["-z", &connect, "top"], 80, 24);
     eventually(SOON, "the worker", || top.raw().contains("w1-") && top.raw().contains("c1"));
     let id = cluster.cli(&["submit", "--", "true"]).success().lines()[0].to_owned();
-    eventually(SOON, "the end of the task among the events", || top.raw().contains("ended") && top.raw().contains(&id));
+    eventually(SOON, "the end of the task among the events", || top.words().contains("exit=0") && top.raw().contains(&id));
     assert!(slow.struck() > 0);
     top.press("s");
     eventually(SOON, "another order", || top.raw().contains("load"));

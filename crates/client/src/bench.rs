@@ -35,7 +35,7 @@ pub enum Part {
 /// How much is measured, and with what.
 #[derive(Debug, Clone)]
 pub struct Load {
-    /// How many tasks, and how many nodes.
+    /// How many tasks, and how many nodes; five times as many of those that tasks are compared with.
     pub count: usize,
     /// How many tasks are submitted at a time, where many are.
     pub batch: usize,

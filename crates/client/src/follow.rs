@@ -142,8 +142,10 @@ async fn follow(mut links: Links, supervisor: actix::Addr<Supervisor>, tell: mps
         let Ok(Some(ear)) = supervisor.send(Listen(heard)).await else { return };
         let Ok(watches) = watch(&store, &ear).await else {
             // What broke the request may not be known of the connection yet.
-            tokio::time::sleep(PAUSE).await;
-            continue;
+            tokio::select! {
+                () = tokio::time::sleep(PAUSE) => continue,
+                () = tell.closed() => return,
+            }
         };
         if tell.send(Happening::now("resumed")).await.is_err() {
             return;

@@ -14,7 +14,7 @@ use crate::error::Error;
 const DATA: [u8; 100] = [b'x'; 100];
 /// How often a single round trip is measured.
 const TRIPS: usize = 200;
-/// Most nodes that a window of one, or a transaction of several, is measured with: more would only take longer.
+/// Most nodes that a window of one is measured with: more would only take longer.
 const ONE_BY_ONE_MAX: usize = 500;
 
 /// What tasks are compared with: so many nodes in a transaction, …

@@ -15,8 +15,6 @@ pub struct Market<'a> {
     seen: Vec<Offer<'a>>,
     /// No less than all of them have.
     room: Room,
-    /// Who was given the last task.
-    last: Option<usize>,
 }
 
 /// Those that may take what one requirement asks, as far as somebody looked. What was noted of one that was given something since is
@@ -25,13 +23,15 @@ pub struct Market<'a> {
 pub(super) struct Takers<'a> {
     by_load: BinaryHeap<Reverse<(u64, &'a WorkerId, usize)>>,
     considered: usize,
+    /// Who was given the last one.
+    last: Option<usize>,
 }
 
 impl<'a> Market<'a> {
     /// Of offers in the order of their shares, and then of their names; `room` is no less than all of them have.
     pub fn new(offers: impl Iterator<Item = Offer<'a>> + 'a, room: Room) -> Self {
         let rest: Box<dyn Iterator<Item = Offer<'a>> + 'a> = Box::new(offers);
-        Self { rest: rest.peekable(), seen: Vec::new(), room, last: None }
+        Self { rest: rest.peekable(), seen: Vec::new(), room }
     }
 
     /// Of all these.
@@ -95,7 +95,7 @@ impl<'a> Market<'a> {
 
     /// Gives a task to somebody. What a worker is given together is read, and its results are recorded, together. So one after the other is
     /// filled where that keeps nobody waiting: if at least as many wait as there is room for, all will be filled, whatever the order; and the
-    /// slots of one whose tasks end quickly are free again before it matters that others had fewer.
+    /// slots of one whose tasks are short are free again before it matters that others had fewer.
     pub(super) fn give(&mut self, takers: &mut Takers<'a>, requirement: &Requirement, waiting: usize) -> Option<&'a WorkerId> {
         let best = self.best(takers, requirement)?;
         let starts = self.seen[best].starts(requirement);
@@ -104,7 +104,7 @@ impl<'a> Market<'a> {
             let together = waiting as u64 >= room || (starts && offer.brisk);
             together && offer.takes(requirement) && offer.starts(requirement) == starts
         };
-        let last = self.last.filter(|last| goes_on(&self.seen[*last]));
+        let last = takers.last.filter(|last| goes_on(&self.seen[*last]));
         let index = last.unwrap_or(best);
         let offer = &mut self.seen[index];
         offer.take(requirement);
@@ -112,7 +112,7 @@ impl<'a> Market<'a> {
             true => self.room.free = self.room.free.saturating_sub(requirement.amount.slots.into()),
             false => self.room.ahead = self.room.ahead.saturating_sub(1),
         }
-        self.last = Some(index);
+        takers.last = Some(index);
         Some(offer.worker)
     }
 }

@@ -23,7 +23,7 @@ pub struct Offer<'a> {
     pub tasks: u32,
     /// How many slots beyond its own it may be given tasks for: they wait there, so that a slot does not wait for the master.
     pub lookahead: u32,
-    /// Whether it lately ended tasks so quickly that all of its slots would be free again within a second.
+    /// Whether it lately began and ended as many tasks within a second as it has slots.
     pub brisk: bool,
     /// Whether what it has must stay alone.
     pub reserved: bool,

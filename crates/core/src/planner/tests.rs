@@ -64,6 +64,14 @@ fn of_few_that_end_quickly_each_worker_is_given_what_fits_into_its_slots() {
     assert_eq!(plan(4, [true, true]), "bbba", "the least loaded first");
     assert_eq!(plan(4, [true, false]), "baab", "only where tasks are known to be short");
     assert_eq!(plan(7, [true, true]), "bbbaaab", "what would wait is spread");
+    // Who was given something that only it can run is not filled with what others can.
+    let skills = Skills { commands: true, kinds: ["resize".to_owned()].into() };
+    let mut queue = Queue::default();
+    queue.insert(Requirement { kind: Some("resize".to_owned()), ..Requirement::default() }, ticket(0, 1));
+    (2..4).for_each(|czxid| drop(queue.insert(Requirement::default(), ticket(0, czxid))));
+    let able = Offer { brisk: true, skills: &skills, ..offer(&a, &none, 4, 0) };
+    let plan = solve(&queue, vec![able, offer(&b, &none, 4, 0)], 9);
+    assert_eq!(placed(&plan), [("t1", "a"), ("t2", "b"), ("t3", "a")].map(|(t, w)| (t.to_owned(), w.to_owned())));
 }
 
 #[test]
@@ -154,7 +162,7 @@ proptest! {
     #[test]
     fn nobody_is_overloaded_nothing_is_placed_twice_and_no_slot_stays_free_while_its_task_waits(
         waiting in proptest::collection::vec((-3..3i32, 0..3u8), 0..40),
-        workers in proptest::collection::vec((0..5u32, 0..5u32, 0..3u8), 0..6),
+        workers in proptest::collection::vec((0..5u32, 0..5u32, 0..3u8), 0..6), brisk in 0..64u8,
     ) {
         let zone = |n: u8| if n == 0 { BTreeMap::new() } else { labels(&[("zone", &n.to_string())]) };
         let mut queue = Queue::default();
@@ -162,7 +170,7 @@ proptest! {
             queue.insert(Requirement { labels: zone(*wants), ..Requirement::default() }, ticket(*priority, czxid as i64));
         }
         let named: Vec<_> = workers.iter().enumerate().map(|(i, (c, l, z))| (WorkerId::listed(&format!("w{i}")), zone(*z), *c, *l)).collect();
-        let offers = named.iter().map(|(w, z, c, l)| offer(w, z, *c, *l)).collect();
+        let offers = named.iter().enumerate().map(|(i, (w, z, c, l))| Offer { brisk: brisk & (1 << i) != 0, ..offer(w, z, *c, *l) }).collect();
         let plan = solve(&queue, offers, usize::MAX);
         let tasks: BTreeSet<_> = plan.iter().map(|p| p.entry.task.clone()).collect();
         prop_assert_eq!(tasks.len(), plan.len());

@@ -5,14 +5,15 @@
 //! in a twentieth of a second: what waits in its box waits about so long, however short tasks are. What waits longer after all, because
 //! others are longer, is asked back as soon as somebody else could start it.
 //!
-//! Whether tasks are short cannot be seen of one of them: what a worker is given comes back later the more there is to do. But of one that
-//! would have ended all that fits into its slots within a second it matters little that another worker had fewer.
+//! Whether tasks are short cannot be seen of one of them: what a worker is given comes back later the more there is to do. But of a worker
+//! that ended twice as many within a second as it has slots, at least as many were begun and ended within it, for no more could run when it
+//! began. A wave of long tasks that end together is not that many.
 
 use std::time::Duration;
 
 /// So much work a worker is given ahead; and the least time over which it is measured.
 const SPAN: Duration = Duration::from_millis(50);
-/// What all slots of a worker would have ended in this time is short.
+/// Within this time what is short was begun and ended.
 const SHORT: Duration = Duration::from_secs(1);
 /// After so long without a measurement the last one says nothing any more.
 const LAPSES_AFTER: Duration = Duration::from_millis(500);
@@ -26,8 +27,39 @@ pub struct Pace {
     since: Duration,
     /// How many tasks have ended since.
     ended: u32,
-    /// What the last measurement came to: so many in the time that is [`SHORT`].
-    rate: u32,
+    /// What the last measurement came to.
+    ahead: u32,
+    turnover: Turnover,
+}
+
+/// How many tasks ended within [`SHORT`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Default)]
+struct Turnover {
+    /// When this one began, on the monotonic clock.
+    since: Duration,
+    /// In this one so far.
+    ended: u32,
+    /// In the one before it.
+    before: u32,
+}
+
+impl Turnover {
+    fn on_ended(&mut self, now: Duration) {
+        let elapsed = now.saturating_sub(self.since);
+        if elapsed >= SHORT {
+            *self = Self { since: now, ended: 0, before: if elapsed < SHORT * 2 { self.ended } else { 0 } };
+        }
+        self.ended = self.ended.saturating_add(1);
+    }
+
+    /// The most of them.
+    fn most(&self, now: Duration) -> u32 {
+        match now.saturating_sub(self.since) {
+            elapsed if elapsed < SHORT => self.ended.max(self.before),
+            elapsed if elapsed < SHORT * 2 => self.ended,
+            _ => 0,
+        }
+    }
 }
 
 impl Pace {
@@ -39,29 +71,26 @@ impl Pace {
         }
         let elapsed = now.saturating_sub(self.since);
         if elapsed >= SPAN {
-            let rate = u128::from(self.ended) * SHORT.as_nanos() / elapsed.as_nanos();
-            *self = Self { since: now, ended: 0, rate: u32::try_from(rate).unwrap_or(u32::MAX) };
+            let in_span = u128::from(self.ended) * SPAN.as_nanos() / elapsed.as_nanos();
+            *self =
+                Self { since: now, ended: 0, turnover: self.turnover, ahead: u32::try_from(in_span).unwrap_or(u32::MAX).min(AHEAD_MAX) };
         }
         self.ended = self.ended.saturating_add(1);
+        self.turnover.on_ended(now);
+    }
+
+    /// Whether a worker with so many slots lately began and ended as many tasks within a second. What was given back counts as ended.
+    #[must_use]
+    pub fn is_brisk(&self, slots: u32, now: Duration) -> bool {
+        self.turnover.most(now) >= slots.max(1).saturating_mul(2)
     }
 
     /// For how many slots more than it has the worker may be given tasks, if `least` is what every worker may.
     #[must_use]
     pub fn ahead(&self, least: u32, now: Duration) -> u32 {
-        let in_span = u128::from(self.rate) * SPAN.as_nanos() / SHORT.as_nanos();
-        let most = u32::try_from(in_span).unwrap_or(u32::MAX).min(AHEAD_MAX);
+        let measured = now.saturating_sub(self.since) < LAPSES_AFTER;
         // Who wants nothing to wait at a worker means it.
-        if least > 0 && self.is_fresh(now) { least.max(most) } else { least }
-    }
-
-    /// Whether a worker with so many slots lately ended tasks so quickly that all of its slots would be free again within a second.
-    #[must_use]
-    pub fn is_brisk(&self, slots: u32, now: Duration) -> bool {
-        self.is_fresh(now) && self.rate >= slots.max(1)
-    }
-
-    fn is_fresh(&self, now: Duration) -> bool {
-        now.saturating_sub(self.since) < LAPSES_AFTER
+        if least > 0 && measured { least.max(self.ahead) } else { least }
     }
 
     /// The same for a worker that has been given `excess` more than it has slots for: a store that is still more than half full is not
@@ -111,12 +140,19 @@ mod tests {
     }
 
     #[test]
-    fn who_would_have_empty_slots_within_a_second_is_brisk() {
+    fn who_began_and_ended_as_many_within_a_second_as_it_has_slots_is_brisk() {
         let (pace, now) = ahead(100, Duration::from_millis(100));
-        assert_eq!([1, 10, 11].map(|slots| pace.is_brisk(slots, now)), [true, true, false]);
-        assert!(!pace.is_brisk(1, now + LAPSES_AFTER) && !Pace::default().is_brisk(0, now), "nobody knows");
-        let (pace, now) = ahead(100, Duration::from_millis(600));
-        assert!(pace.is_brisk(1, now) && !pace.is_brisk(2, now));
+        assert_eq!([1, 5, 6].map(|slots| pace.is_brisk(slots, now)), [true, true, false]);
+        assert!(pace.is_brisk(1, now + SHORT) && !pace.is_brisk(1, now + SHORT * 2), "what was long ago counts no more");
+        assert!(!Pace::default().is_brisk(0, now), "nobody knows");
+        let (wave, now) = ahead(8, Duration::from_millis(5));
+        assert!(!wave.is_brisk(8, now), "eight long tasks that were begun together");
+        let (slow, now) = ahead(100, Duration::from_millis(600));
+        assert!(slow.is_brisk(1, now) && !slow.is_brisk(2, now));
+        let (mut burst, now) = ahead(1000, Duration::from_millis(1));
+        assert!(burst.is_brisk(100, now));
+        burst.on_ended(now + Duration::from_secs(5));
+        assert!(!burst.is_brisk(1, now + Duration::from_secs(5)), "one long task, and the burst before it is forgotten");
     }
 
     #[test]
