@@ -48,15 +48,22 @@ fn a_task_is_followed_from_before_its_start_to_its_end_on_another_worker() {
 
 #[test]
 fn an_element_is_followed_and_of_an_array_one_is_to_be_named() {
-    let (cluster, _coordinator, _worker) = working(1);
+    let cluster = Cluster::new();
     let gate = cluster.dir().join("gate");
     let line = format!("echo begins $BELLWETHER_ELEMENT; until [ -e {} ]; do sleep 0.02; done; echo ends; exit 3", gate.display());
     let array = submit(&cluster, &["--count", "2"], &line);
     let whole = cluster.cli(&["logs", "-f", &array]).code(2);
     assert!(whole.stderr.contains(&format!("bellwether logs {array}.0")), "{whole:#?}");
+    // Before anybody has taken the array in.
+    let waits = cluster.cli(&["status", &format!("{array}.1")]).success();
+    assert!(waits.stdout.contains("pending"), "{waits:#?}");
+    let beyond = cluster.cli(&["status", &format!("{array}.2")]).code(125);
+    assert!(beyond.stderr.contains("bellwether: no-such-task: "), "{beyond:#?}");
     let follower = cluster.cli_start(&["logs", "-f", &format!("{array}.1")]);
     let first = cluster.cli_start(&["logs", "-f", &format!("{array}.0")]);
-    eventually(SOON, "it begins", || first.stdout() == "begins 0\n");
+    let _house = (cluster.coordinator("c1"), cluster.worker("w1", 1));
+    let begun = || if first.stdout() == "begins 0\n" { Ok(()) } else { Err(format!("{:?}", (first.stdout(), first.stderr()))) };
+    eventually(SOON, "it begins", begun);
     fs::write(gate, "").expect("opened");
     for (follower, shown) in [(first, "begins 0\nends\n"), (follower, "begins 1\nends\n")] {
         let output = finish(follower).success();

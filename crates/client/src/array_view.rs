@@ -180,7 +180,7 @@ pub(crate) async fn read(store: &Store, array: &TaskName) -> Result<Option<Array
 pub(crate) async fn element(store: &Store, name: &TaskName) -> Result<Option<TaskView>, ReadError> {
     let Some((array, index)) = name.group() else { return Ok(None) };
     let (node, todo) = (store.get(&path::array(&array)), store.get(&path::array_todo(&array)));
-    let Some(node) = node.await? else { return Ok(None) };
+    let Some(node) = node.await? else { return not_taken_in(store, name, &array, index).await };
     let Some(asked) = payload::decode(&node.data).ok().filter(|task| has(task, index)) else { return Ok(None) };
     let view = TaskView::living(name.clone(), TaskState::Pending, None, &node.data, created(&node));
     let view = TaskView { array: None, array_of: Some(array.clone()), not_before: None, ..view };
@@ -205,6 +205,22 @@ pub(crate) async fn element(store: &Store, name: &TaskName) -> Result<Option<Tas
         // On its way from a record back to what waits.
         None => Ok(Some(view)),
     }
+}
+
+/// An element of an array that no master has taken in yet: it waits where that waits. Looked at after the place where it would be
+/// otherwise, it may have gone there meanwhile.
+async fn not_taken_in(store: &Store, name: &TaskName, array: &TaskName, index: u32) -> Result<Option<TaskView>, ReadError> {
+    let places = [(TaskState::Pending, path::task(array)), (TaskState::Held, path::held(array))];
+    let places = places.map(|(state, place)| (state, store.get(&place)));
+    for (state, place) in places {
+        if let Some(node) = place.await?
+            && payload::decode_waiting(&node.data).is_ok_and(|task| has(&task, index))
+        {
+            let view = TaskView::living(name.clone(), state, None, &node.data, created(&node));
+            return Ok(Some(TaskView { array: None, array_of: Some(array.clone()), ..view }));
+        }
+    }
+    Ok(None)
 }
 
 fn has(task: &Task, index: u32) -> bool {
